@@ -1,0 +1,81 @@
+import type { LabelKeys } from './keys.ts';
+import { formatRate, parseRate, type Rate, RateError } from './rate.ts';
+
+/** A direction of traffic, seen from the pod: it sends egress and receives ingress. */
+export type Direction = 'egress' | 'ingress';
+
+/** Both directions. */
+export const directions: readonly Direction[] = ['egress', 'ingress'];
+
+/** The limits of one pod in bytes per second. A direction that is absent has no limit. */
+export interface Limit {
+  readonly egress?: Rate;
+  readonly ingress?: Rate;
+}
+
+/** The value that means no limit. */
+export const noLimit = 'none';
+
+/** A rate label with a value that cannot be used. The message is one sentence that names the label and quotes the value. */
+export class LabelError extends Error {
+  override readonly name = 'LabelError';
+  /** The code of the underlying {@link RateError}. */
+  readonly code: RateError['code'];
+  /** The key of the label. */
+  readonly key: string;
+  /** The refused value. */
+  readonly value: string;
+
+  constructor(key: string, cause: RateError) {
+    super(`label ${key}: ${cause.message}`, { cause });
+    this.code = cause.code;
+    this.key = key;
+    this.value = cause.value;
+  }
+}
+
+/** The labels of an object, as Kubernetes has them. */
+export type Labels = Readonly<Record<string, string>> | undefined;
+
+/**
+ * Reads the limit that a pod's labels ask for. Every rate label is checked, also one that another label overrules.
+ * @returns undefined if there is no rate label; an empty limit if the labels say `none` in every direction they name
+ * @throws LabelError for the first label that is no rate
+ */
+export function requestedLimit(labels: Labels, keys: LabelKeys): Limit | undefined {
+  const both = readLabel(labels, keys.both);
+  const limit: { egress?: Rate; ingress?: Rate } = {};
+  let found = both !== undefined;
+  for (const direction of directions) {
+    const own = readLabel(labels, keys[direction]);
+    found ||= own !== undefined;
+    const request = own ?? both;
+    if (request !== undefined && request !== noLimit) limit[direction] = request;
+  }
+  return found ? limit : undefined;
+}
+
+/**
+ * Gives the canonical form of every rate label that is there: key to value, also where the value is canonical already.
+ * @throws LabelError for the first label that is no rate
+ */
+export function canonicalLabels(labels: Labels, keys: LabelKeys): ReadonlyMap<string, string> {
+  const canonical = new Map<string, string>();
+  for (const key of [keys.both, keys.egress, keys.ingress]) {
+    const request = readLabel(labels, key);
+    if (request !== undefined) canonical.set(key, request === noLimit ? noLimit : formatRate(request));
+  }
+  return canonical;
+}
+
+function readLabel(labels: Labels, key: string): Rate | typeof noLimit | undefined {
+  if (labels === undefined || !Object.hasOwn(labels, key)) return undefined;
+  const value = labels[key] ?? '';
+  if (value === noLimit) return noLimit;
+  try {
+    return parseRate(value);
+  } catch (error) {
+    if (error instanceof RateError) throw new LabelError(key, error);
+    throw error;
+  }
+}

@@ -1,0 +1,87 @@
+import { shapedLabel, shapedValue, stampAnnotation } from './keys.ts';
+import { directions, type Limit } from './limit.ts';
+import { isRate, maxRate, minRate, type Rate } from './rate.ts';
+
+/** Why a stamp cannot be used; a stable name, for programs. */
+export type StampErrorCode = 'stamp/missing' | 'stamp/not-json' | 'stamp/shape' | 'stamp/rate';
+
+/** A stamp that the webhook would not have written. */
+export class StampError extends Error {
+  override readonly name = 'StampError';
+  readonly code: StampErrorCode;
+  /** The refused text; undefined where a shaped pod has no stamp at all. */
+  readonly value: string | undefined;
+
+  constructor(code: StampErrorCode, value: string | undefined, reason: string) {
+    const found =
+      value === undefined ? '' : ` ${JSON.stringify(value.length > 200 ? `${value.slice(0, 200)}…` : value)}`;
+    super(
+      `annotation ${stampAnnotation}${found} ${reason}; change the pod's rate label and the webhook writes it again`,
+    );
+    this.code = code;
+    this.value = value;
+  }
+}
+
+/** What {@link stampedLimit} reads of a pod's metadata. */
+export interface StampedMetadata {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes the stamp: JSON with the bytes per second of each limited direction, such as `{"egress":1000000,"ingress":1000000}`.
+ * Equal limits give equal texts.
+ */
+export function formatStamp(limit: Limit): string {
+  return JSON.stringify({ egress: limit.egress, ingress: limit.ingress });
+}
+
+/**
+ * Reads a stamp and trusts nothing: only a JSON object with at least one direction, no other key, and rates within the bounds. An
+ * unknown key is refused because it would be a promise that the reader cannot keep.
+ * @throws StampError
+ */
+export function parseStamp(text: string): Limit {
+  const stamp = readJson(text);
+  if (typeof stamp !== 'object' || stamp === null || Array.isArray(stamp)) {
+    throw new StampError('stamp/shape', text, 'is not a JSON object');
+  }
+  const entries = Object.entries(stamp);
+  if (entries.length === 0) throw new StampError('stamp/shape', text, 'limits no direction');
+  const limit: { egress?: Rate; ingress?: Rate } = {};
+  for (const [key, value] of entries) {
+    const direction = directions.find((known) => known === key);
+    if (direction === undefined)
+      throw new StampError('stamp/shape', text, `has the unknown key ${JSON.stringify(key.slice(0, 100))}`);
+    if (!isRate(value)) {
+      throw new StampError(
+        'stamp/rate',
+        text,
+        `has a ${direction} that is not a whole number from ${minRate} to ${maxRate}`,
+      );
+    }
+    limit[direction] = value;
+  }
+  return limit;
+}
+
+/**
+ * Reads the limit that is stamped on a pod.
+ * @returns undefined if the pod is not marked as shaped
+ * @throws StampError if it is marked and its stamp is missing or not as the webhook writes it
+ */
+export function stampedLimit(metadata: StampedMetadata | undefined): Limit | undefined {
+  if (metadata?.labels?.[shapedLabel] !== shapedValue) return undefined;
+  const text = metadata.annotations?.[stampAnnotation];
+  if (text === undefined) throw new StampError('stamp/missing', undefined, 'is missing');
+  return parseStamp(text);
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new StampError('stamp/not-json', text, 'is not JSON');
+  }
+}
