@@ -1,0 +1,60 @@
+/** One reading of TCP's own counters (tcp_info), summed over the sockets of interest. */
+export interface SocketSample {
+  /** When it was read, in seconds of the node's clock. */
+  readonly seconds: number;
+  /** IP bytes sent so far: payload with retransmissions, and the headers of every segment. */
+  readonly sentBytes: number;
+  /** IP bytes received so far, counted likewise. */
+  readonly receivedBytes: number;
+  /** Local and remote address and port of every socket seen, to tell whether a connection lived on. */
+  readonly connections: readonly string[];
+}
+
+/** IPv4 header (20) and TCP header with timestamps (32), which every segment of an established connection carries here. */
+const HEADER_BYTES = 52;
+
+/**
+ * Reads the output of a sampling loop: blocks of one line `@ <seconds>` followed by `ss -tinHO` lines. The counters come
+ * from the kernel's TCP and not from podrate, so that the two can be compared.
+ *
+ * @param port Only sockets with this local or remote port count.
+ */
+export function parseSocketSamples(text: string, port: number): SocketSample[] {
+  return text
+    .split(/^@ /m)
+    .slice(1)
+    .map((block) => {
+      const [seconds = '', ...lines] = block.split('\n');
+      const sockets = lines.filter((line) => line.startsWith('ESTAB') && endsWithPort(line, port));
+      return {
+        seconds: Number(seconds),
+        sentBytes: sum(sockets, (line) => counter(line, 'bytes_sent') + HEADER_BYTES * counter(line, 'segs_out')),
+        receivedBytes: sum(
+          sockets,
+          (line) => counter(line, 'bytes_received') + HEADER_BYTES * counter(line, 'segs_in'),
+        ),
+        connections: sockets.map((line) => addresses(line).join(' ')),
+      };
+    });
+}
+
+/** The shell loop whose output {@link parseSocketSamples} reads; runs inside the pod's network namespace. */
+export function samplingLoop(count: number, intervalSeconds: number): string {
+  return `for i in $(seq ${count}); do echo "@ $(date +%s.%N)"; ss -tinHO; sleep ${intervalSeconds}; done`;
+}
+
+function addresses(line: string): string[] {
+  return line.split(/\s+/).slice(3, 5);
+}
+
+function endsWithPort(line: string, port: number): boolean {
+  return addresses(line).some((address) => address.endsWith(`:${port}`));
+}
+
+function counter(line: string, name: string): number {
+  return Number(new RegExp(`\\b${name}:(\\d+)`).exec(line)?.[1] ?? 0);
+}
+
+function sum(lines: readonly string[], value: (line: string) => number): number {
+  return lines.reduce((total, line) => total + value(line), 0);
+}

@@ -1,0 +1,39 @@
+import { execa } from 'execa';
+import { expect, test } from 'vitest';
+import { parseSocketSamples, samplingLoop } from '../../demo/socket-samples.ts';
+
+const established = (port: number, sent: number, segmentsOut: number, received: number, segmentsIn: number) =>
+  `ESTAB 0      0      10.78.1.5:41000 10.78.1.6:${port} cubic wscale:7,7 rto:204 bytes_sent:${sent} bytes_acked:1 bytes_received:${received} segs_out:${segmentsOut} segs_in:${segmentsIn} data_segs_out:99 data_segs_in:98 send 1Mbps`;
+
+test('a block becomes one sample that counts payload and the headers of every segment', () => {
+  const text = `@ 12.5\n${established(9875, 1_448_000, 1000, 0, 10)}\n@ 12.7\n${established(9875, 1_448_000, 1000, 0, 10)}\n`;
+  const samples = parseSocketSamples(text, 9875);
+  expect(samples).toHaveLength(2);
+  expect(samples[0]).toEqual({
+    seconds: 12.5,
+    sentBytes: 1_448_000 + 52_000,
+    receivedBytes: 520,
+    connections: ['10.78.1.5:41000 10.78.1.6:9875'],
+  });
+});
+
+test('data_segs_out is not mistaken for segs_out', () => {
+  expect(parseSocketSamples(`@ 1\n${established(9875, 0, 2, 0, 0)}`, 9875)[0]?.sentBytes).toBe(104);
+});
+
+test('sockets of other ports and other states do not count', () => {
+  const text = `@ 1\n${established(443, 5000, 5, 0, 0)}\nTIME-WAIT 0 0 10.78.1.5:9875 10.78.1.6:1 \n`;
+  expect(parseSocketSamples(text, 9875)).toEqual([{ seconds: 1, sentBytes: 0, receivedBytes: 0, connections: [] }]);
+});
+
+test('the counters of several connections are added', () => {
+  const text = `@ 1\n${established(9875, 1000, 1, 0, 0)}\n${established(9875, 2000, 1, 0, 0)}\n`;
+  expect(parseSocketSamples(text, 9875)[0]?.sentBytes).toBe(3104);
+});
+
+test('the sampling loop runs in a plain shell and marks every reading with its time', async () => {
+  const { stdout } = await execa('sh', ['-c', samplingLoop(3, 0.01)]);
+  const times = parseSocketSamples(stdout, 9875).map((sample) => sample.seconds);
+  expect(times).toHaveLength(3);
+  expect(times.toSorted((a, b) => a - b)).toEqual(times);
+});
