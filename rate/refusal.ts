@@ -30,8 +30,7 @@ export function explainForm(text: string, accepts: (text: string) => boolean): R
     return refuse('rate/space', `contains white space: write ${correction(text.replace(/\s/g, '')) ?? example}`);
   }
   if (/^[+-]/.test(text)) return refuse('rate/sign', `has a sign: write ${correction(text.slice(1)) ?? example}`);
-  if (/^none$/i.test(text))
-    return refuse('rate/letter-case', 'has capital letters: write none for no limit');
+  if (/^none$/i.test(text)) return refuse('rate/letter-case', 'has capital letters: write none for no limit');
   if (/^[\d.]+e[+-]?\d/i.test(text)) {
     return refuse('rate/exponent', `has an exponent: write the number out, with a unit, such as ${example}`);
   }
@@ -52,7 +51,10 @@ function explainUnit(number: string, unit: string, correction: (candidate: strin
   const big = prefix.toUpperCase();
   const bytesOrBits = (name: string) => {
     const [bytes, bits] = [correction(`${number}${name}`), correction(`${number}${name}bit`)];
-    const choices = [bytes && `${bytes} for ${words[name]}bytes per second`, bits && `${bits} for ${words[name]}bits per second`];
+    const choices = [
+      bytes && `${bytes} for ${words[name]}bytes per second`,
+      bits && `${bits} for ${words[name]}bits per second`,
+    ];
     return choices.filter((choice) => choice !== undefined).join(' or ') || example;
   };
   if (unit === '') return refuse('rate/no-unit', `has no unit: write ${bytesOrBits('M')}`);
@@ -60,7 +62,10 @@ function explainUnit(number: string, unit: string, correction: (candidate: strin
     return refuse('rate/letter-case', `has the unit m, which is milli: did you mean M? write ${bytesOrBits('M')}`);
   // In common use a small b is a bit, but many write Mb and mean megabytes: only the writer knows.
   if (prefix !== '' && /^i?b(ps)?$/.test(rest)) {
-    return refuse('rate/ambiguous', `has the unit ${unit}, which may mean bits or bytes: write ${bytesOrBits(rest.startsWith('i') ? `${big}i` : big)}`);
+    return refuse(
+      'rate/ambiguous',
+      `has the unit ${unit}, which may mean bits or bytes: write ${bytesOrBits(rest.startsWith('i') ? `${big}i` : big)}`,
+    );
   }
   if (prefix !== '' && /^i?(b(ps)?)?$/i.test(rest)) {
     const meant = `${big}${rest.replace(/b.*$/i, '').toLowerCase()}`;
