@@ -30,6 +30,9 @@ export function explainForm(text: string, accepts: (text: string) => boolean): R
     return refuse('rate/space', `contains white space: write ${correction(text.replace(/\s/g, '')) ?? example}`);
   }
   if (/^[+-]/.test(text)) return refuse('rate/sign', `has a sign: write ${correction(text.slice(1)) ?? example}`);
+  if (text === 'none') {
+    return refuse('rate/number', `is no limit, where a rate is needed: write a rate, such as ${example}`);
+  }
   if (/^none$/i.test(text)) return refuse('rate/letter-case', 'has capital letters: write none for no limit');
   if (/^[\d.]+e[+-]?\d/i.test(text)) {
     return refuse('rate/exponent', `has an exponent: write the number out, with a unit, such as ${example}`);
