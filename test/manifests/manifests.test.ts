@@ -1,0 +1,126 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { defaultLabelKey, labelKeys, limitedCondition, shapedLabel, stampAnnotation } from '../../rate/keys.ts';
+import { requestedLimit } from '../../rate/limit.ts';
+
+const directory = new URL('../../manifests/', import.meta.url).pathname;
+
+// Manifests are data of many shapes; the tests below say what they expect of them.
+// biome-ignore lint/suspicious/noExplicitAny: reading YAML without a schema
+type Manifest = any;
+
+let manifests: Manifest[];
+let examples: Manifest[];
+
+beforeAll(async () => {
+  manifests = await readManifests(directory);
+  examples = await readManifests(join(directory, 'examples'));
+});
+
+async function readManifests(folder: string): Promise<Manifest[]> {
+  const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml');
+  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
+  return texts.flatMap((text) =>
+    parseAllDocuments(text).map((document) => {
+      expect(document.errors).toEqual([]);
+      return document.toJS();
+    }),
+  );
+}
+
+function find(kind: string, name: string): Manifest {
+  const found = manifests.find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
+  expect(found, `${kind} ${name}`).toBeDefined();
+  return found;
+}
+
+test('kustomize is told about every file', async () => {
+  for (const folder of [directory, join(directory, 'examples')]) {
+    const kustomization: Manifest = parse(await readFile(join(folder, 'kustomization.yaml'), 'utf8'));
+    const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml');
+    expect(kustomization.resources.toSorted()).toEqual(files.toSorted());
+  }
+});
+
+test('the image has the version of package.json', async () => {
+  const { version } = JSON.parse(await readFile(join(directory, '../package.json'), 'utf8'));
+  const kustomization: Manifest = parse(await readFile(join(directory, 'kustomization.yaml'), 'utf8'));
+  expect(kustomization.images).toEqual([{ name: 'podrate', newName: 'podrate', newTag: version }]);
+});
+
+test('the webhook is asked about pods that carry any key that it reads or writes, and about no others', () => {
+  const [webhook] = find('MutatingWebhookConfiguration', 'podrate').webhooks;
+  const [{ expression }] = webhook.matchConditions;
+  const quoted: string[] = [...expression.matchAll(/'([^']+)'/g)].map(([, text]: string[]) => text);
+  const keys = labelKeys(defaultLabelKey);
+  expect(quoted.toSorted()).toEqual([keys.both, keys.egress, keys.ingress, shapedLabel, stampAnnotation].toSorted());
+  expect(webhook.rules).toHaveLength(1);
+  expect(webhook.rules[0].resources).toEqual(['pods']);
+});
+
+test('the webhook configuration reaches the port that the Deployment serves', () => {
+  const [webhook] = find('MutatingWebhookConfiguration', 'podrate').webhooks;
+  const { service } = webhook.clientConfig;
+  const target = find('Service', service.name);
+  expect(target.metadata.namespace).toBe(service.namespace);
+  const port = target.spec.ports.find((candidate: Manifest) => candidate.port === service.port);
+  const { template, selector } = find('Deployment', 'podrate-webhook').spec;
+  expect(template.metadata.labels).toMatchObject(target.spec.selector);
+  expect(template.metadata.labels).toMatchObject(selector.matchLabels);
+  const names = template.spec.containers[0].ports.map((candidate: Manifest) => candidate.name);
+  expect(names).toContain(port.targetPort);
+});
+
+test('a webhook that is away stops no pod', () => {
+  for (const webhook of find('MutatingWebhookConfiguration', 'podrate').webhooks) {
+    expect(webhook).toMatchObject({ failurePolicy: 'Ignore', sideEffects: 'None' });
+    expect(webhook.timeoutSeconds).toBeLessThanOrEqual(5);
+  }
+});
+
+test('no container is privileged, and only the agent adds capabilities', () => {
+  const workloads = manifests.filter((manifest) => manifest.spec?.template?.spec?.containers);
+  expect(workloads.length).toBeGreaterThanOrEqual(3);
+  for (const { kind, spec } of workloads) {
+    for (const { securityContext } of spec.template.spec.containers) {
+      expect(securityContext.privileged).toBeUndefined();
+      expect(securityContext.readOnlyRootFilesystem).toBe(true);
+      expect(securityContext.capabilities.drop).toEqual(['ALL']);
+      if (kind !== 'DaemonSet') expect(securityContext.capabilities.add).toBeUndefined();
+    }
+  }
+});
+
+test('the renewing job runs what the installing job runs', () => {
+  const once = find('Job', 'podrate-certs').spec.template;
+  const renewal = find('CronJob', 'podrate-certs-renew').spec.jobTemplate.spec.template;
+  expect(renewal).toEqual(once);
+});
+
+test('no role has a wildcard, and only the certificate job may touch Secrets', () => {
+  for (const role of manifests.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')) {
+    for (const rule of role.rules) {
+      expect([...rule.apiGroups, ...rule.resources, ...rule.verbs]).not.toContain('*');
+      if (rule.resources.includes('secrets')) expect(role.metadata.name).toBe('podrate-certs');
+    }
+  }
+});
+
+test('the policy that binds the agent to its node knows its account and its condition', () => {
+  const text = JSON.stringify(find('ValidatingAdmissionPolicy', 'podrate-agent-own-node'));
+  expect(text).toContain('system:serviceaccount:podrate-system:podrate-agent');
+  expect(text).toContain(limitedCondition);
+  expect(find('DaemonSet', 'podrate-agent').spec.template.spec.serviceAccountName).toBe('podrate-agent');
+});
+
+test('every example but the peer asks for a limit that is valid', () => {
+  const keys = labelKeys(defaultLabelKey);
+  for (const example of examples) {
+    const { labels } = (example.spec.template ?? example).metadata;
+    const limit = requestedLimit(labels, keys);
+    if (example.metadata.name === 'peer') expect(limit).toBeUndefined();
+    else expect(Object.keys(limit ?? {})).toEqual(['egress', 'ingress']);
+  }
+});
