@@ -44,6 +44,35 @@ struct podrate_counters {
 	struct podrate_verdicts ingress;
 };
 
+/*
+ * Map `states`, index = slot. The programs' own; user space writes zero bytes when it claims a slot and never otherwise.
+ * One cache line for each part, so that the CPUs that send do not share a line with the CPUs that receive; the hot fields
+ * fill only the first 48 bytes, because array values start 16 bytes into a line.
+ */
+#define PODRATE_LINE 64
+
+/* One direction's virtual clock: bpf/clock.h. Times in ticks of 1/256 ns. */
+struct podrate_clock {
+	__u64 next;	/* when the link of the configured rate would have sent everything charged so far */
+	__u64 side;	/* the second clock, for what has no congestion control of ours: bpf/datagram.h */
+	__u32 average;	/* moving average of payload bytes of packets that are not small */
+} __attribute__((aligned(PODRATE_LINE)));
+
+/* The fair share that a receiving cgroup offers each of its senders: bpf/share.h. */
+struct podrate_share {
+	__u64 rate;	/* bytes per second for each sender; 0 = nobody has asked yet */
+	__u64 limit;	/* the limit that `rate` was found for */
+	__u64 epoch;	/* start of the measuring epoch, ns */
+	__u64 bytes;	/* received in this epoch */
+	__u32 rtt_us;	/* moving average over connections */
+} __attribute__((aligned(PODRATE_LINE)));
+
+struct podrate_state {
+	struct podrate_clock egress;
+	struct podrate_clock ingress;
+	struct podrate_share share;
+};
+
 /* Map `owners`, key = slot (__u32). Written only by user space; an update with BPF_NOEXIST claims the slot. */
 struct podrate_owner {
 	__u64 cgroup_id;		/* inode number of the cgroup's directory */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
+/*
+ * The virtual clock (a generic cell rate algorithm): `next` is the time at which a link of the configured rate would be
+ * done with all packets so far. Ahead of now: debt. Behind now: credit, at most one burst. One 64-bit word, no lock, and a
+ * packet larger than the burst passes and leaves debt, so nothing starves.
+ */
+#ifndef PODRATE_CLOCK_H
+#define PODRATE_CLOCK_H
+
+#include "shaper.h"
+#include "thresholds.h"
+
+/* Now in ticks. The shift lets the value wrap after 834 days; all arithmetic on it is by difference. */
+static __always_inline __u64 now_ticks(void)
+{
+	return bpf_ktime_get_ns() << TICK_SHIFT;
+}
+
+/* How far the clock is ahead of now, in ticks; negative is credit. */
+static __always_inline __s64 debt(const __u64 *next, __u64 now)
+{
+	__s64 ahead = (__s64)(*(const volatile __u64 *)next - now);
+
+	return ahead > FOREVER ? -FOREVER : ahead;
+}
+
+/*
+ * The time that `bytes` take at `rate`, in ticks, rounded to nearest. A packet of 2^20 bytes times 2.56e11 ticks fits in 64 bits.
+ */
+static __always_inline __u64 cost(__u64 bytes, __u64 rate)
+{
+	return (bytes * TICKS_PER_SEC + rate / 2) / rate;
+}
+
+/*
+ * Puts a packet's cost on the clock. After idle the clock first jumps to one burst before now. Only that jump needs
+ * compare-and-exchange: when it fails another CPU has jumped already, and adding is right. No charge is ever lost.
+ */
+static __always_inline void charge(__u64 *next, __u64 now, __u64 burst, __u64 price)
+{
+	__u64 seen = *(volatile __u64 *)next;
+	__u64 floor = now - burst;
+	__s64 above = (__s64)(seen - floor);
+
+	if (above < 0 || above > FOREVER) {
+		if (__sync_val_compare_and_swap(next, seen, floor + price) == seen)
+			return;
+	}
+	__sync_fetch_and_add(next, price);
+}
+
+/* The configured burst in ticks, or the default. */
+static __always_inline __u64 burst_ticks(const struct podrate_direction *direction)
+{
+	return (direction->burst_ns ? direction->burst_ns : BURST_NS) << TICK_SHIFT;
+}
+
+/* A threshold that is never less than the time of some full packets, so that the lowest rates pass anything at all. */
+static __always_inline __s64 at_least(__s64 threshold, __u32 packets, __u64 rate)
+{
+	__s64 least = cost(packets * MTU, rate);
+
+	return threshold > least ? threshold : least;
+}
+
+/* Keeps the moving average (1/8) of payload sizes. Two CPUs may overwrite each other's step; an average survives that. */
+static __always_inline void average_payload(struct podrate_clock *clock, __u32 payload)
+{
+	__u32 average = clock->average;
+
+	if (payload > SMALL_PAYLOAD)
+		clock->average = average ? average - average / 8 + payload / 8 : payload;
+}
+
+#endif
