@@ -1,0 +1,105 @@
+import { parseRate } from '../rate/rate.ts';
+import { type Cluster, startCluster } from '../test/cluster/cluster.ts';
+import { directionCurves, liveChangeCurve } from './curves.ts';
+import { changeLabelUnderTraffic } from './live-change.ts';
+import type { Curve } from './plot.ts';
+import type { DemoPod } from './pods.ts';
+import { withProgressBar } from './progress-bar.ts';
+import type { DemoReport, MeasuredPod } from './report.ts';
+import { step } from './step.ts';
+import { installPodrate, provokeRefusal, startExamples } from './steps.ts';
+import { type Direction, steadyBytesPerSecond } from './throughput.ts';
+import { type Peer, runTraffic } from './traffic.ts';
+
+/** What the demo found. */
+export interface DemoResult {
+  readonly pods: readonly DemoPod[];
+  readonly curves: readonly Curve[];
+  readonly report: DemoReport;
+}
+
+const CHANGE_TO = '4M';
+const BAD_LABEL = '1m';
+
+/**
+ * Starts a cluster and shows podrate on it, step by step. The caller stops the cluster that `onCluster` hands out, also when
+ * this fails half-way.
+ *
+ * @param trafficSeconds How long each flow runs.
+ */
+export async function runDemo(
+  trafficSeconds: number,
+  signal: AbortSignal,
+  onCluster: (cluster: Cluster) => void,
+): Promise<DemoResult> {
+  const seconds = stopwatch();
+  const cluster = await step('Build and start a real Kubernetes', (say) =>
+    startCluster({ nodes: 1, signal, onProgress: (name, text) => say(`${name}: ${text}`) }),
+  );
+  onCluster(cluster);
+  const clusterSeconds = seconds();
+  await step('Install podrate', (say) => installPodrate(cluster, say));
+  const { pods, peer } = await step('Start pods with a rate label', (say) => startExamples(cluster, say));
+  const setupSeconds = seconds();
+
+  const sent = await measure(cluster, pods, peer, 'egress', trafficSeconds);
+  const received = await measure(cluster, pods, peer, 'ingress', trafficSeconds);
+  const { change, curve } = await changeLive(cluster, pods[0] as DemoPod, peer, trafficSeconds);
+  const message = await step(`Ask for rate=${BAD_LABEL}`, async (say) => {
+    const refusal = await provokeRefusal(cluster, 'peer', BAD_LABEL);
+    say(refusal);
+    return refusal;
+  });
+  return {
+    pods,
+    curves: [...sent.curves, ...received.curves, curve],
+    report: {
+      pods: [...sent.measured, ...received.measured],
+      liveChange: change,
+      refused: { label: BAD_LABEL, message },
+      seconds: { setup: setupSeconds - clusterSeconds, cluster: clusterSeconds, total: seconds() },
+    },
+  };
+}
+
+async function measure(
+  cluster: Cluster,
+  pods: readonly DemoPod[],
+  peer: Peer,
+  direction: Direction,
+  seconds: number,
+): Promise<{ measured: MeasuredPod[]; curves: Curve[] }> {
+  const title = direction === 'egress' ? 'Let the pods send, all at once' : 'Let the pods receive, all at once';
+  const samples = await step(title, (say) =>
+    withProgressBar(seconds, say, runTraffic(cluster, pods, peer, direction, seconds)),
+  );
+  const measured = pods.map(({ name, label, limitBytesPerSecond }) => ({
+    name,
+    label,
+    direction,
+    limitBytesPerSecond,
+    measuredBytesPerSecond: steadyBytesPerSecond(samples.get(name) ?? [], direction),
+  }));
+  return { measured, curves: directionCurves(direction, pods, samples) };
+}
+
+async function changeLive(cluster: Cluster, pod: DemoPod, peer: Peer, seconds: number) {
+  const to = { label: CHANGE_TO, limitBytesPerSecond: parseRate(CHANGE_TO) };
+  const change = await step(`Change ${pod.name} to rate=${to.label} while it sends`, (say) =>
+    withProgressBar(seconds, say, changeLabelUnderTraffic(cluster, pod, peer, to, seconds)),
+  );
+  return {
+    curve: liveChangeCurve(pod, change, to),
+    change: {
+      from: pod.label,
+      to: to.label,
+      secondsToSettle: change.secondsToSettle ?? null,
+      connectionsBroken: change.connectionsBroken,
+    },
+  };
+}
+
+function stopwatch(): () => number {
+  const started = performance.now();
+  return () => (performance.now() - started) / 1000;
+}

@@ -1,0 +1,23 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { installPackages } from '../cluster/packages.ts';
+
+/**
+ * What the levels that touch the kernel need before their first test: Debian's packages, the compiled shaper, and bpffs.
+ * Vitest runs it once per project.
+ *
+ * @throws Error when this is not root: those tests cannot pass, and must not be skipped.
+ */
+export async function setup(): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    throw new Error('These tests attach BPF programs and make network namespaces: run them as root.');
+  }
+  const context = { step: 'packages', log: join(tmpdir(), 'podrate-test-packages.log') };
+  await installPackages(['kernel', 'controlplane'], context, (text) => console.log(`packages: ${text}`));
+  await execa('make', ['-C', new URL('../../bpf', import.meta.url).pathname], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const mounted = await execa('findmnt', ['--types', 'bpf', '/sys/fs/bpf'], { reject: false });
+  if (mounted.failed) await execa('mount', ['-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+}
