@@ -1,0 +1,105 @@
+import { generateKeyPair, randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+import forge from 'node-forge';
+
+/** A certificate and its private key, both PEM. */
+export interface Pair {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** What a certificate authority is made from. */
+export interface AuthorityRequest {
+  readonly commonName: string;
+  /** The time of issue. */
+  readonly now: Date;
+  /** The authority's life in days. */
+  readonly days: number;
+}
+
+/** What a serving certificate is made from. */
+export interface ServingRequest {
+  /** The names it is valid for; the first is also its common name. */
+  readonly dnsNames: readonly string[];
+  /** The time of issue. */
+  readonly now: Date;
+  /** Its life in days; it never outlives its authority. */
+  readonly days: number;
+}
+
+const organization = 'podrate';
+const msPerDay = 86_400_000;
+// Clocks of a cluster's machines differ a little.
+const backdateMs = 5 * 60_000;
+
+/** Makes a self-signed certificate authority with a new RSA key; it may sign certificates and no further authorities. */
+export async function issueAuthority({ commonName, now, days }: AuthorityRequest): Promise<Pair> {
+  const keys = await generateKeys();
+  const certificate = blank(keys.publicKey, now, new Date(now.getTime() + days * msPerDay), commonName);
+  certificate.setIssuer(certificate.subject.attributes);
+  certificate.setExtensions([
+    { name: 'basicConstraints', cA: true, pathLenConstraint: 0, critical: true },
+    { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+    { name: 'subjectKeyIdentifier' },
+    { name: 'authorityKeyIdentifier', keyIdentifier: keyIdentifier(certificate) },
+  ]);
+  return sign(certificate, keys.privateKey, keys.privateKey);
+}
+
+/** Makes a certificate for a TLS server with a new RSA key, signed by an authority. */
+export async function issueServing(authority: Pair, { dnsNames, now, days }: ServingRequest): Promise<Pair> {
+  const keys = await generateKeys();
+  const issuer = forge.pki.certificateFromPem(authority.certificate);
+  const end = Math.min(now.getTime() + days * msPerDay, issuer.validity.notAfter.getTime());
+  // A common name is limited to 64 characters (RFC 5280, ub-common-name); clients read the alternative names only.
+  const certificate = blank(keys.publicKey, now, new Date(end), (dnsNames[0] ?? organization).slice(0, 64));
+  certificate.setIssuer(issuer.subject.attributes);
+  certificate.setExtensions([
+    { name: 'basicConstraints', cA: false, critical: true },
+    { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
+    { name: 'extKeyUsage', serverAuth: true },
+    { name: 'subjectKeyIdentifier' },
+    { name: 'authorityKeyIdentifier', keyIdentifier: keyIdentifier(issuer) },
+    { name: 'subjectAltName', altNames: dnsNames.map((value) => ({ type: 2, value })) },
+  ]);
+  return sign(certificate, keys.privateKey, authority.key);
+}
+
+// Keys come from node:crypto, which makes them off the event loop; node-forge would block it for up to a second.
+async function generateKeys(): Promise<{ publicKey: string; privateKey: string }> {
+  return promisify(generateKeyPair)('rsa', {
+    modulusLength: 2048,
+    publicExponent: 0x10001,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+}
+
+function blank(publicKey: string, now: Date, notAfter: Date, commonName: string): forge.pki.Certificate {
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
+  certificate.serialNumber = serialNumber();
+  certificate.validity.notBefore = new Date(now.getTime() - backdateMs);
+  certificate.validity.notAfter = notAfter;
+  certificate.setSubject([
+    { name: 'organizationName', value: organization },
+    { name: 'commonName', value: commonName },
+  ]);
+  return certificate;
+}
+
+// 128 random bits as a positive number without a leading zero byte (RFC 5280 4.1.2.2: positive, unique, at most 20 octets).
+function serialNumber(): string {
+  const bytes = randomBytes(16);
+  bytes[0] = (bytes.readUInt8(0) & 0x3f) | 0x40;
+  return bytes.toString('hex');
+}
+
+function keyIdentifier(certificate: forge.pki.Certificate): string {
+  return certificate.generateSubjectKeyIdentifier().getBytes();
+}
+
+function sign(certificate: forge.pki.Certificate, ownKey: string, signingKey: string): Pair {
+  certificate.sign(forge.pki.privateKeyFromPem(signingKey), forge.md.sha256.create());
+  return { certificate: forge.pki.certificateToPem(certificate).replaceAll('\r', ''), key: ownKey };
+}
