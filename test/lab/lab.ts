@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { createCgroup, findCgroup2, removeCgroup } from './cgroups.ts';
+import { createNetwork, type PodNetwork, removeNetwork } from './network.ts';
+import { type LoadedShaper, loadShaper } from './shaper.ts';
+
+/** A pod without Kubernetes: a cgroup and a network namespace. */
+export interface Pod extends PodNetwork {
+  name: string;
+  cgroup: { path: string; id: bigint };
+}
+
+/** Pods on one bridge, and the shaper loaded for them. Needs root. */
+export interface Lab {
+  pods: Record<'a' | 'b' | 'c', Pod>;
+  /** The cgroup above all pods; the sender's half goes here, so that it sees no other socket of the machine. */
+  rootCgroup: string;
+  shaper: LoadedShaper;
+  close(): Promise<void>;
+}
+
+const NAME = 'podrate-lab';
+
+/** Makes the lab. What a killed run has left is removed first. */
+export async function openLab(): Promise<Lab> {
+  const rootCgroup = join(await findCgroup2(), NAME);
+  const close = async () => {
+    await removeCgroup(rootCgroup);
+    await removeNetwork(NAME);
+  };
+  await mountBpffs();
+  await close();
+  try {
+    const networks = await createNetwork(NAME, ['a', 'b', 'c']);
+    const pod = async (name: string): Promise<Pod> => {
+      const network = networks[name];
+      if (!network) throw new Error(`no network for pod ${name}`);
+      return { ...network, name, cgroup: await createCgroup(join(rootCgroup, name)) };
+    };
+    const pods = { a: await pod('a'), b: await pod('b'), c: await pod('c') };
+    const shaper = await loadShaper(NAME);
+    return {
+      pods,
+      rootCgroup,
+      shaper,
+      async close() {
+        await close();
+        await shaper.unload();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Pins live in bpffs, which not every machine mounts by itself. */
+async function mountBpffs(): Promise<void> {
+  const { exitCode } = await execa('mountpoint', ['-q', '/sys/fs/bpf'], { reject: false });
+  if (exitCode !== 0) await execa('mount', ['-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+}

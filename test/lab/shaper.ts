@@ -1,0 +1,104 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+
+/** Bytes per second of IP packets; 0 = no limit. */
+export interface LabLimit {
+  egress?: number;
+  ingress?: number;
+  burstNs?: number;
+  release?: boolean;
+}
+
+/** One direction's verdicts as bpftool shows them, summed over CPUs. */
+export interface Verdicts {
+  passed: Count;
+  delayed: Count;
+  dropped: Count;
+  marked: Count;
+}
+export interface Count {
+  packets: number;
+  bytes: number;
+}
+
+/** The loaded object, driven by bpftool alone: the smallest thing that the data path's own tests need. */
+export interface LoadedShaper {
+  /** Attaches the cgroup's three programs and gives it a slot. */
+  attach(cgroup: { path: string; id: bigint }, slot: number, limit: LabLimit): Promise<void>;
+  setLimit(slot: number, limit: LabLimit): Promise<void>;
+  detach(cgroup: { path: string }): Promise<void>;
+  /** Attaches the sender's half to a cgroup that holds all senders. */
+  attachSender(path: string): Promise<void>;
+  detachSender(path: string): Promise<void>;
+  readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
+  unload(): Promise<void>;
+}
+
+const object = fileURLToPath(new URL('../../bpf/shaper.bpf.o', import.meta.url));
+const STATE_BYTES = 192;
+const RELEASE = 1n;
+const attachments = [
+  ['cgroup_inet_egress', 'podrate_egress'],
+  ['cgroup_inet_ingress', 'podrate_ingress'],
+  ['cgroup_sock_ops', 'podrate_sockops'],
+] as const;
+
+/** Loads the object under /sys/fs/bpf/<name>, in place of one that an earlier run has left there. */
+export async function loadShaper(name: string): Promise<LoadedShaper> {
+  const pins = `/sys/fs/bpf/${name}`;
+  await rm(pins, { recursive: true, force: true });
+  await mkdir(`${pins}/maps`, { recursive: true });
+  await bpftool('prog', 'loadall', object, `${pins}/programs`, 'pinmaps', `${pins}/maps`);
+  const program = (attached: string) => ['pinned', `${pins}/programs/${attached}`];
+  const map = (name: string) => ['pinned', `${pins}/maps/${name}`];
+  const setLimit = (slot: number, limit: LabLimit) =>
+    bpftool('map', 'update', ...map('configs'), 'key', ...bytes32(slot), 'value', ...configBytes(limit));
+  return {
+    setLimit,
+    async attach(cgroup, slot, limit) {
+      const zero = Array<string>(STATE_BYTES).fill('0');
+      await bpftool('map', 'update', ...map('states'), 'key', ...bytes32(slot), 'value', ...zero);
+      await setLimit(slot, limit);
+      for (const [type, name] of attachments) {
+        await bpftool('cgroup', 'attach', cgroup.path, type, ...program(name), 'multi');
+      }
+      await bpftool('map', 'update', ...map('slots'), 'key', ...bytes64(cgroup.id), 'value', ...bytes32(slot));
+    },
+    async detach(cgroup) {
+      for (const [type, name] of attachments) await bpftool('cgroup', 'detach', cgroup.path, type, ...program(name));
+    },
+    attachSender: (path) => bpftool('cgroup', 'attach', path, 'cgroup_sock_ops', ...program('podrate_sender'), 'multi'),
+    detachSender: (path) => bpftool('cgroup', 'detach', path, 'cgroup_sock_ops', ...program('podrate_sender')),
+    async readCounters(slot) {
+      const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('counters'), 'key', ...bytes32(slot)]);
+      const perCpu: { value: Record<'egress' | 'ingress', Verdicts> }[] = JSON.parse(stdout).formatted.values;
+      return {
+        egress: sum(perCpu.map((cpu) => cpu.value.egress)),
+        ingress: sum(perCpu.map((cpu) => cpu.value.ingress)),
+      };
+    },
+    unload: () => rm(pins, { recursive: true, force: true }),
+  };
+}
+
+async function bpftool(...args: string[]): Promise<void> {
+  await execa('bpftool', args);
+}
+
+const bytes32 = (value: number) => [...new Uint8Array(new Uint32Array([value]).buffer)].map(String);
+const bytes64 = (value: bigint) => [...new Uint8Array(new BigUint64Array([value]).buffer)].map(String);
+
+/** struct podrate_config. */
+function configBytes({ egress = 0, ingress = 0, burstNs = 0, release = false }: LabLimit): string[] {
+  const fields = [BigInt(egress), BigInt(burstNs), BigInt(ingress), BigInt(burstNs), release ? RELEASE : 0n];
+  return fields.flatMap(bytes64);
+}
+
+function sum(cpus: Verdicts[]): Verdicts {
+  const add = (verdict: keyof Verdicts): Count => ({
+    packets: cpus.reduce((total, cpu) => total + cpu[verdict].packets, 0),
+    bytes: cpus.reduce((total, cpu) => total + cpu[verdict].bytes, 0),
+  });
+  return { passed: add('passed'), delayed: add('delayed'), dropped: add('dropped'), marked: add('marked') };
+}

@@ -1,0 +1,63 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Pod } from './lab.ts';
+
+/** What a sink has received when it printed the line. */
+export interface SinkSample {
+  atMs: number;
+  /** Payload bytes of each connection, in order of arrival. */
+  connections: number[];
+  datagrams: number;
+  datagramBytes: number;
+}
+
+/** A program that runs in a pod: its cgroup and its network namespace. */
+export interface Running<Line> {
+  pid: number;
+  lines: Line[];
+  stop(): Promise<void>;
+}
+
+/** Receives TCP and UDP on port 5001, and samples it every 100 ms. */
+export const startSink = (pod: Pod): Promise<Running<SinkSample>> => start(pod, 'sink.ts', []);
+
+/** Sends on `connections` TCP connections as fast as it can. Its lines tell of broken connections. */
+export function startStreams(pod: Pod, host: string, connections: number): Promise<Running<{ broken?: number }>> {
+  return start(pod, 'source.ts', ['tcp', host, String(connections)]);
+}
+
+/** Sends datagrams of `size` payload bytes at a fixed rate. */
+export function startFlood(pod: Pod, host: string, size: number, perSecond: number): Promise<Running<never>> {
+  return start(pod, 'source.ts', ['udp', host, String(size), String(perSecond)]);
+}
+
+/** Starts `command` in the pod, with the process in the pod's cgroup before it opens any socket. */
+export function spawnInPod(pod: Pod, command: string[]): ChildProcess {
+  const enter = 'echo 0 > "$1/cgroup.procs" && net=$2 && shift 2 && exec nsenter --net="$net" "$@"';
+  return spawn('sh', ['-c', enter, 'sh', pod.cgroup.path, pod.netnsPath, ...command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+}
+
+/** Resolves when the program has printed its "ready" line. */
+function start<Line>(pod: Pod, script: string, args: string[]): Promise<Running<Line>> {
+  const file = fileURLToPath(new URL(script, import.meta.url));
+  const child = spawnInPod(pod, [process.execPath, file, ...args]);
+  const lines: Line[] = [];
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const stop = async () => {
+    child.kill('SIGKILL');
+    await ended;
+  };
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => reject(new Error(`${script} ended with ${code} before it was ready`)));
+    if (!child.stdout) return;
+    createInterface(child.stdout).on('line', (text) => {
+      const line = JSON.parse(text);
+      if (line.ready) resolve({ pid: child.pid ?? 0, lines, stop });
+      else lines.push(line);
+    });
+  });
+}
