@@ -1,0 +1,94 @@
+/** Runs passes when something may have changed. It never looks at what changed: a pass reads everything. */
+
+/** A clock that can be injected. */
+export interface Clock {
+  /** Calls back once after a time in ms. @returns what takes the call back */
+  after(ms: number, callback: () => void): () => void;
+  /** A number from 0 to below 1. */
+  random(): number;
+}
+
+/** The real clock. */
+export const realClock: Clock = {
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
+};
+
+/** What a loop is built from. */
+export interface LoopOptions {
+  /**
+   * Does one pass.
+   * @param full whether the pass is a thorough one: the first, those of the resync timer, and those after a failure
+   * @returns whether all went well, and when to look again, in ms, for something that takes time
+   */
+  readonly pass: (full: boolean) => Promise<{ ok: boolean; againInMs?: number | undefined }>;
+  /** Time between thorough passes, in ms; each is up to a quarter longer, so that nodes do not run in step. */
+  readonly resyncMs: number;
+  /** First and longest wait after a failure, in ms; each wait doubles the one before. */
+  readonly backOffMs: { readonly first: number; readonly longest: number };
+  readonly clock: Clock;
+}
+
+/** A running loop. */
+export interface Loop {
+  /** Asks for a pass. Any number of kicks during a pass make one more. */
+  kick(): void;
+  /** Lets the pass that runs end, and starts no other. */
+  stop(): Promise<void>;
+}
+
+/** Starts a loop; the first pass comes with the first kick. */
+export function startLoop({ pass, resyncMs, backOffMs, clock }: LoopOptions): Loop {
+  let dirty = false;
+  let running = false;
+  let ended = Promise.resolve();
+  let stopped = false;
+  let failures = 0;
+  let resyncDue = true;
+  let cancelResync = () => {};
+  let cancelRetry = () => {};
+
+  // Dirty is checked and running is cleared in one go: a kick in between would be lost.
+  const run = async () => {
+    running = true;
+    while (dirty && !stopped) {
+      dirty = false;
+      cancelRetry();
+      const full = resyncDue || failures > 0;
+      if (full) {
+        resyncDue = false;
+        cancelResync();
+        cancelResync = clock.after(resyncMs * (1 + clock.random() / 4), () => {
+          resyncDue = true;
+          kick();
+        });
+      }
+      const { ok, againInMs } = await pass(full).catch(() => ({ ok: false, againInMs: undefined }));
+      failures = ok ? 0 : failures + 1;
+      const waits = againInMs === undefined ? [] : [againInMs];
+      if (!ok) {
+        const backOff = Math.min(backOffMs.first * 2 ** Math.min(failures - 1, 20), backOffMs.longest);
+        waits.push(backOff * (0.5 + clock.random() / 2));
+      }
+      if (waits.length > 0) cancelRetry = clock.after(Math.min(...waits), kick);
+    }
+    running = false;
+  };
+  const kick = () => {
+    dirty = true;
+    if (!stopped && !running) ended = run();
+  };
+
+  return {
+    kick,
+    async stop() {
+      stopped = true;
+      cancelResync();
+      cancelRetry();
+      await ended;
+    },
+  };
+}

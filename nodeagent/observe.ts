@@ -1,0 +1,181 @@
+/** Reads the state of the shaper out of the kernel. */
+import { dirname } from 'node:path';
+import { type Bpftool, type BpftoolError, bytesOf, type Command, hex } from './bpftool.ts';
+import { type Hook, hooks, normalAttachType, programOf, senderProgram } from './hooks.ts';
+import { decodeConfig, decodeOwner, decodeU32, decodeU64, encodeU32, type Owner, type SlotConfig } from './layout.ts';
+import type { Pins } from './pins.ts';
+import type { Cgroup, Orphan, SlotState } from './state.ts';
+
+/** A program that bpftool found on a cgroup. */
+export interface AttachedProgram {
+  readonly id: number;
+  /** One of `egress`, `ingress`, `sock_ops` or another attach type, in one spelling. */
+  readonly attachType: string;
+  /** `multi`, `override`, or empty for an attachment that shuts out all others. */
+  readonly flags: string;
+  readonly name: string;
+}
+
+/** The maps of a generation, read. */
+export interface GenerationState {
+  readonly slots: readonly SlotState[];
+  /** Slot by cgroup id; 0 where the programs were taken off, or are not on completely. */
+  readonly known: ReadonlyMap<bigint, number>;
+}
+
+/**
+ * Reads who holds which slot, and each slot's config. It takes one run of bpftool, or two if there is a slot that is not in `hint`.
+ * @param hint slots that were held the last time; a wrong hint costs a run and nothing else
+ * @throws BpftoolError
+ */
+export async function readGeneration(
+  bpftool: Bpftool,
+  pins: Pins,
+  generation: string,
+  hint: Iterable<number>,
+): Promise<GenerationState> {
+  const guesses = [...hint];
+  const lookUp = (slot: number): Command => [
+    ...['map', 'lookup', 'pinned', pins.map(generation, 'configs'), 'key', ...hex(encodeU32(slot))],
+  ];
+  const [owners, slots, ...guessed] = await all(bpftool, [
+    ['map', 'dump', 'pinned', pins.map(generation, 'owners')],
+    ['map', 'dump', 'pinned', pins.map(generation, 'slots')],
+    ...guesses.map(lookUp),
+  ]);
+  const ownerOf = new Map<number, Owner>(
+    entriesOf(owners).map((entry) => [decodeU32(bytesOf(entry.key)), decodeOwner(bytesOf(entry.value))]),
+  );
+  const known = new Map(
+    entriesOf(slots).map((entry) => [decodeU64(bytesOf(entry.key)), decodeU32(bytesOf(entry.value))]),
+  );
+  const configs = new Map<number, SlotConfig>(guesses.map((slot, index) => [slot, configOf(guessed[index])]));
+  const others = [...ownerOf.keys()].filter((slot) => !configs.has(slot));
+  const found = await all(bpftool, others.map(lookUp));
+  for (const [index, slot] of others.entries()) configs.set(slot, configOf(found[index]));
+
+  const states = [...ownerOf].map(([slot, owner]): SlotState => {
+    const marked = known.get(owner.cgroupId) === slot;
+    const config = configs.get(slot) as SlotConfig;
+    return { generation, slot, cgroupId: owner.cgroupId, owner: owner.name, config, marked };
+  });
+  return { slots: states.sort((one, other) => one.slot - other.slot), known };
+}
+
+/**
+ * Lists the programs on cgroups. A cgroup that vanished meanwhile is left out.
+ *
+ * `bpftool cgroup show` parses the kernel's own type information each time, which takes it 10 ms a cgroup; `bpftool cgroup tree`
+ * does so once. So more than a few cgroups are read from the trees that hold them, and one by one only if that fails.
+ * @throws BpftoolError
+ */
+export async function readAttached(
+  bpftool: Bpftool,
+  cgroups: readonly Cgroup[],
+): Promise<Map<bigint, AttachedProgram[]>> {
+  const trees = topmost(cgroups.map((cgroup) => dirname(cgroup.path)));
+  if (cgroups.length > 2 * trees.length) {
+    const { outputs, error } = await bpftool.batch(trees.map((tree) => ['cgroup', 'tree', tree]));
+    if (error === undefined && outputs.every(isWholeTree)) return fromTrees(outputs as TreeEntry[][], cgroups);
+  }
+  return oneByOne(bpftool, cgroups);
+}
+
+interface TreeEntry {
+  readonly cgroup?: string;
+  readonly programs?: unknown;
+}
+
+// A walk that meets a vanishing cgroup ends there, with the error as the last entry.
+function isWholeTree(output: unknown): boolean {
+  return Array.isArray(output) && output.every((entry: TreeEntry) => entry.cgroup !== undefined);
+}
+
+function fromTrees(
+  trees: readonly (readonly TreeEntry[])[],
+  cgroups: readonly Cgroup[],
+): Map<bigint, AttachedProgram[]> {
+  const byPath = new Map(trees.flat().map((entry) => [entry.cgroup, programsOf(entry.programs ?? null)]));
+  return new Map(cgroups.map((cgroup) => [cgroup.id, byPath.get(cgroup.path) ?? []]));
+}
+
+function topmost(directories: readonly string[]): string[] {
+  const all = [...new Set(directories)].sort();
+  return all.filter((path) => !all.some((other) => other !== path && path.startsWith(`${other}/`)));
+}
+
+async function oneByOne(bpftool: Bpftool, cgroups: readonly Cgroup[]): Promise<Map<bigint, AttachedProgram[]>> {
+  const result = new Map<bigint, AttachedProgram[]>();
+  let rest = [...cgroups];
+  while (rest.length > 0) {
+    const { outputs, error } = await bpftool.batch(rest.map((cgroup) => ['cgroup', 'show', cgroup.path]));
+    rest.slice(0, outputs.length).forEach((cgroup, index) => {
+      result.set(cgroup.id, programsOf(outputs[index]));
+    });
+    // A batch ends at its first failure, which here means that the cgroup is gone or cannot be read.
+    if (error !== undefined && !isVanished(error)) throw error;
+    rest = error === undefined ? [] : rest.slice(outputs.length + 1);
+  }
+  return result;
+}
+
+/** The programs in the output of `bpftool cgroup show`, which is empty when there are none. */
+export function programsOf(output: unknown): AttachedProgram[] {
+  if (output === null) return [];
+  return (output as { id: number; attach_type?: string; attach_flags?: string; name?: string }[]).map((program) => ({
+    id: program.id,
+    attachType: normalAttachType(program.attach_type ?? ''),
+    flags: program.attach_flags ?? '',
+    name: program.name ?? '',
+  }));
+}
+
+/** Tells whether bpftool failed because a cgroup's directory is no longer there. */
+export function isVanished(error: BpftoolError): boolean {
+  return error.message.includes("can't open cgroup");
+}
+
+/**
+ * Reads the ids of a generation's programs, as the kernel numbers them.
+ * @throws BpftoolError
+ */
+export async function readProgramIds(bpftool: Bpftool, pins: Pins, generation: string): Promise<Map<string, number>> {
+  const names = [...Object.values(programOf), senderProgram];
+  const outputs = await all(
+    bpftool,
+    names.map((name) => ['prog', 'show', 'pinned', pins.program(generation, name)]),
+  );
+  return new Map(names.map((name, index) => [name, (outputs[index] as { id: number }).id]));
+}
+
+/** Sorts what is attached to a cgroup by generation, and finds the orphans. Programs of others are in neither. */
+export function sortPrograms(
+  cgroup: Cgroup,
+  programs: readonly AttachedProgram[],
+  ids: ReadonlyMap<string, ReadonlyMap<string, number>>,
+): { attached: Map<string, Set<Hook>>; orphans: Orphan[] } {
+  const attached = new Map<string, Set<Hook>>();
+  const orphans: Orphan[] = [];
+  for (const { id, name, attachType } of programs) {
+    const generation = [...ids].find(([, byName]) => [...byName.values()].includes(id))?.[0];
+    const hook = hooks.find((candidate) => programOf[candidate] === name);
+    if (hook === undefined) continue;
+    if (generation === undefined) orphans.push({ cgroup, attachType, programId: id, program: name });
+    else attached.set(generation, (attached.get(generation) ?? new Set()).add(hook));
+  }
+  return { attached, orphans };
+}
+
+async function all(bpftool: Bpftool, commands: readonly Command[]): Promise<readonly unknown[]> {
+  const { outputs, error } = await bpftool.batch(commands);
+  if (error !== undefined) throw error;
+  return outputs;
+}
+
+function entriesOf(dump: unknown): { key: unknown; value: unknown }[] {
+  return (dump ?? []) as { key: unknown; value: unknown }[];
+}
+
+function configOf(found: unknown): SlotConfig {
+  return decodeConfig(bytesOf((found as { value: unknown }).value));
+}

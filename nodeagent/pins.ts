@@ -1,0 +1,103 @@
+/**
+ * The pins of the shaper: one directory in the BPF file system for each generation of the object, `<pin directory>/<generation>`,
+ * with `programs/` and `maps/` in it. A generation is loaded beside its place and renamed, so it is there whole or not at all.
+ */
+import { createHash } from 'node:crypto';
+import { access, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Bpftool } from './bpftool.ts';
+import { programOf, senderProgram } from './hooks.ts';
+
+/** The maps that user space reads and writes. */
+export const mapNames = ['slots', 'configs', 'states', 'counters', 'owners'] as const;
+
+/** A map that user space reads and writes. */
+export type MapName = (typeof mapNames)[number];
+
+const programNames = [...Object.values(programOf), senderProgram];
+const generationName = /^[0-9a-f]{12}$/;
+const loadingName = /^loading_/;
+const abandonedMs = 60_000;
+
+/** The name of an object's generation: the first 12 hex digits of its SHA-256. @throws if the file cannot be read */
+export async function generationOf(objectFile: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(objectFile))
+    .digest('hex')
+    .slice(0, 12);
+}
+
+/** What can be done with generations. */
+export interface Pins {
+  /** The path of a pinned program. */
+  program(generation: string, name: string): string;
+  /** The path of a pinned map. */
+  map(generation: string, name: MapName): string;
+  /** Generations that are pinned, in no order. */
+  list(): Promise<string[]>;
+  /** Whether every pin of a generation is there. */
+  complete(generation: string): Promise<boolean>;
+  /** Loads an object and pins it as a generation, unless another process did just that. @throws BpftoolError */
+  load(objectFile: string, generation: string): Promise<void>;
+  /** Removes the pins of a generation; what is attached stays attached. */
+  remove(generation: string): Promise<void>;
+  /** Removes what loads that were interrupted left behind, and the pin directory itself once it is empty. */
+  tidy(): Promise<void>;
+}
+
+/** Builds the access to one pin directory. */
+export function createPins({ directory, bpftool }: { directory: string; bpftool: Bpftool }): Pins {
+  const program = (generation: string, name: string) => join(directory, generation, 'programs', name);
+  const map = (generation: string, name: MapName) => join(directory, generation, 'maps', name);
+  const entries = () => readdir(directory).catch(emptyIfMissing);
+
+  return {
+    program,
+    map,
+    list: async () => (await entries()).filter((name) => generationName.test(name)),
+
+    async complete(generation) {
+      const paths = [
+        ...programNames.map((name) => program(generation, name)),
+        ...mapNames.map((name) => map(generation, name)),
+      ];
+      const found = await Promise.allSettled(paths.map((path) => access(path)));
+      return found.every((result) => result.status === 'fulfilled');
+    },
+
+    async load(objectFile, generation) {
+      // The BPF file system refuses names with a dot.
+      const loading = join(directory, `loading_${generation}_${process.pid}_${process.hrtime.bigint()}`);
+      await mkdir(loading, { recursive: true, mode: 0o700 });
+      try {
+        const [programs, maps] = [join(loading, 'programs'), join(loading, 'maps')];
+        await bpftool.run(['prog', 'loadall', objectFile, programs, 'pinmaps', maps]);
+        await rename(loading, join(directory, generation)).catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+        });
+      } finally {
+        await removeTree(loading);
+      }
+    },
+
+    remove: (generation) => removeTree(join(directory, generation)),
+
+    async tidy() {
+      for (const name of (await entries()).filter((entry) => loadingName.test(entry))) {
+        const path = join(directory, name);
+        const made = await stat(path).catch(() => undefined);
+        if (made !== undefined && Date.now() - made.mtimeMs > abandonedMs) await removeTree(path);
+      }
+      await rmdir(directory).catch(() => undefined);
+    },
+  };
+}
+
+function removeTree(path: string): Promise<void> {
+  return rm(path, { recursive: true, force: true });
+}
+
+function emptyIfMissing(error: NodeJS.ErrnoException): never[] {
+  if (error.code === 'ENOENT') return [];
+  throw error;
+}
