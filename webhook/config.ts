@@ -1,0 +1,119 @@
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import { defaultLabelKey, KeyError, type LabelKeys, labelKeys } from '../rate/keys.ts';
+
+/** What the webhook is told at its start. */
+export interface Config {
+  /** Ports; 0 takes a free one. */
+  readonly port: number;
+  readonly httpPort: number;
+  /** The folder with tls.crt and tls.key. */
+  readonly tlsDir: string;
+  readonly tlsPollMs: number;
+  readonly keys: LabelKeys;
+  readonly logLevel: string;
+  /** How long requests are served on after SIGTERM. */
+  readonly drainMs: number;
+}
+
+/** A command line or an environment that cannot be followed. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'webhook/config';
+}
+
+/** What `--help` prints. */
+export const help = `Usage: node webhook/main.ts [options]
+
+Answers admission reviews of pods over HTTPS (POST /mutate); probes and metrics over HTTP (GET /healthz, /readyz, /metrics).
+
+Options, each with its environment variable:
+  --port N             HTTPS port (8443; $PODRATE_PORT)
+  --http-port N        port for probes and metrics (8080; $PODRATE_HTTP_PORT)
+  --tls-dir DIR        folder with tls.crt and tls.key, read again when they change (/etc/podrate/tls; $PODRATE_TLS_DIR)
+  --tls-poll SECONDS   how often they are looked at (10; $PODRATE_TLS_POLL)
+  --label-key KEY      label that carries the rate; -egress and -ingress are derived (${defaultLabelKey}; $PODRATE_LABEL_KEY)
+  --drain SECONDS      how long requests are served on after SIGTERM (10; $PODRATE_DRAIN)
+  --log-level LEVEL    trace, debug, info, warn, error or silent (info; $PODRATE_LOG_LEVEL)
+  -h, --help           this text
+
+The label key must also be in the matchConditions of the MutatingWebhookConfiguration.
+Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage.
+`;
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const seconds = z.coerce.number().positive().max(3_600);
+const optionsSchema = z.object({
+  port: port.default(8443),
+  'http-port': port.default(8080),
+  'tls-dir': z.string().min(1).default('/etc/podrate/tls'),
+  'tls-poll': seconds.default(10),
+  'label-key': z.string().default(defaultLabelKey),
+  drain: z.coerce.number().min(0).max(3_600).default(10),
+  'log-level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+});
+
+/**
+ * Reads the command line, and the environment where it says nothing.
+ * @returns undefined if help was asked for
+ * @throws ConfigError that names the option
+ */
+export function readConfig(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Config | undefined {
+  const given = parse(args);
+  if (given.help === true) return undefined;
+  const fallback = Object.fromEntries(
+    Object.keys(optionsSchema.shape).map((name) => {
+      const value = environment[`PODRATE_${name.toUpperCase().replaceAll('-', '_')}`];
+      return [name, value === '' ? undefined : value];
+    }),
+  );
+  const result = optionsSchema.safeParse({ ...fallback, ...given });
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw new ConfigError(`--${issue?.path.join('.')} is wrong: ${issue?.message}.`);
+  }
+  const options = result.data;
+  return {
+    port: options.port,
+    httpPort: options['http-port'],
+    tlsDir: options['tls-dir'],
+    tlsPollMs: options['tls-poll'] * 1000,
+    keys: readKeys(options['label-key']),
+    logLevel: options['log-level'],
+    drainMs: options.drain * 1000,
+  };
+}
+
+function readKeys(base: string): LabelKeys {
+  try {
+    return labelKeys(base);
+  } catch (error) {
+    if (error instanceof KeyError) throw new ConfigError(`--label-key is wrong: ${error.message}`);
+    throw error;
+  }
+}
+
+function parse(args: readonly string[]) {
+  const text = { type: 'string' } as const;
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        port: text,
+        'http-port': text,
+        'tls-dir': text,
+        'tls-poll': text,
+        'label-key': text,
+        drain: text,
+        'log-level': text,
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+    return values;
+  } catch (error) {
+    throw new ConfigError(error instanceof Error ? error.message : String(error));
+  }
+}

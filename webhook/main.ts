@@ -1,0 +1,93 @@
+import process from 'node:process';
+import { pino } from 'pino';
+import { createApp } from './app.ts';
+import { loadPair, type ServingPair } from './certificate.ts';
+import { awaitPair, watchPair } from './certificate-watch.ts';
+import { type Config, ConfigError, help, readConfig } from './config.ts';
+import { decide } from './decide.ts';
+import { createHealthApp } from './health.ts';
+import { createMetrics } from './metrics.ts';
+import { createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
+
+// An hour of failures at the usual interval of 10 s.
+const maxCertificateFailures = 360;
+
+async function run(config: Config): Promise<void> {
+  const log = pino({ base: null, level: config.logLevel });
+  const metrics = createMetrics();
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(name));
+
+  let pair: ServingPair | undefined;
+  let isListening = false;
+  const unreadyReason = () => {
+    if (stop.signal.aborted) return 'stopping';
+    if (!isListening) return 'waiting for the certificate';
+    return pair !== undefined && pair.expires.getTime() <= Date.now() ? 'the certificate expired' : undefined;
+  };
+  const logError = (err: unknown) => log.error({ err }, 'unexpected error');
+  const health = createPlainServer(createHealthApp({ registry: metrics.registry, unreadyReason, logError }));
+  const httpPort = await listen(health, config.httpPort);
+  log.info({ httpPort }, 'probes and metrics');
+
+  const watching = {
+    load: () => loadPair(config.tlsDir),
+    intervalMs: config.tlsPollMs,
+    signal: stop.signal,
+    onFailure: (error: Error, failuresInARow: number) => {
+      metrics.certificateFailure();
+      log.warn({ failuresInARow, reason: error.message }, 'no usable certificate');
+    },
+  };
+
+  try {
+    pair = await awaitPair({ ...watching, intervalMs: Math.min(1_000, config.tlsPollMs) });
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    log.info('stopped while waiting for the certificate');
+    await drain(health, { serveOnMs: 0, finishMs: 1_000 });
+    return;
+  }
+
+  const app = createApp({
+    decide: (review) => decide(review, config.keys),
+    metrics,
+    log,
+    isDraining: () => stop.signal.aborted,
+    nowMs: () => performance.now(),
+  });
+  const server = createTlsServer(app, pair);
+  metrics.certificateExpiry(pair.expires);
+  const port = await listen(server, config.port);
+  isListening = true;
+  log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: config.keys.both }, 'listening');
+
+  // Ends when the process is told to stop, or throws when the certificate could not be read for too long.
+  await watchPair({
+    ...watching,
+    current: pair,
+    maxFailures: maxCertificateFailures,
+    onRenewal: (found) => {
+      useCertificate(server, found);
+      pair = found;
+      metrics.certificateExpiry(found.expires);
+      log.info({ serial: found.serial, expires: found.expires }, 'certificate renewed');
+    },
+  });
+
+  log.info({ signal: stop.signal.reason, seconds: config.drainMs / 1000 }, 'draining');
+  await drain(server, { serveOnMs: config.drainMs, finishMs: 10_000 });
+  await drain(health, { serveOnMs: 0, finishMs: 1_000 });
+  log.info('stopped');
+}
+
+try {
+  const config = readConfig(process.argv.slice(2), process.env);
+  if (config === undefined) process.stdout.write(help);
+  else await run(config);
+} catch (error) {
+  if (error instanceof ConfigError) process.stderr.write(`${error.message}\nTry --help.\n`);
+  else process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+  // Not only the exit code: open servers would keep a process alive that no longer does its work.
+  process.exit(error instanceof ConfigError ? 2 : 1);
+}

@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import type { Decision, PodChange } from './decide.ts';
+import { type Pod, podSchema } from './pod.ts';
+
+/** A request for admission of a pod, as far as it matters here. */
+export interface PodReview extends PodChange {
+  readonly uid: string;
+  readonly operation: 'CREATE' | 'UPDATE';
+  readonly namespace: string;
+  /** The pod's name; `prefix*` where the API server has yet to complete it. */
+  readonly name: string;
+  readonly dryRun: boolean;
+}
+
+/** A body that is no admission review of a pod. It is not the user's fault, so it is answered by an HTTP error. */
+export class ReviewError extends Error {
+  override readonly name = 'ReviewError';
+  readonly code = 'review/invalid';
+}
+
+/** The answer in the form that the API server reads. */
+export interface ReviewAnswer {
+  readonly apiVersion: 'admission.k8s.io/v1';
+  readonly kind: 'AdmissionReview';
+  readonly response: {
+    readonly uid: string;
+    readonly allowed: boolean;
+    readonly patchType?: 'JSONPatch';
+    /** The JSON patch in base64. */
+    readonly patch?: string;
+    readonly warnings?: readonly string[];
+    readonly status?: { status: 'Failure'; code: number; reason: string; message: string };
+  };
+}
+
+const reviewSchema = z.object({
+  apiVersion: z.literal('admission.k8s.io/v1'),
+  kind: z.literal('AdmissionReview'),
+  request: z.object({
+    uid: z.string().min(1).max(128),
+    operation: z.enum(['CREATE', 'UPDATE']),
+    namespace: z.string().max(253).optional(),
+    name: z.string().max(253).optional(),
+    dryRun: z.boolean().nullish(),
+    userInfo: z.object({ username: z.string().optional() }).optional(),
+    object: podSchema,
+    oldObject: podSchema.nullish(),
+  }),
+});
+
+/**
+ * Reads an AdmissionReview (admission.k8s.io/v1) about a pod.
+ * @throws ReviewError that names the first thing that is wrong
+ */
+export function readReview(body: unknown): PodReview {
+  const result = reviewSchema.safeParse(body);
+  if (!result.success) throw new ReviewError(explain(result.error));
+  const { uid, operation, namespace, name, dryRun, userInfo, object, oldObject } = result.data.request;
+  return {
+    uid,
+    operation,
+    namespace: namespace ?? '',
+    name: name || displayName(object),
+    dryRun: dryRun ?? false,
+    byNode: userInfo?.username?.startsWith('system:node:') ?? false,
+    pod: object,
+    oldPod: operation === 'UPDATE' ? (oldObject ?? undefined) : undefined,
+  };
+}
+
+/** Writes the answer to a review. */
+export function writeReview(uid: string, decision: Decision): ReviewAnswer {
+  return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: { uid, ...respond(decision) } };
+}
+
+function respond(decision: Decision): Omit<ReviewAnswer['response'], 'uid'> {
+  if (decision.outcome === 'deny') {
+    const { status, message } = decision;
+    return { allowed: false, status: { status: 'Failure', code: status, reason: reason(status), message } };
+  }
+  const warnings = decision.warnings.length > 0 ? { warnings: decision.warnings } : {};
+  if (decision.outcome === 'leave') return { allowed: true, ...warnings };
+  const patch = Buffer.from(JSON.stringify(decision.operations)).toString('base64');
+  return { allowed: true, patchType: 'JSONPatch', patch, ...warnings };
+}
+
+// The API server's own words for the two statuses: metav1.StatusReasonInvalid and StatusReasonForbidden.
+function reason(status: number): string {
+  return status === 422 ? 'Invalid' : 'Forbidden';
+}
+
+function displayName({ metadata }: Pod): string {
+  return metadata.name || `${metadata.generateName ?? ''}*`;
+}
+
+function explain({ issues }: z.ZodError): string {
+  const [first] = issues;
+  if (first === undefined) return 'The body is no AdmissionReview of a pod.';
+  const where = first.path.length === 0 ? 'The body' : `The field ${first.path.join('.')}`;
+  return `${where} of this AdmissionReview is wrong: ${first.message}.`.replace(
+    'The body of this AdmissionReview',
+    'The body',
+  );
+}

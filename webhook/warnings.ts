@@ -1,0 +1,31 @@
+import { directions, type Limit } from '../rate/limit.ts';
+import { formatRate } from '../rate/rate.ts';
+import type { Pod } from './pod.ts';
+
+// One packet of an ordinary Ethernet path every 100 ms, in bytes per second.
+const onePacketPer100Ms = 15_000;
+
+/**
+ * What a user who limits this pod should know, one line each. Kubernetes cuts a warning after 120 characters where there are many.
+ */
+export function warnings(pod: Pod, limit: Limit): string[] {
+  const found: string[] = [];
+  for (const direction of directions) {
+    const rate = limit[direction];
+    if (rate !== undefined && rate < onePacketPer100Ms) {
+      found.push(
+        `${direction} ${formatRate(rate)}/s is less than one full packet (1500 bytes) per 100 ms: expect time-outs`,
+      );
+    }
+  }
+  if (pod.spec?.hostNetwork === true) {
+    found.push("hostNetwork: the limit counts this pod's own sockets, without traffic over the node's loopback");
+  }
+  for (const direction of directions) {
+    const key = `kubernetes.io/${direction}-bandwidth`;
+    if (Object.hasOwn(pod.metadata.annotations ?? {}, key)) {
+      found.push(`annotation ${key} is there too: a CNI plugin may limit the pod a second time`);
+    }
+  }
+  return found;
+}
