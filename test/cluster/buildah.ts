@@ -1,0 +1,65 @@
+import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type CommandContext, runCommand } from './command.ts';
+
+/** Builds images without a daemon and without a registry, in a storage of its own. */
+export interface Buildah {
+  /** Identifies the storage. */
+  storage: string;
+  /** Makes an image of one layer out of a directory. */
+  commit(tree: string, name: string, command: readonly string[]): Promise<void>;
+  /** Builds a Dockerfile; unchanged steps come from the storage. */
+  build(directory: string, name: string, onLine: (line: string) => void): Promise<void>;
+  /** Writes an image as an uncompressed docker archive, whose layers stay as they are. */
+  save(name: string, file: string): Promise<void>;
+}
+
+// f_type of statfs(2); an overlay cannot be the upper half of another.
+const OVERLAYFS_SUPER_MAGIC = 0x794c7630;
+
+// Steps of old builds that may lie in the storage before it is emptied down to the base image.
+const MAX_IMAGES = 60;
+
+/** Opens a storage, which is made if it is not there. */
+export async function openBuildah(storage: string, context: CommandContext): Promise<Buildah> {
+  const policy = join(storage, 'policy.json');
+  await mkdir(storage, { recursive: true });
+  await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
+  const { type } = await statfs(dirname(storage));
+  const env = {
+    STORAGE_DRIVER: type === OVERLAYFS_SUPER_MAGIC ? 'vfs' : 'overlay',
+    STORAGE_OPTS: '',
+    BUILDAH_ISOLATION: 'chroot',
+    CONTAINERS_REGISTRIES_CONF: '/dev/null',
+  };
+  const buildah = async (args: string[], onLine?: (line: string) => void): Promise<string> => {
+    // What is mounted must not outlive the command, even if it is killed: it gets a mount namespace and a run root of its own.
+    const runRoot = await mkdtemp(join(tmpdir(), 'podrate-buildah-'));
+    const command = ['--mount', 'buildah', '--root', join(storage, 'root'), '--runroot', runRoot, ...args];
+    try {
+      return await runCommand(context, 'unshare', command, { env, ...(onLine === undefined ? {} : { onLine }) });
+    } finally {
+      await rm(runRoot, { recursive: true, force: true });
+    }
+  };
+  return {
+    storage,
+    async commit(tree, name, command) {
+      const dockerfile = join(storage, 'Dockerfile');
+      await writeFile(dockerfile, `FROM scratch\nCOPY . /\nCMD ${JSON.stringify(command)}\n`);
+      const options = ['--signature-policy', policy, '--layers=false', '-f', dockerfile, '-t', name];
+      await buildah(['bud', ...options, tree]);
+    },
+    async build(directory, name, onLine) {
+      const count = (await buildah(['images', '--all', '--quiet'])).split('\n').length;
+      if (count > MAX_IMAGES)
+        await buildah(['rmi', '--force', name]).then(() => buildah(['rmi', '--prune', '--force']));
+      const options = ['--pull-never', '--layers', '--signature-policy', policy, '-t', name];
+      await buildah(['bud', ...options, directory], onLine);
+    },
+    async save(name, file) {
+      await buildah(['push', '--signature-policy', policy, name, `docker-archive:${file}:${name}`]);
+    },
+  };
+}
