@@ -87,5 +87,5 @@ class MediaTypeError extends Error {
 
 function requireJson(request: Request, _response: Response, next: NextFunction): void {
   if (request.is('application/json') === 'application/json') next();
-  else next(new MediaTypeError('The content type must be application/json, and the body must not be empty.'));
+  else next(new MediaTypeError('The content type must be application/json, and there must be a body.'));
 }

@@ -1,0 +1,124 @@
+import { Agent, get, type RequestOptions, type Server } from 'node:https';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect, type TLSSocket } from 'node:tls';
+import { afterEach, describe, expect, test } from 'vitest';
+import { createTlsServer, drain, listen, useCertificate } from '../../webhook/server.ts';
+import { servingPair, useCertificates } from './tls.ts';
+
+const sets = useCertificates();
+let server: Server;
+let port: number;
+
+afterEach(() => server.closeAllConnections());
+
+async function start(answerMs = 0, draining = () => false): Promise<void> {
+  server = createTlsServer((_request, response) => {
+    if (draining()) response.setHeader('Connection', 'close');
+    setTimeout(() => response.end('ok'), answerMs);
+  }, servingPair(sets().first));
+  port = await listen(server, 0);
+}
+
+/** One request; gives the answer and the serial number of the certificate of its connection. */
+function ask(agent: Agent): Promise<{ text: string; serial: string; connection: string | undefined }> {
+  const options: RequestOptions = { port, agent, ca: sets().first.authority.certificate };
+  return new Promise((resolve, reject) => {
+    get('https://localhost', options, (response) => {
+      const serial = (response.socket as TLSSocket).getPeerCertificate().serialNumber;
+      let text = '';
+      response.on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve({ text, serial, connection: response.headers.connection }));
+    }).on('error', reject);
+  });
+}
+
+describe('a certificate that is replaced', () => {
+  test('is given to new connections, while an open one lives on with the old', async () => {
+    await start();
+    const kept = new Agent({ keepAlive: true, maxSockets: 1 });
+    const before = await ask(kept);
+    useCertificate(server, servingPair(sets().second));
+    expect((await ask(kept)).serial).toBe(before.serial);
+    const fresh = new Agent({ maxCachedSessions: 0 });
+    expect((await ask(fresh)).serial).not.toBe(before.serial);
+    kept.destroy();
+  });
+
+  test('fails no request under load, on new and on kept connections', async () => {
+    await start(1);
+    const kept = new Agent({ keepAlive: true, maxSockets: 8 });
+    const fresh = new Agent({ keepAlive: false, maxSockets: 8 });
+    const { first, second } = sets();
+    let running = true;
+    const swapping = (async () => {
+      for (let turn = 0; running; turn += 1) {
+        useCertificate(server, servingPair(turn % 2 === 0 ? second : first));
+        await delay(5);
+      }
+    })();
+    const answers = await Promise.all(Array.from({ length: 400 }, (_, n) => ask(n % 2 === 0 ? kept : fresh)));
+    running = false;
+    await swapping;
+    expect(answers.every(({ text }) => text === 'ok')).toBe(true);
+    expect(new Set(answers.map(({ serial }) => serial)).size).toBe(2);
+    kept.destroy();
+  }, 60_000);
+});
+
+describe('a server that is drained', () => {
+  test('serves on, finishes what is under way, and then takes nothing more', async () => {
+    let stopping = false;
+    await start(300, () => stopping);
+    const agent = new Agent({ keepAlive: true });
+    await ask(agent);
+    stopping = true;
+    const drained = drain(server, { serveOnMs: 200, finishMs: 10_000 });
+    expect(await ask(agent)).toMatchObject({ text: 'ok', connection: 'close' });
+    await drained;
+    await expect(ask(agent)).rejects.toThrow();
+    agent.destroy();
+  });
+
+  test('cuts off at its deadline what never ends', async () => {
+    await start(600_000);
+    const lost = ask(new Agent()).catch((error: Error) => error);
+    await delay(100);
+    await drain(server, { serveOnMs: 0, finishMs: 100 });
+    expect(await lost).toBeInstanceOf(Error);
+  });
+});
+
+describe('the TLS of the server', () => {
+  test('is version 1.2 or newer', async () => {
+    await start();
+    const shake = (version: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3') =>
+      new Promise<string | null>((resolve) => {
+        const options = { port, ca: sets().first.authority.certificate, servername: 'localhost' };
+        const range = { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' } as const;
+        const socket = connect({ ...options, ...range }, () => {
+          resolve(socket.getProtocol());
+          socket.destroy();
+        });
+        socket.on('error', () => resolve(null));
+      });
+    for (const turn of [1, 2]) {
+      expect(await shake('TLSv1.1')).toBeNull();
+      expect(await shake('TLSv1.2')).toBe('TLSv1.2');
+      expect(await shake('TLSv1.3')).toBe('TLSv1.3');
+      if (turn === 1) useCertificate(server, servingPair(sets().second));
+    }
+  });
+
+  test('keeps idle connections longer than API servers do', async () => {
+    await start();
+    expect(server.keepAliveTimeout).toBeGreaterThan(90_000);
+  });
+});
+
+test('a port that is taken is an error of listening', async () => {
+  await start();
+  const second = createTlsServer(() => {}, servingPair(sets().first));
+  await expect(listen(second, port)).rejects.toMatchObject({ code: 'EADDRINUSE' });
+});
