@@ -90,6 +90,7 @@ async function endOrKeep(clusters: readonly Cluster[], keep: boolean): Promise<v
       await cluster.stop();
       continue;
     }
+    await cluster.keep();
     console.log(`\nThe cluster stays up:
   npm run cluster -- kubectl get pods -A
   npm run cluster -- exec 'bpftool cgroup tree /sys/fs/cgroup/kubepods.slice'

@@ -53,7 +53,7 @@ test('the image has the version of package.json', async () => {
 test('the webhook is asked about pods that carry any key that it reads or writes, and about no others', () => {
   const [webhook] = find('MutatingWebhookConfiguration', 'podrate').webhooks;
   const [{ expression }] = webhook.matchConditions;
-  const quoted: string[] = [...expression.matchAll(/'([^']+)'/g)].map(([, text]: string[]) => text);
+  const quoted = [...expression.matchAll(/'([^']+)'/g)].map(([, text]) => text);
   const keys = labelKeys(defaultLabelKey);
   expect(quoted.toSorted()).toEqual([keys.both, keys.egress, keys.ingress, shapedLabel, stampAnnotation].toSorted());
   expect(webhook.rules).toHaveLength(1);

@@ -1,0 +1,69 @@
+import type { ClusterNode } from '../cluster/access.ts';
+
+/** Moments of one pod in seconds since the node's boot. */
+export interface PodTimes {
+  readonly uid: string;
+  /** When `bpftool cgroup show` first listed all of podrate's programs on the pod's slice; undefined if never. */
+  readonly attached: number | undefined;
+  /** When the first process of the pod's container started. */
+  readonly started: number;
+}
+
+const SLICES = "find /sys/fs/cgroup/kubepods.slice -maxdepth 2 -type d -name '*-pod*.slice'";
+
+/**
+ * Looks, as often as the node manages, which of the slices that appear from now on carry podrate's programs.
+ *
+ * @returns The first sighting of each, by pod uid; later than the attach itself by up to one round of looking.
+ */
+export async function watchAttachments(
+  node: ClusterNode,
+  count: number,
+  seconds: number,
+): Promise<Map<string, number>> {
+  const script = `
+    seen=" $(${SLICES} | tr '\\n' ' ') "; found=0; end=$((SECONDS + ${seconds}))
+    while [ $SECONDS -lt $end ] && [ $found -lt ${count} ]; do
+      for slice in $(${SLICES}); do
+        case "$seen" in *" $slice "*) continue ;; esac
+        programs=$(bpftool cgroup show "$slice" 2> /dev/null)
+        case "$programs" in *podrate_*podrate_*podrate_*) ;; *) continue ;; esac
+        read -r now idle < /proc/uptime
+        echo "$now $slice"; seen="$seen$slice "; found=$((found + 1))
+      done
+    done`;
+  const { stdout } = await node.exec(script);
+  return new Map(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' '))
+      .flatMap(([now, slice]) => (slice === undefined ? [] : [[uidOf(slice), Number(now)] as const])),
+  );
+}
+
+/** When each pod's container was started: the kernel's start time of its first process that is not the sandbox's. */
+export async function containerStarts(node: ClusterNode, uids: readonly string[]): Promise<Map<string, number>> {
+  const script = `
+    ticks=$(getconf CLK_TCK)
+    for slice in $(${SLICES}); do
+      for pid in $(cat "$slice"/*/cgroup.procs 2> /dev/null); do
+        read -r name < /proc/$pid/comm 2> /dev/null || continue
+        [ "$name" = pause ] && continue
+        echo "$slice $(awk -v ticks=$ticks '{ sub(/.*\\) /, ""); print $20 / ticks }' /proc/$pid/stat)"
+      done
+    done`;
+  const { stdout } = await node.exec(script);
+  const starts = new Map<string, number>();
+  for (const line of stdout.trim().split('\n')) {
+    const [slice = '', start] = line.split(' ');
+    const uid = uidOf(slice);
+    if (uids.includes(uid)) starts.set(uid, Math.min(starts.get(uid) ?? Number.POSITIVE_INFINITY, Number(start)));
+  }
+  return starts;
+}
+
+/** The pod's uid in a slice's name, where systemd has `_` for `-`. */
+function uidOf(slice: string): string {
+  return (/-pod([0-9a-f_]+)\.slice$/.exec(slice)?.[1] ?? '').replaceAll('_', '-');
+}

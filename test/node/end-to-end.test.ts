@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { changeLabelUnderTraffic } from '../../demo/live-change.ts';
+import { type DemoPod, readPod } from '../../demo/pods.ts';
+import { installPodrate, startExamples } from '../../demo/steps.ts';
+import { steadyBytesPerSecond } from '../../demo/throughput.ts';
+import { type Peer, runTraffic } from '../../demo/traffic.ts';
+import type { ClusterNode } from '../cluster/access.ts';
+import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import { containerStarts, watchAttachments } from './attach-times.ts';
+import { busyboxPod } from './busybox-pod.ts';
+import { podratePrograms, podrateSlots } from './kernel-state.ts';
+
+// One cluster for the whole file: the shipped image and manifests on a real kubelet and containerd.
+let cluster: Cluster;
+let node: ClusterNode;
+let pods: DemoPod[];
+let peer: Peer;
+
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 1, onProgress: (name, text) => console.log(`${name}: ${text}`) });
+  node = cluster.nodes[0] as ClusterNode;
+  await installPodrate(cluster, console.log);
+  ({ pods, peer } = await startExamples(cluster, console.log));
+});
+
+afterAll(async () => {
+  await cluster?.stop();
+});
+
+const FLOW_SECONDS = 6;
+
+async function shares(direction: 'egress' | 'ingress'): Promise<number[]> {
+  const samples = await runTraffic(cluster, pods, peer, direction, FLOW_SECONDS);
+  return pods.map((pod) => steadyBytesPerSecond(samples.get(pod.name) ?? [], direction) / pod.limitBytesPerSecond);
+}
+
+describe('the shipped examples', () => {
+  test('carry the stamp and the condition of their label', () => {
+    expect(pods.map(({ label }) => label)).toEqual(['1M', '5M', '10M']);
+    for (const { stamp, condition, limitBytesPerSecond } of pods) {
+      expect(JSON.parse(stamp)).toEqual({ egress: limitBytesPerSecond, ingress: limitBytesPerSecond });
+      expect(condition).toMatch(/^True/);
+    }
+  });
+
+  test('send at most, and nearly, their limit', async () => {
+    for (const share of await shares('egress')) {
+      expect(share).toBeGreaterThan(0.8);
+      expect(share).toBeLessThan(1.05);
+    }
+  });
+
+  test('receive at most, and nearly, their limit from another pod', async () => {
+    for (const share of await shares('ingress')) {
+      expect(share).toBeGreaterThan(0.75);
+      expect(share).toBeLessThan(1.05);
+    }
+  });
+
+  test('follow a changed label without a broken connection', async () => {
+    const to = { label: '4M', limitBytesPerSecond: 4_000_000 };
+    const change = await changeLabelUnderTraffic(cluster, pods[0] as DemoPod, peer, to, 9);
+    expect(change.connectionsBroken).toBe(0);
+    expect(change.secondsToSettle).toBeLessThan(5);
+    await cluster.kubectl(['label', 'pod', 'rate-1m', '--overwrite', 'rate=1M']);
+  });
+});
+
+describe('twenty pods started at once', () => {
+  const names = Array.from({ length: 20 }, (_, index) => `many-${index}`);
+
+  test('are all limited before their first container starts', async () => {
+    const watching = watchAttachments(node, names.length, 240);
+    const manifest = names.map((name) => busyboxPod(name, { rate: '2M' })).join('---\n');
+    await cluster.kubectl(['apply', '-f', '-'], { input: manifest });
+    await cluster.kubectl(['wait', ...names.map((name) => `pod/${name}`), '--for=condition=Ready', '--timeout=240s']);
+    const uids = (await Promise.all(names.map((name) => readPod(cluster, name)))).map(({ uid }) => uid);
+    const attached = await watching;
+    const started = await containerStarts(node, uids);
+    const late = uids.filter((uid) => !((attached.get(uid) ?? Number.POSITIVE_INFINITY) < (started.get(uid) ?? 0)));
+    expect(started.size).toBe(names.length);
+    expect(late).toEqual([]);
+  });
+
+  test('leave nothing in the kernel when they are deleted', async () => {
+    await cluster.kubectl(['delete', 'pod', ...names, '--wait=true', '--timeout=120s']);
+    await expect.poll(() => podrateSlots(node), { timeout: 60_000, interval: 1000 }).toBe(pods.length + 3);
+  });
+});
+
+describe('an agent that is killed', () => {
+  test('leaves the limits in force, and its successor adopts them with their counters', async () => {
+    const before = await podratePrograms(node);
+    const traffic = runTraffic(cluster, pods, peer, 'egress', FLOW_SECONDS * 2);
+    await sleep(3000);
+    await node.exec("kill -KILL $(pgrep -f '^node nodeagent/main.ts')");
+    const samples = await traffic;
+    for (const pod of pods) {
+      const share = steadyBytesPerSecond(samples.get(pod.name) ?? [], 'egress') / pod.limitBytesPerSecond;
+      expect(share).toBeLessThan(1.05);
+      expect(share).toBeGreaterThan(0.8);
+    }
+    await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', 'daemonset/podrate-agent', '--timeout=120s']);
+    await cluster.kubectl(['label', 'pod', 'rate-5m', '--overwrite', 'rate=6M']);
+    await expect.poll(async () => (await readPod(cluster, 'rate-5m')).condition, { timeout: 30_000 }).toMatch(/6M/);
+    expect(await podratePrograms(node)).toEqual(before);
+  });
+});
