@@ -94,21 +94,24 @@ interface Start {
   signal: AbortSignal;
 }
 
-// Everything starts as soon as what it needs is there: the control plane long before the node's disks, on a cold cache.
+// Everything starts as soon as what it needs is there: on a cold cache the control plane before the node's disks are built, on a
+// warm one the node boots while the control plane starts.
 async function start(context: Start, options: ClusterOptions): Promise<Cluster> {
   const { run, cache, step, logs } = context;
   const certificates = join(run.state.directory, 'certificates');
   const programs = buildControlPlane(cache, step);
   const disks = options.nodes === 0 ? undefined : buildNode(cache, step, programs, options);
-  const controlPlane = programs.then(async (parts) => {
-    await step('network', 'network and certificates', async (commands) => {
+  const prepared = programs.then(() =>
+    step('network', 'network and certificates', async (commands) => {
       await createNetwork(options.nodes, commands);
       await createCertificates(certificates, options.nodes, commands);
-    });
-    return step('control plane', 'control plane', (_, report) =>
+    }),
+  );
+  const controlPlane = Promise.all([programs, prepared]).then(([parts]) =>
+    step('control plane', 'control plane', (_, report) =>
       startControlPlane({ ...context, ...parts, certificates }, report),
-    );
-  });
+    ),
+  );
   const access = programs.then(
     (parts): ClusterAccess => ({
       kubeconfig: join(certificates, 'admin.kubeconfig'),
@@ -117,8 +120,7 @@ async function start(context: Start, options: ClusterOptions): Promise<Cluster> 
     }),
   );
   const node =
-    disks &&
-    Promise.all([disks, access, controlPlane]).then(([parts, paths]) => bringUp(context, options, parts, paths));
+    disks && Promise.all([disks, access, prepared]).then(([parts, paths]) => bringUp(context, options, parts, paths));
   const [paths, plane, nodeAccess] = await Promise.all([access, controlPlane, node]);
   const complete = { ...paths, nodes: nodeAccess === undefined ? [] : [nodeAccess] };
   await run.ready(complete);
