@@ -10,11 +10,22 @@ export class BpftoolError extends Error {
   readonly code: BpftoolErrorCode;
   /** The command that failed, as words after `bpftool`. */
   readonly command: readonly string[];
+  /** What is wrong, without what to do about it. */
+  readonly problem: string;
+  /** What to do about it, where that is known. */
+  readonly remedy: string | undefined;
 
-  constructor(code: BpftoolErrorCode, command: readonly string[], message: string, options?: ErrorOptions) {
+  constructor(
+    code: BpftoolErrorCode,
+    command: readonly string[],
+    message: string,
+    options: ErrorOptions & { readonly problem?: string; readonly remedy?: string } = {},
+  ) {
     super(message, options);
     this.code = code;
     this.command = command;
+    this.problem = options.problem ?? message;
+    this.remedy = options.remedy;
   }
 }
 
@@ -96,11 +107,14 @@ function notRunnable(
   command: Command,
   cause: Pick<Result, 'code' | 'signal' | 'shortMessage'>,
 ): BpftoolError {
-  const why =
+  const [problem, remedy] =
     cause.code === 'ENOENT'
-      ? 'is not installed: install it (Debian, Ubuntu: apt-get install bpftool) or name it with --bpftool'
-      : `cannot be run (${cause.code ?? cause.signal ?? cause.shortMessage}): check the file that --bpftool names`;
-  return new BpftoolError('bpftool/missing', command, `${file} ${why}`, { cause });
+      ? [`${file} is not installed`, 'install it (Debian, Ubuntu: apt-get install bpftool), or name it with --bpftool']
+      : [
+          `${file} cannot be run (${cause.code ?? cause.signal ?? cause.shortMessage})`,
+          'check the file that --bpftool names',
+        ];
+  return new BpftoolError('bpftool/missing', command, `${problem}: ${remedy}`, { cause, problem, remedy });
 }
 
 function refused(command: Command, reason: string): BpftoolError {

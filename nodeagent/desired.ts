@@ -1,5 +1,6 @@
 /** What the pods of this node ask for. */
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Pod, V1PodCondition } from '@kubernetes/client-node';
+import { limitedCondition } from '../rate/keys.ts';
 import type { Limit } from '../rate/limit.ts';
 import { StampError, stampedLimit } from '../rate/stamp.ts';
 
@@ -13,6 +14,10 @@ export interface ShapedPod {
   readonly cgroupUid: string;
   /** Whether its containers run, so that a cgroup must be there. */
   readonly running: boolean;
+  /** Whether it is about to end. */
+  readonly terminating: boolean;
+  /** The condition `podrate.dev/Limited`, as the API server has it. */
+  readonly condition: V1PodCondition | undefined;
   /** The limit, or why there is none that can be trusted. */
   readonly limit: Limit | StampError;
 }
@@ -34,7 +39,12 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
     const hash = annotations?.[mirrorAnnotation] ?? annotations?.[hashAnnotation];
     // Anyone can write annotations: only a static pod's hash counts, never the uid of another pod.
     const cgroupUid = hash !== undefined && staticPodHash.test(hash) ? hash : uid;
-    shaped.push({ namespace, name, uid, cgroupUid, running: status?.phase === 'Running', limit });
+    shaped.push({
+      ...{ namespace, name, uid, cgroupUid, limit },
+      running: status?.phase === 'Running',
+      terminating: metadata?.deletionTimestamp !== undefined,
+      condition: status?.conditions?.find(({ type }) => type === limitedCondition),
+    });
   }
   return shaped;
 }

@@ -1,5 +1,4 @@
 /** Reads the state of the shaper out of the kernel. */
-import { dirname } from 'node:path';
 import { type Bpftool, type BpftoolError, bytesOf, type Command, hex } from './bpftool.ts';
 import { type Hook, hooks, normalAttachType, programOf, senderProgram } from './hooks.ts';
 import { decodeConfig, decodeOwner, decodeU32, decodeU64, encodeU32, type Owner, type SlotConfig } from './layout.ts';
@@ -63,48 +62,14 @@ export async function readGeneration(
 }
 
 /**
- * Lists the programs on cgroups. A cgroup that vanished meanwhile is left out.
- *
- * `bpftool cgroup show` parses the kernel's own type information each time, which takes it 10 ms a cgroup; `bpftool cgroup tree`
- * does so once. So more than a few cgroups are read from the trees that hold them, and one by one only if that fails.
+ * Lists the programs on cgroups. A cgroup that vanished meanwhile is left out. It takes 10 ms of a fast processor for each cgroup,
+ * because bpftool 7.1 reads all of the kernel's own type information each time (`bpftool cgroup tree` does that too).
  * @throws BpftoolError
  */
 export async function readAttached(
   bpftool: Bpftool,
   cgroups: readonly Cgroup[],
 ): Promise<Map<bigint, AttachedProgram[]>> {
-  const trees = topmost(cgroups.map((cgroup) => dirname(cgroup.path)));
-  if (cgroups.length > 2 * trees.length) {
-    const { outputs, error } = await bpftool.batch(trees.map((tree) => ['cgroup', 'tree', tree]));
-    if (error === undefined && outputs.every(isWholeTree)) return fromTrees(outputs as TreeEntry[][], cgroups);
-  }
-  return oneByOne(bpftool, cgroups);
-}
-
-interface TreeEntry {
-  readonly cgroup?: string;
-  readonly programs?: unknown;
-}
-
-// A walk that meets a vanishing cgroup ends there, with the error as the last entry.
-function isWholeTree(output: unknown): boolean {
-  return Array.isArray(output) && output.every((entry: TreeEntry) => entry.cgroup !== undefined);
-}
-
-function fromTrees(
-  trees: readonly (readonly TreeEntry[])[],
-  cgroups: readonly Cgroup[],
-): Map<bigint, AttachedProgram[]> {
-  const byPath = new Map(trees.flat().map((entry) => [entry.cgroup, programsOf(entry.programs ?? null)]));
-  return new Map(cgroups.map((cgroup) => [cgroup.id, byPath.get(cgroup.path) ?? []]));
-}
-
-function topmost(directories: readonly string[]): string[] {
-  const all = [...new Set(directories)].sort();
-  return all.filter((path) => !all.some((other) => other !== path && path.startsWith(`${other}/`)));
-}
-
-async function oneByOne(bpftool: Bpftool, cgroups: readonly Cgroup[]): Promise<Map<bigint, AttachedProgram[]>> {
   const result = new Map<bigint, AttachedProgram[]>();
   let rest = [...cgroups];
   while (rest.length > 0) {

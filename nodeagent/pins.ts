@@ -39,6 +39,8 @@ export interface Pins {
   complete(generation: string): Promise<boolean>;
   /** Loads an object and pins it as a generation, unless another process did just that. @throws BpftoolError */
   load(objectFile: string, generation: string): Promise<void>;
+  /** Loads an object and removes it again, to see whether the kernel takes it. @throws BpftoolError if not */
+  tryLoad(objectFile: string): Promise<void>;
   /** Removes the pins of a generation; what is attached stays attached. */
   remove(generation: string): Promise<void>;
   /** Removes what loads that were interrupted left behind, and the pin directory itself once it is empty. */
@@ -50,6 +52,19 @@ export function createPins({ directory, bpftool }: { directory: string; bpftool:
   const program = (generation: string, name: string) => join(directory, generation, 'programs', name);
   const map = (generation: string, name: MapName) => join(directory, generation, 'maps', name);
   const entries = () => readdir(directory).catch(emptyIfMissing);
+
+  const loadAside = async (objectFile: string, name: string, then: (loading: string) => Promise<void>) => {
+    // The BPF file system refuses names with a dot.
+    const loading = join(directory, `loading_${name}_${process.pid}_${process.hrtime.bigint()}`);
+    await mkdir(loading, { recursive: true, mode: 0o700 });
+    try {
+      const [programs, maps] = [join(loading, 'programs'), join(loading, 'maps')];
+      await bpftool.run(['prog', 'loadall', objectFile, programs, 'pinmaps', maps]);
+      await then(loading);
+    } finally {
+      await removeTree(loading);
+    }
+  };
 
   return {
     program,
@@ -65,19 +80,17 @@ export function createPins({ directory, bpftool }: { directory: string; bpftool:
       return found.every((result) => result.status === 'fulfilled');
     },
 
-    async load(objectFile, generation) {
-      // The BPF file system refuses names with a dot.
-      const loading = join(directory, `loading_${generation}_${process.pid}_${process.hrtime.bigint()}`);
-      await mkdir(loading, { recursive: true, mode: 0o700 });
-      try {
-        const [programs, maps] = [join(loading, 'programs'), join(loading, 'maps')];
-        await bpftool.run(['prog', 'loadall', objectFile, programs, 'pinmaps', maps]);
+    load: (objectFile, generation) =>
+      loadAside(objectFile, generation, async (loading) => {
         await rename(loading, join(directory, generation)).catch((error: NodeJS.ErrnoException) => {
+          // Another process was faster, with the same object.
           if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
         });
-      } finally {
-        await removeTree(loading);
-      }
+      }),
+
+    async tryLoad(objectFile) {
+      await loadAside(objectFile, 'try', async () => {});
+      await rmdir(directory).catch(() => undefined);
     },
 
     remove: (generation) => removeTree(join(directory, generation)),

@@ -1,6 +1,7 @@
 /** Compares what should be with what is. */
 import { type Hook, hooks } from './hooks.ts';
 import { type SlotConfig, slotCount } from './layout.ts';
+import { isManual } from './owner.ts';
 import { attachedHooks, type Cgroup, type Observation, type SlotState, type Step } from './state.ts';
 
 /** A cgroup that should be limited. */
@@ -101,7 +102,7 @@ export function plan(input: PlanInput): Plan {
       else steps.push(freeStep(slot, observation));
     } else if (replaced || superseded(slot, observation)) steps.push(detachStep(slot, cgroup, observation));
     else if (wanted.has(key({ owner: slot.owner, cgroup }))) continue;
-    else if (slot.owner.startsWith('manual/')) continue;
+    else if (isManual(slot)) continue;
     else {
       const released = slot.config.release ? input.releasedMs(slot) : undefined;
       if (released !== undefined && released >= releaseMs) steps.push(detachStep(slot, cgroup, observation));

@@ -23,6 +23,11 @@ export interface SlotState {
   readonly marked: boolean;
 }
 
+/** What tells a slot's holding from any other. */
+export function slotKey(slot: Pick<SlotState, 'generation' | 'slot' | 'cgroupId'>): string {
+  return `${slot.generation}/${slot.slot}/${slot.cgroupId}`;
+}
+
 /** A program of ours on a cgroup that belongs to no pinned generation: its pins were lost, so nothing can steer it any more. */
 export interface Orphan {
   readonly cgroup: Cgroup;

@@ -1,0 +1,45 @@
+import { type Hook, hooks } from '../nodeagent/hooks.ts';
+import type { Node } from '../nodeagent/node.ts';
+import { isManual } from '../nodeagent/owner.ts';
+import { releaseMs } from '../nodeagent/plan.ts';
+import { attachedHooks, type Step } from '../nodeagent/state.ts';
+import { refusePods } from './attach.ts';
+import { namedCgroup } from './cgroup.ts';
+import { CommandError } from './errors.ts';
+
+const allHooks: ReadonlySet<Hook> = new Set(hooks);
+
+/**
+ * Takes the limit off a cgroup: sets its sockets free, waits until they had a chance to notice, and takes the programs off.
+ * @param wait waits for a time in ms
+ * @returns what was done, in words
+ * @throws CommandError
+ */
+export async function detach(
+  node: Node,
+  options: { readonly cgroup?: string | undefined },
+  wait: (ms: number) => Promise<unknown>,
+): Promise<string> {
+  const cgroup = await namedCgroup(options.cgroup, node.cgroupMount);
+  const { shaper } = node;
+  await shaper.install();
+  const observation = await shaper.observe(() => [cgroup]);
+  refusePods(cgroup, observation);
+  const slots = observation.slots.filter((slot) => slot.cgroupId === cgroup.id && isManual(slot));
+  if (slots.length === 0) return `${cgroup.path} is not limited.`;
+
+  await shaper.apply(
+    slots.map((slot): Step => ({ ...slot, kind: 'update', config: { ...slot.config, release: true } })),
+  );
+  await wait(releaseMs);
+  const failures = await shaper.apply(
+    slots.map((slot): Step => {
+      const attached = attachedHooks(observation, slot.generation, cgroup.id, allHooks);
+      const known = observation.known.get(slot.generation)?.has(cgroup.id) ?? false;
+      return { ...slot, kind: 'detach', cgroup, hooks: hooks.filter((hook) => attached.has(hook)), known };
+    }),
+  );
+  const [failure] = failures;
+  if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
+  return `${cgroup.path} is no longer limited.`;
+}

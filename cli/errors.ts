@@ -1,0 +1,13 @@
+/** Why a command could not be done; a stable name, for programs. */
+export type CommandErrorCode = 'cli/usage' | 'cli/no-cgroup' | 'cli/pod' | 'cli/no-slot' | 'cli/failed';
+
+/** A command that was not done. The message says what to do. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly code: CommandErrorCode;
+
+  constructor(code: CommandErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,86 @@
+/** The command `podrate`: arguments, dispatch, exit status. */
+import { setTimeout as wait } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { ConfigError, parse, readShaperConfig, shaperFlags } from '../nodeagent/config.ts';
+import { openNode, PreflightError } from '../nodeagent/node.ts';
+import { uninstall } from '../nodeagent/uninstall.ts';
+import { attach } from './attach.ts';
+import { detach } from './detach.ts';
+import { doctor, formatChecks } from './doctor.ts';
+import { CommandError } from './errors.ts';
+import { formatList, list } from './list.ts';
+import { usage } from './usage.ts';
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`podrate: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = exitStatus(error);
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parse(() =>
+    parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        ...shaperFlags,
+        cgroup: { type: 'string' },
+        rate: { type: 'string' },
+        egress: { type: 'string' },
+        ingress: { type: 'string' },
+        burst: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }),
+  );
+  if (values.help) {
+    print(usage.trimEnd());
+    return 0;
+  }
+  const [command, surplus] = positionals;
+  if (surplus !== undefined) throw new CommandError('cli/usage', `unexpected argument ${surplus}: see podrate --help`);
+  const config = readShaperConfig(values, process.env);
+  const asJson = (value: unknown) => JSON.stringify(value, null, 2);
+
+  switch (command) {
+    case 'attach':
+      print(await attach(await openNode(config), values));
+      return 0;
+    case 'detach':
+      print(await detach(await openNode(config), values, wait));
+      return 0;
+    case 'list': {
+      const listed = await list(await openNode(config));
+      print(values.json ? asJson(listed) : formatList(listed));
+      return 0;
+    }
+    case 'doctor': {
+      const checks = await doctor(config);
+      print(values.json ? asJson(checks) : formatChecks(checks));
+      return checks.some(({ result }) => result === 'failed') ? 3 : 0;
+    }
+    case 'uninstall': {
+      const { shaper, cgroups } = await openNode(config);
+      const [failure] = await uninstall(shaper, cgroups, wait);
+      if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
+      print('All limits are off this machine, and all pins are removed.');
+      return 0;
+    }
+    case undefined:
+      throw new CommandError('cli/usage', 'name a command: see podrate --help');
+    default:
+      throw new CommandError('cli/usage', `there is no command ${command}: see podrate --help`);
+  }
+}
+
+function exitStatus(error: unknown): number {
+  if (error instanceof PreflightError) return 3;
+  if (error instanceof ConfigError || (error instanceof CommandError && error.code === 'cli/usage')) return 2;
+  return 1;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

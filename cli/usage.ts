@@ -1,0 +1,36 @@
+import { shaperUsage } from '../nodeagent/config.ts';
+
+/** The usage text of the command line tool. */
+export const usage = `Usage: podrate <command> [options]
+
+Limits any cgroup by hand, with the shaper that limits pods.
+
+Commands:
+  attach     limit a cgroup, or change its limit while it runs
+  detach     take the limit off a cgroup
+  list       show everything that is limited on this machine, pods too
+  doctor     check whether limits can be enforced here; names what is missing, with the remedy
+  uninstall  take all limits off this machine, of pods too, and remove all pins
+
+attach and detach:
+  --cgroup DIR           directory of a cgroup v2
+attach:
+  --rate RATE            limit of both directions
+  --egress RATE          limit of what the cgroup sends; wins over --rate
+  --ingress RATE         limit of what the cgroup receives; wins over --rate
+  --burst MS             milliseconds of the rate that may pass at once after idle (default: the shaper's)
+list and doctor:
+  --json                 print JSON
+All commands:
+${shaperUsage}
+  --help                 print this
+
+A RATE is a number with a unit: 1M (1 megabyte per second), 1.5M, 500K, 2G, 1Mi (powers of 1024), 8Mbit, or none.
+
+Examples:
+  podrate attach --cgroup /sys/fs/cgroup/backup.slice --rate 1M
+  podrate attach --cgroup /sys/fs/cgroup/backup.slice --egress 500K --ingress 2M
+  podrate detach --cgroup /sys/fs/cgroup/backup.slice
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 this machine lacks something (it is named, with the remedy).
+`;

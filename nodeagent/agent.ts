@@ -1,0 +1,170 @@
+/** The agent without its process: pods in, kernel and conditions out. */
+import type { KubeConfig } from '@kubernetes/client-node';
+import { watchCgroups } from './cgroup-watch.ts';
+import type { Cgroups } from './cgroups.ts';
+import { conditionOf, noLimitCondition } from './condition.ts';
+import { createConditions } from './conditions.ts';
+import { type ShapedPod, shapedPods } from './desired.ts';
+import type { Log } from './log.ts';
+import { type Clock, startLoop } from './loop.ts';
+import { ownerOf } from './owner.ts';
+import { conditionPatch, watchPods } from './pods.ts';
+import { createReconciler, type Report } from './reconcile.ts';
+import type { Shaper } from './shaper.ts';
+
+/** What an agent is built from. */
+export interface AgentOptions {
+  readonly kubeConfig: KubeConfig;
+  readonly nodeName: string;
+  readonly shaper: Shaper;
+  readonly cgroups: Cgroups;
+  readonly resyncMs: number;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Milliseconds of a clock that never steps. */
+  readonly monotonic: () => number;
+  /** Wall clock, in ms since the epoch. */
+  readonly now: () => number;
+}
+
+/** What is known about the agent's work. */
+export interface AgentState {
+  /** Whether the pods of the node are known. */
+  readonly synced: boolean;
+  /** The last pass that went through, with or without failed steps. */
+  readonly last?: { readonly report: Report; readonly at: number; readonly ms: number };
+  /** Since when a pass runs. */
+  readonly runningSince?: number;
+  /** Passes that could observe nothing, and steps that failed, by kind. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly passes: number;
+  /** Duration of all passes, in ms. */
+  readonly passMs: number;
+}
+
+/** A running agent. */
+export interface Agent {
+  state(): AgentState;
+  /** Ends the agent. What is in the kernel stays in force. */
+  stop(): Promise<void>;
+}
+
+/** Starts an agent. The shaper must be installed. Nothing happens before the first complete list of pods. */
+export function startAgent(options: AgentOptions): Agent {
+  const { kubeConfig, nodeName, shaper, cgroups, resyncMs, log, clock, monotonic, now } = options;
+  const reconciler = createReconciler({ shaper, cgroups, now: monotonic });
+  const failures: Record<string, number> = {};
+  const told = new Map<string, ShapedPod>();
+  let last: AgentState['last'];
+  let runningSince: number | undefined;
+  let passes = 0;
+  let passMs = 0;
+  let wanted = '';
+  let senderProblem: string | undefined;
+  const count = (kind: string) => {
+    failures[kind] = (failures[kind] ?? 0) + 1;
+  };
+
+  const pass = async (full: boolean) => {
+    if (!pods.synced()) return { ok: true };
+    const shaped = shapedPods(pods.list());
+    const start = monotonic();
+    runningSince = start;
+    try {
+      const report = await reconciler.pass(shaped, full);
+      const ms = monotonic() - start;
+      passes += 1;
+      passMs += ms;
+      last = { report, at: monotonic(), ms };
+      watch.set(report.parents);
+      tell(report);
+      for (const { step } of report.failures) count(step.kind);
+      logReport(report, ms);
+      return { ok: report.failures.length === 0, againInMs: report.againInMs };
+    } catch (error) {
+      count('pass');
+      log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');
+      return { ok: false };
+    } finally {
+      runningSince = undefined;
+    }
+  };
+  const tell = (report: Report) => {
+    for (const result of report.pods) {
+      const condition = conditionOf(result);
+      if (condition !== undefined) conditions.want(result.pod, condition);
+      told.set(result.pod.uid, result.pod);
+    }
+    // A pod that is no longer marked, and not because it ended, is told that its limit is gone, once it is gone.
+    const current = new Set(report.pods.map(({ pod }) => pod.uid));
+    const held = new Set(report.slots.map((slot) => slot.owner));
+    const listed = new Set(pods.list().map(({ metadata }) => metadata?.uid));
+    for (const [uid, pod] of told) {
+      if (current.has(uid) || held.has(ownerOf(pod))) continue;
+      told.delete(uid);
+      if (!pod.terminating && !listed.has(uid)) conditions.want(pod, noLimitCondition);
+    }
+    conditions.forgetBut(new Set([...current, ...told.keys()]));
+  };
+  const logReport = ({ steps, failures: failed, sender, pods: results }: Report, ms: number) => {
+    for (const { step, error } of failed)
+      log.error({ step: describeStep(step), error: error.message }, 'a step failed');
+    if (Object.keys(steps).length > 0) log.info({ steps, pods: results.length, ms: Math.round(ms) }, 'limits changed');
+    if (sender !== undefined && sender.message !== senderProblem) {
+      log.warn(
+        { error: sender.message },
+        "the sender's half of cooperative ingress is not attached; limits hold without it",
+      );
+    }
+    senderProblem = sender?.message;
+  };
+
+  const loop = startLoop({ pass, resyncMs, backOffMs: { first: 250, longest: 15_000 }, clock });
+  const watch = watchCgroups(loop.kick);
+  const conditions = createConditions({
+    patch: conditionPatch(kubeConfig),
+    onError: ({ namespace, name }, error) =>
+      log.warn({ pod: `${namespace}/${name}`, error: error.message }, 'the condition of a pod could not be written'),
+    clock,
+    now,
+  });
+  const pods = watchPods({
+    kubeConfig,
+    nodeName,
+    clock,
+    onChange: () => {
+      // Pods change all the time; what they ask for seldom does.
+      const asked = JSON.stringify(shapedPods(pods.list()).map(({ condition, ...pod }) => pod));
+      if (asked === wanted) return;
+      wanted = asked;
+      loop.kick();
+    },
+    onError: (error, retryMs) =>
+      log.warn({ error: error.message, retryMs }, 'the pods cannot be watched: limits stay as they are'),
+  });
+
+  return {
+    state: () => ({
+      synced: pods.synced(),
+      ...(last !== undefined && { last }),
+      ...(runningSince !== undefined && { runningSince }),
+      failures,
+      passes,
+      passMs,
+    }),
+    async stop() {
+      pods.stop();
+      watch.close();
+      conditions.stop();
+      await loop.stop();
+    },
+  };
+}
+
+function describeStep(step: Report['failures'][number]['step']): string {
+  return 'owner' in step ? `${step.kind} ${step.owner}` : step.kind;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,55 @@
+/** What the pod's condition `podrate.dev/Limited` says. */
+import { formatRate, isRate } from '../rate/rate.ts';
+import type { DirectionConfig, SlotConfig } from './layout.ts';
+import type { PodResult } from './reconcile.ts';
+
+/** The part of a pod condition that says something. */
+export interface LimitedCondition {
+  readonly status: 'True' | 'False';
+  /** CamelCase, for programs. */
+  readonly reason: 'InForce' | 'InvalidStamp' | 'AttachFailed' | 'NoFreeSlot' | 'NoCgroup' | 'NoLimit';
+  /** One sentence, for people. */
+  readonly message: string;
+}
+
+/** What a pod is told that no longer asks for a limit. */
+export const noLimitCondition: LimitedCondition = {
+  status: 'False',
+  reason: 'NoLimit',
+  message: 'The pod asks for no limit, and none is in force.',
+};
+
+/** The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say. */
+export function conditionOf(result: PodResult): LimitedCondition | undefined {
+  switch (result.state) {
+    case 'in-force':
+      return { status: 'True', reason: 'InForce', message: describe(result.slot.config) };
+    case 'invalid-stamp':
+      return failed('InvalidStamp', `The limit cannot be read: ${result.reason.message}`);
+    case 'failed':
+      return failed('AttachFailed', `The limit is not in force: ${result.reason.message}`);
+    case 'no-slot':
+      return failed('NoFreeSlot', 'The limit is not in force: all 1023 slots of the node are taken.');
+    case 'no-cgroup':
+      if (!result.pod.running) return undefined;
+      return failed(
+        'NoCgroup',
+        'The limit is not in force: the pod runs, but the node has no cgroup v2 directory for it. ' +
+          'The kubelet must have cgroupsPerQOS on, and the agent must see its cgroup root (--cgroup-root).',
+      );
+  }
+}
+
+/** Says what a slot's config limits, such as `The pod sends at most 1M (1000000 bytes/s) and receives without limit.` */
+export function describe(config: SlotConfig): string {
+  return `The pod sends ${amount(config.egress)} and receives ${amount(config.ingress)}.`;
+}
+
+function amount({ rate }: DirectionConfig): string {
+  if (rate === 0) return 'without limit';
+  return isRate(rate) ? `at most ${formatRate(rate)} (${rate} bytes/s)` : `at most ${rate} bytes/s`;
+}
+
+function failed(reason: LimitedCondition['reason'], message: string): LimitedCondition {
+  return { status: 'False', reason, message: message.length > 1000 ? `${message.slice(0, 1000)}…` : message };
+}

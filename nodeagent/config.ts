@@ -1,0 +1,127 @@
+/** The agent's configuration: command line first, then environment, then defaults. */
+import { hostname } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+
+/** A configuration that cannot be used. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'config/invalid';
+}
+
+/** Where the shaper is and where it goes; the command line tool shares it. */
+export interface ShaperConfig {
+  readonly bpftool: string;
+  readonly bpfObject: string;
+  readonly pinDir: string;
+  /** Undefined: the whole cgroup2 tree. */
+  readonly cgroupRoot: string | undefined;
+  /** Undefined: the root of the cgroup2 tree. */
+  readonly senderCgroup: string | undefined;
+}
+
+/** The agent's configuration. */
+export interface Config extends ShaperConfig {
+  readonly nodeName: string;
+  readonly port: number;
+  readonly resyncSeconds: number;
+  readonly uninstall: boolean;
+  readonly help: boolean;
+}
+
+/** The flags that say where the shaper is and where it goes. */
+export const shaperFlags = {
+  bpftool: { type: 'string' },
+  'bpf-object': { type: 'string' },
+  'pin-dir': { type: 'string' },
+  'cgroup-root': { type: 'string' },
+  'sender-cgroup': { type: 'string' },
+} as const;
+
+/** Their part of a usage text. */
+export const shaperUsage = `  --bpftool FILE         bpftool to run (BPFTOOL; default: bpftool in PATH)
+  --bpf-object FILE      compiled programs (BPF_OBJECT; default: bpf/shaper.bpf.o beside this program)
+  --pin-dir DIR          directory in a BPF file system for pins (PIN_DIR; default: /sys/fs/bpf/podrate)
+  --cgroup-root DIR      directory of cgroup v2 below which pods are looked for (CGROUP_ROOT; default: all of it)
+  --sender-cgroup DIR    cgroup that gets the sender's half of cooperative ingress (SENDER_CGROUP; default: the root)`;
+
+/** The agent's usage text. */
+export const usage = `Usage: node nodeagent/main.ts [options]
+
+Limits the pods of one node: makes the kernel agree with the pods' annotation podrate.dev/limit.
+
+Options (each can be given in the environment instead, as named):
+  --node-name NAME       node whose pods are limited (NODE_NAME; default: the host name)
+  --port N               HTTP port for /healthz, /readyz, /metrics; 0: any free one (PORT; default: 8081)
+  --resync-seconds N     time between thorough passes (RESYNC_SECONDS; default: 60)
+${shaperUsage}
+  --uninstall            take all limits off this node, remove all pins, and exit
+  --help                 print this
+
+The API server is found as kubectl finds it: KUBECONFIG, ~/.kube/config, or the service account of the pod.
+SIGTERM ends the agent and leaves every limit in force; only --uninstall takes them off.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 the node lacks something (it is named, with the remedy).
+`;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const wholeNumber = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^\d+$/)
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, `must be from ${least} to ${most}`);
+
+/** Reads the agent's configuration. @throws ConfigError */
+export function readConfig(args: readonly string[], env: Environment): Config {
+  const { values } = parse(() =>
+    parseArgs({
+      args: [...args],
+      options: {
+        ...shaperFlags,
+        'node-name': { type: 'string' },
+        port: { type: 'string' },
+        'resync-seconds': { type: 'string' },
+        uninstall: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }),
+  );
+  const number = (flag: string, value: string, least: number, most: number) => {
+    const result = wholeNumber(least, most).safeParse(value);
+    if (!result.success) throw new ConfigError(`--${flag} ${value}: must be a whole number from ${least} to ${most}`);
+    return result.data;
+  };
+  return {
+    ...readShaperConfig(values, env),
+    nodeName: values['node-name'] ?? env.NODE_NAME ?? hostname(),
+    port: number('port', values.port ?? env.PORT ?? '8081', 0, 65_535),
+    resyncSeconds: number('resync-seconds', values['resync-seconds'] ?? env.RESYNC_SECONDS ?? '60', 1, 86_400),
+    uninstall: values.uninstall,
+    help: values.help,
+  };
+}
+
+/** Reads the part of the configuration that is about the shaper. */
+export function readShaperConfig(
+  values: { readonly [flag in keyof typeof shaperFlags]?: string | undefined },
+  env: Environment,
+): ShaperConfig {
+  return {
+    bpftool: values.bpftool ?? env.BPFTOOL ?? 'bpftool',
+    bpfObject: values['bpf-object'] ?? env.BPF_OBJECT ?? fileURLToPath(new URL('../bpf/shaper.bpf.o', import.meta.url)),
+    pinDir: values['pin-dir'] ?? env.PIN_DIR ?? '/sys/fs/bpf/podrate',
+    cgroupRoot: values['cgroup-root'] ?? env.CGROUP_ROOT,
+    senderCgroup: values['sender-cgroup'] ?? env.SENDER_CGROUP,
+  };
+}
+
+/** Runs a parser of arguments. @throws ConfigError for what it refuses */
+export function parse<T>(parser: () => T): T {
+  try {
+    return parser();
+  } catch (error) {
+    throw new ConfigError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}

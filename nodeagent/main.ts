@@ -1,0 +1,74 @@
+/** The node agent's process: configuration, wiring, signals. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
+import { KubeConfig } from '@kubernetes/client-node';
+import { pino } from 'pino';
+import { startAgent } from './agent.ts';
+import { type Config, ConfigError, readConfig, usage } from './config.ts';
+import { createHealthApp } from './health.ts';
+import { realClock } from './loop.ts';
+import { createMetrics } from './metrics.ts';
+import { openNode, PreflightError } from './node.ts';
+import { uninstall } from './uninstall.ts';
+
+const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime });
+
+try {
+  const config = readConfig(process.argv.slice(2), process.env);
+  if (config.help) process.stdout.write(usage);
+  else if (config.uninstall) await removeAll(config);
+  else await run(config);
+} catch (error) {
+  if (error instanceof PreflightError) {
+    for (const { name, found, remedy, result } of error.checks) {
+      if (result === 'failed') log.fatal({ check: name, remedy }, found);
+    }
+    process.exitCode = 3;
+  } else if (error instanceof ConfigError) {
+    process.stderr.write(`${error.message}\nTry --help.\n`);
+    process.exitCode = 2;
+  } else {
+    log.fatal({ error }, error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
+}
+
+async function run(config: Config): Promise<void> {
+  const monotonic = () => performance.now();
+  const resyncMs = config.resyncSeconds * 1000;
+  const { shaper, cgroups, cgroupMount } = await openNode(config);
+  await shaper.install();
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromDefault();
+  const { nodeName } = config;
+  const agent = startAgent({
+    ...{ kubeConfig, nodeName, shaper, cgroups, resyncMs, log, monotonic },
+    clock: realClock,
+    now: Date.now,
+  });
+  const metrics = createMetrics(shaper, agent.state);
+  const server = createServer(createHealthApp({ state: agent.state, metrics, resyncMs, monotonic }));
+  server.listen(config.port, () => {
+    const { port } = server.address() as AddressInfo;
+    log.info({ nodeName, port, cgroupMount }, 'the agent runs');
+  });
+
+  const stop = async (signal: string) => {
+    log.info({ signal }, 'the agent ends; limits stay in force');
+    server.close();
+    server.closeAllConnections();
+    await agent.stop();
+    process.exit(0);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+async function removeAll(config: Config): Promise<void> {
+  const { shaper, cgroups } = await openNode(config);
+  const failures = await uninstall(shaper, cgroups, wait);
+  for (const { step, error } of failures) log.error({ step: step.kind, error: error.message }, 'a step failed');
+  if (failures.length > 0) process.exitCode = 1;
+  else log.info('all limits are off this node, and all pins are removed');
+}

@@ -1,0 +1,118 @@
+/** Judges whether limits can be enforced here, and says what to do where they cannot. */
+import type { Facts } from './facts.ts';
+
+/** One judgement. */
+export interface Check {
+  readonly name: 'privileges' | 'cgroup2' | 'cgroup-root' | 'bpffs' | 'bpftool' | 'object' | 'kernel' | 'cgroup-v1';
+  /** `warning`: limits hold, but not for everything. */
+  readonly result: 'ok' | 'warning' | 'failed';
+  /** What was found. */
+  readonly found: string;
+  /** What to do; absent where all is well. */
+  readonly remedy?: string;
+}
+
+/** Checks everything that can be checked. A check that depends on a failed one is left out: its failure would say nothing. */
+export function preflight(facts: Facts): Check[] {
+  const checks: Check[] = [privileges(facts), cgroup2(facts), ...cgroupRoot(facts), bpffs(facts), bpftool(facts)];
+  checks.push(object(facts));
+  const ready = checks.every(({ result }) => result !== 'failed');
+  if (ready && facts.load !== undefined) checks.push(kernel(facts.load));
+  return [...checks, ...cgroupV1(facts)];
+}
+
+function privileges({ uid, missingCapabilities }: Facts): Check {
+  const name = 'privileges';
+  if (missingCapabilities.length === 0 && uid === 0)
+    return { name, result: 'ok', found: 'root with the capabilities needed' };
+  if (uid !== 0) {
+    return {
+      name,
+      result: 'failed',
+      found: `user ${uid} is not root`,
+      remedy: 'run it as root, for example with sudo',
+    };
+  }
+  return {
+    name,
+    result: 'failed',
+    found: `root without ${missingCapabilities.join(', ')}`,
+    remedy:
+      'give the container the capabilities BPF, NET_ADMIN, PERFMON and SYS_ADMIN, as the shipped DaemonSet does ' +
+      '(SYS_ADMIN: the kernel demands it to look up by its id what is attached)',
+  };
+}
+
+function cgroup2({ cgroupMount }: Facts): Check {
+  const name = 'cgroup2';
+  if (cgroupMount !== undefined) return { name, result: 'ok', found: `cgroup v2 is mounted at ${cgroupMount}` };
+  return {
+    name,
+    result: 'failed',
+    found: 'no cgroup v2 mount in /proc/self/mountinfo',
+    remedy:
+      'boot with systemd.unified_cgroup_hierarchy=1, or mount it: ' +
+      'mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified; in a container, mount the host directory /sys/fs/cgroup',
+  };
+}
+
+function cgroupRoot({ cgroupMount, cgroupRoot: root, cgroupRootIsCgroup2 }: Facts): Check[] {
+  if (cgroupMount === undefined || root === undefined) return [];
+  const name = 'cgroup-root';
+  if (cgroupRootIsCgroup2) return [{ name, result: 'ok', found: `pods are looked for below ${root}` }];
+  const remedy = `give --cgroup-root a directory below ${cgroupMount}`;
+  return [{ name, result: 'failed', found: `${root} is not a directory of cgroup v2`, remedy }];
+}
+
+function bpffs({ pinDirectory, pinsOnBpffs }: Facts): Check {
+  const name = 'bpffs';
+  if (pinsOnBpffs) return { name, result: 'ok', found: `${pinDirectory} is in a BPF file system` };
+  return {
+    name,
+    result: 'failed',
+    found: `${pinDirectory} is not in a BPF file system`,
+    remedy:
+      'mount one: mount -t bpf bpf /sys/fs/bpf (on the node; in a container, mount the host directory /sys/fs/bpf)',
+  };
+}
+
+function bpftool({ bpftool: found }: Facts): Check {
+  const name = 'bpftool';
+  return 'version' in found
+    ? { name, result: 'ok', found: `bpftool ${found.version}` }
+    : { name, result: 'failed', found: found.problem, remedy: found.remedy ?? 'check the file that --bpftool names' };
+}
+
+function object({ objectFile, generation }: Facts): Check {
+  const name = 'object';
+  if (generation !== undefined) return { name, result: 'ok', found: `${objectFile}, generation ${generation}` };
+  return {
+    name,
+    result: 'failed',
+    found: `the compiled programs ${objectFile} cannot be read`,
+    remedy: 'build them with: make -C bpf, or name them with --bpf-object',
+  };
+}
+
+function kernel(load: NonNullable<Facts['load']>): Check {
+  const name = 'kernel';
+  if (load.error === undefined) return { name, result: 'ok', found: `Linux ${load.release} loads the programs` };
+  const remedy = load.error.includes('cgroup show')
+    ? 'the kernel needs CONFIG_CGROUP_BPF=y'
+    : 'the kernel needs Linux 5.10 or newer, CONFIG_BPF_SYSCALL=y, CONFIG_CGROUP_BPF=y and CONFIG_INET=y';
+  return { name, result: 'failed', found: `Linux ${load.release} refuses the programs: ${load.error}`, remedy };
+}
+
+// Kernel 8520e224f547 (5.15): before it, a socket whose task is in a net_cls or net_prio cgroup forgets its v2 cgroup.
+function cgroupV1({ release, netControllers }: Facts): Check[] {
+  const [major = 0, minor = 0] = release.split('.').map(Number);
+  if (netControllers.length === 0 || major > 5 || (major === 5 && minor >= 15)) return [];
+  return [
+    {
+      name: 'cgroup-v1',
+      result: 'warning',
+      found: `the v1 controllers ${netControllers.join(' and ')} are mounted on Linux ${release}`,
+      remedy: `sockets of tasks in their cgroups escape every limit before Linux 5.15: boot with cgroup_no_v1=net_cls,net_prio`,
+    },
+  ];
+}
