@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import process from 'node:process';
+import { vi } from 'vitest';
+import { servingFiles, writePairFiles } from '../../certs/files.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import { accountKubeconfig, applyManifests, podrateNamespace, readPage } from './installation.ts';
+
+const httpPort = 8080;
+const httpsPort = 8443;
+
+/** The webhook as a process on the host, reached by the API server through the shipped Service. */
+export interface HostWebhook {
+  /** Copies the serving pair from its Secret to the webhook's files, as a kubelet does to a Secret volume. */
+  copyCertificate(): Promise<void>;
+  /** Starts the process and waits until it is ready. */
+  start(): Promise<void>;
+  /** Ends it with SIGTERM and gives its exit code. */
+  stop(): Promise<number | undefined>;
+  /** How many admissions it has counted since its start. */
+  admissions(): Promise<number>;
+  /** Its log lines since its start. */
+  readonly lines: Record<string, unknown>[];
+}
+
+/** Runs `certs install` with the rights of the shipped service account; an exit code other than 0 is no error here. */
+export async function installCertificates(cluster: Cluster, ...args: string[]) {
+  const kubeconfig = await accountKubeconfig(cluster, 'podrate-certs');
+  return cluster.spawn(process.execPath, ['certs/main.ts', 'install', '--kubeconfig', kubeconfig, ...args], {
+    reject: false,
+  });
+}
+
+/** Applies the manifests, installs certificates, and runs the webhook on the host behind the shipped Service. */
+export async function installWebhook(cluster: Cluster): Promise<HostWebhook> {
+  await applyManifests(cluster);
+  const installed = await installCertificates(cluster);
+  if (installed.exitCode !== 0) throw new Error(`certs install failed: ${installed.stderr}`);
+  await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(endpoints(cluster)) });
+  const webhook = hostWebhook(cluster);
+  await webhook.copyCertificate();
+  await webhook.start();
+  return webhook;
+}
+
+// Joins the slice that the controllers make for the Service, which is empty as long as no pod of the webhook runs.
+function endpoints({ hostAddress }: Cluster) {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name: 'podrate-webhook-on-host',
+      namespace: podrateNamespace,
+      labels: { 'kubernetes.io/service-name': 'podrate-webhook' },
+    },
+    addressType: 'IPv4',
+    ports: [{ name: 'https', port: httpsPort, protocol: 'TCP' }],
+    endpoints: [{ addresses: [hostAddress], conditions: { ready: true } }],
+  };
+}
+
+function hostWebhook(cluster: Cluster): HostWebhook {
+  const folder = join(cluster.dir, 'webhook-tls');
+  const ports = ['--port', String(httpsPort), '--http-port', String(httpPort)];
+  const args = ['webhook/main.ts', ...ports, '--tls-dir', folder, '--tls-poll', '0.2', '--drain', '0.5'];
+  const lines: Record<string, unknown>[] = [];
+  const page = (path: string) => readPage(cluster, `http://${cluster.hostAddress}:${httpPort}${path}`);
+  const spawn = () => cluster.spawn(process.execPath, args, { reject: false, buffer: false });
+  let child: ReturnType<typeof spawn> | undefined;
+  return {
+    lines,
+    async copyCertificate() {
+      const secret = ['get', 'secret', 'podrate-webhook-tls', '-n', podrateNamespace, '-o', 'json'];
+      const { data } = JSON.parse((await cluster.kubectl(secret)).stdout);
+      const decode = (key: string) => Buffer.from(data[key], 'base64').toString();
+      await writePairFiles(folder, servingFiles, { certificate: decode('tls.crt'), key: decode('tls.key') });
+    },
+    async start() {
+      lines.length = 0;
+      child = spawn();
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        for (const line of text.split('\n').filter(Boolean)) lines.push(JSON.parse(line));
+      });
+      child.stderr.pipe(process.stderr);
+      await vi.waitFor(() => page('/readyz'), { timeout: 30_000, interval: 200 });
+    },
+    async stop() {
+      child?.kill('SIGTERM');
+      return (await child)?.exitCode;
+    },
+    async admissions() {
+      const text = await page('/metrics');
+      const counts = [...text.matchAll(/^podrate_admissions_total\{.*\} (\d+)$/gm)].map(([, count]) => Number(count));
+      return counts.reduce((sum, count) => sum + count, 0);
+    },
+  };
+}
