@@ -7,18 +7,13 @@ import { type Direction, throughputOverTime } from './throughput.ts';
 /** Short enough to show bursts, long enough to hold some packets at 1 MB/s. */
 const WINDOW_SECONDS = 0.25;
 
-/** One curve per pod for a run in one direction. */
-export function directionCurves(
-  direction: Direction,
-  pods: readonly DemoPod[],
-  samplesByPod: ReadonlyMap<string, readonly SocketSample[]>,
-): Curve[] {
-  const panel = direction === 'egress' ? 'what the pods send' : 'what the pods receive';
-  return pods.map((pod) => ({
-    panel,
+/** The curve of a pod's flow in one direction. */
+export function directionCurve(direction: Direction, pod: DemoPod, samples: readonly SocketSample[]): Curve {
+  return {
+    panel: direction === 'egress' ? 'what the pods send' : 'what the pods receive',
     pod: pod.name,
-    points: points(samplesByPod.get(pod.name) ?? [], direction, () => pod.limitBytesPerSecond),
-  }));
+    points: points(samples, direction, () => pod.limitBytesPerSecond),
+  };
 }
 
 /** The curve of a label that changes under traffic. */

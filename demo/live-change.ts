@@ -3,23 +3,23 @@ import type { Cluster } from '../test/cluster/cluster.ts';
 import type { DemoPod } from './pods.ts';
 import type { SocketSample } from './socket-samples.ts';
 import { secondsToSettle, throughputOverTime } from './throughput.ts';
-import { nodeClock, type Peer, runTraffic } from './traffic.ts';
+import { clockOffset, type Peer, runTraffic } from './traffic.ts';
 
 /** What changing a label under traffic did. */
 export interface LiveChange {
   readonly samples: readonly SocketSample[];
-  /** The node's clock just before kubectl was started. */
+  /** When kubectl had changed the label, by the node's clock. */
   readonly changedAt: number;
-  /** From then until the rate stayed within a tenth of the new limit; undefined when it never did. */
+  /** From then until the rate stayed within an eighth of the new limit; undefined when it never did. */
   readonly secondsToSettle: number | undefined;
   /** Connections that were open before the change and gone after it. */
   readonly connectionsBroken: number;
 }
 
-/** Windows shorter than this show TCP's own packet trains rather than the rate. */
-const WINDOW_SECONDS = 0.25;
+/** Windows shorter than this show the node's scheduling rather than the rate. */
+const WINDOW_SECONDS = 0.4;
 
-/** Lets the pod send for `seconds`, and changes its label to `label` after a third of them. */
+/** Lets the pod send for `seconds`, and changes its label to `label` half-way. */
 export async function changeLabelUnderTraffic(
   cluster: Cluster,
   pod: DemoPod,
@@ -27,19 +27,18 @@ export async function changeLabelUnderTraffic(
   change: { readonly label: string; readonly limitBytesPerSecond: number },
   seconds: number,
 ): Promise<LiveChange> {
-  const traffic = runTraffic(cluster, [pod], peer, 'egress', seconds);
-  const changed = delay((seconds / 3) * 1000).then(async () => {
-    const changedAt = await nodeClock(cluster);
+  const offset = await clockOffset(cluster);
+  const traffic = runTraffic(cluster, pod, peer, 'egress', seconds);
+  const changed = delay((seconds / 2) * 1000).then(async () => {
     await cluster.kubectl(['label', 'pod', pod.name, '--overwrite', `rate=${change.label}`]);
-    return changedAt;
+    return Date.now() / 1000 + offset;
   });
-  const [samplesByPod, changedAt] = await Promise.all([traffic, changed]);
-  const samples = samplesByPod.get(pod.name) ?? [];
+  const [samples, changedAt] = await Promise.all([traffic, changed]);
   const windows = throughputOverTime(whileFlowing(samples), 'egress', WINDOW_SECONDS);
   return {
     samples,
     changedAt,
-    secondsToSettle: secondsToSettle(windows, changedAt, change.limitBytesPerSecond, 0.1),
+    secondsToSettle: secondsToSettle(windows, changedAt, change.limitBytesPerSecond, 0.125),
     connectionsBroken: brokenConnections(samples, changedAt),
   };
 }

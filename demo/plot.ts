@@ -31,7 +31,7 @@ export async function plotThroughput(title: string, curves: readonly Curve[]): P
         field: 'panel',
         type: 'nominal',
         title: null,
-        sort: null,
+        sort: [...new Set(curves.map(({ panel }) => panel))],
         header: { labelFontSize: 13, labelAnchor: 'start', labelOrient: 'top' },
       },
     },
@@ -39,7 +39,7 @@ export async function plotThroughput(title: string, curves: readonly Curve[]): P
       width: 720,
       height: 190,
       encoding: {
-        x: { field: 'seconds', type: 'quantitative', title: 'seconds' },
+        x: { field: 'seconds', type: 'quantitative', title: 'seconds', scale: { zero: true } },
         color: { field: 'pod', type: 'nominal', title: 'pod', sort: null },
       },
       layer: [

@@ -1,6 +1,6 @@
 import { parseRate } from '../rate/rate.ts';
 import { type Cluster, startCluster } from '../test/cluster/cluster.ts';
-import { directionCurves, liveChangeCurve } from './curves.ts';
+import { directionCurve, liveChangeCurve } from './curves.ts';
 import { changeLabelUnderTraffic } from './live-change.ts';
 import type { Curve } from './plot.ts';
 import type { DemoPod } from './pods.ts';
@@ -62,6 +62,7 @@ export async function runDemo(
   };
 }
 
+/** One pod after the other: the node's processors are emulated, and three flows at once would measure those. */
 async function measure(
   cluster: Cluster,
   pods: readonly DemoPod[],
@@ -69,18 +70,19 @@ async function measure(
   direction: Direction,
   seconds: number,
 ): Promise<{ measured: MeasuredPod[]; curves: Curve[] }> {
-  const title = direction === 'egress' ? 'Let the pods send, all at once' : 'Let the pods receive, all at once';
-  const samples = await step(title, (say) =>
-    withProgressBar(seconds, say, runTraffic(cluster, pods, peer, direction, seconds)),
-  );
-  const measured = pods.map(({ name, label, limitBytesPerSecond }) => ({
-    name,
-    label,
-    direction,
-    limitBytesPerSecond,
-    measuredBytesPerSecond: steadyBytesPerSecond(samples.get(name) ?? [], direction),
-  }));
-  return { measured, curves: directionCurves(direction, pods, samples) };
+  const verb = direction === 'egress' ? 'sends' : 'receives';
+  const measured: MeasuredPod[] = [];
+  const curves: Curve[] = [];
+  for (const pod of pods) {
+    const samples = await step(`${pod.name} ${verb}`, (say) =>
+      withProgressBar(seconds, say, runTraffic(cluster, pod, peer, direction, seconds)),
+    );
+    const { name, label, limitBytesPerSecond } = pod;
+    const measuredBytesPerSecond = steadyBytesPerSecond(samples, direction);
+    measured.push({ name, label, direction, limitBytesPerSecond, measuredBytesPerSecond });
+    curves.push(directionCurve(direction, pod, samples));
+  }
+  return { measured, curves };
 }
 
 async function changeLive(cluster: Cluster, pod: DemoPod, peer: Peer, seconds: number) {

@@ -38,9 +38,13 @@ export function parseSocketSamples(text: string, port: number): SocketSample[] {
     });
 }
 
-/** The shell loop whose output {@link parseSocketSamples} reads; runs inside the pod's network namespace. */
-export function samplingLoop(count: number, intervalSeconds: number): string {
-  return `for i in $(seq ${count}); do echo "@ $(date +%s.%N)"; ss -tinHO; sleep ${intervalSeconds}; done`;
+/**
+ * The bash loop whose output {@link parseSocketSamples} reads; runs inside the pod's network namespace. Apart from ss it
+ * starts no program: on a slow node the sampling would otherwise take the time that the traffic needs.
+ */
+export function samplingLoop(seconds: number, intervalSeconds: number): string {
+  const tick = `read -r -t ${intervalSeconds} <> <(:)`;
+  return `end=$((SECONDS + ${seconds})); while [ $SECONDS -lt $end ]; do echo "@ $EPOCHREALTIME"; ss -tinHO; ${tick} || :; done`;
 }
 
 function addresses(line: string): string[] {

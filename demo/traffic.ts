@@ -6,7 +6,11 @@ import type { Direction } from './throughput.ts';
 /** The port on which every example pod swallows what it is sent. */
 const PORT = 9875;
 
-const SAMPLE_INTERVAL_SECONDS = 0.1;
+/** Often enough to see a change, seldom enough to leave an emulated processor to the traffic. */
+const SAMPLE_INTERVAL_SECONDS = 0.15;
+
+/** A flow begins when kubectl and the runtime have started its process, which takes a slow node seconds. */
+const START_SECONDS = 4;
 
 /** The other end of the traffic: a pod without a limit. */
 export interface Peer {
@@ -14,30 +18,27 @@ export interface Peer {
   readonly address: string;
 }
 
-/**
- * One TCP flow per pod, all at once, for `seconds`; what the pods' own sockets counted meanwhile, by pod name.
- * @param meanwhile Runs beside the traffic, with the moment in the node's clock before it began.
- */
+/** One TCP flow between the pod and its peer for `seconds`; what the pod's own sockets counted meanwhile. */
 export async function runTraffic(
   cluster: Cluster,
-  pods: readonly DemoPod[],
+  pod: DemoPod,
   peer: Peer,
   direction: Direction,
   seconds: number,
-): Promise<Map<string, SocketSample[]>> {
-  const runs = pods.map(async (pod) => {
-    const sampling = sampleSockets(cluster, pod, seconds + 1);
-    await (direction === 'egress'
-      ? send(cluster, pod.name, peer.address, seconds)
-      : send(cluster, peer.name, pod.address, seconds));
-    return [pod.name, await sampling] as const;
-  });
-  return new Map(await Promise.all(runs));
+): Promise<SocketSample[]> {
+  const [from, to] = direction === 'egress' ? [pod, peer] : [peer, pod];
+  const [samples] = await Promise.all([
+    sampleSockets(cluster, pod, seconds + START_SECONDS),
+    send(cluster, from.name, to.address, seconds),
+  ]);
+  return samples;
 }
 
-/** The node's clock, in seconds. */
-export async function nodeClock(cluster: Cluster): Promise<number> {
-  return Number((await node(cluster).exec('date +%s.%N')).stdout);
+/** How far the node's clock is ahead of this machine's, in seconds; exact to half the time that asking takes. */
+export async function clockOffset(cluster: Cluster): Promise<number> {
+  const asked = Date.now();
+  const { stdout } = await node(cluster).exec('date +%s.%N');
+  return Number(stdout) - (asked + Date.now()) / 2000;
 }
 
 async function send(cluster: Cluster, from: string, toAddress: string, seconds: number): Promise<void> {
@@ -48,12 +49,10 @@ async function send(cluster: Cluster, from: string, toAddress: string, seconds: 
 
 async function sampleSockets(cluster: Cluster, pod: DemoPod, seconds: number): Promise<SocketSample[]> {
   const slice = `*pod${pod.uid.replaceAll('-', '_')}*`;
-  const loop = samplingLoop(Math.ceil(seconds / SAMPLE_INTERVAL_SECONDS), SAMPLE_INTERVAL_SECONDS);
   const script = [
     `pid=$(find /sys/fs/cgroup/kubepods.slice -path '${slice}' -name cgroup.procs -exec cat {} + | head -n 1)`,
-    `exec nsenter --target "$pid" --net timeout ${seconds} sh -c '${loop}'`,
+    `exec nsenter --target "$pid" --net bash -c '${samplingLoop(seconds, SAMPLE_INTERVAL_SECONDS)}'`,
   ].join('\n');
-  // `timeout` cuts a loop that a slow node drew out; what it printed until then counts.
   return parseSocketSamples((await node(cluster).exec(script)).stdout, PORT);
 }
 

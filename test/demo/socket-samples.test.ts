@@ -31,9 +31,9 @@ test('the counters of several connections are added', () => {
   expect(parseSocketSamples(text, 9875)[0]?.sentBytes).toBe(3104);
 });
 
-test('the sampling loop runs in a plain shell and marks every reading with its time', async () => {
-  const { stdout } = await execa('sh', ['-c', samplingLoop(3, 0.01)]);
+test('the sampling loop marks every reading with its time until its seconds are over', async () => {
+  const { stdout } = await execa('bash', ['-c', samplingLoop(1, 0.05)]);
   const times = parseSocketSamples(stdout, 9875).map((sample) => sample.seconds);
-  expect(times).toHaveLength(3);
+  expect(times.length).toBeGreaterThan(2);
   expect(times.toSorted((a, b) => a - b)).toEqual(times);
 });
