@@ -90,6 +90,14 @@ export function plan(input: PlanInput): Plan {
   }
 
   const waits: number[] = [];
+  const left = new Set<string>();
+  const detach = (slot: SlotState, cgroup: Cgroup) => {
+    // The programs leave a cgroup once, however many slots it holds.
+    const place = `${slot.generation}/${cgroup.id}`;
+    const stay = superseded(slot, observation) || left.has(place);
+    left.add(place);
+    steps.push(detachStep(slot, cgroup, observation, stay));
+  };
   const wanted = new Set(targets.map(key));
   for (const slot of slots) {
     if (settled.has(slot) || keep.has(slot.owner)) continue;
@@ -100,12 +108,12 @@ export function plan(input: PlanInput): Plan {
       const waitMs = knownSlot(slot, observation) === slot.slot ? forgetMs - input.vanishedMs(slot) : 0;
       if (waitMs > 0) waits.push(Math.min(waitMs, forgetMs / 4));
       else steps.push(freeStep(slot, observation));
-    } else if (replaced || superseded(slot, observation)) steps.push(detachStep(slot, cgroup, observation));
+    } else if (replaced || superseded(slot, observation)) detach(slot, cgroup);
     else if (wanted.has(key({ owner: slot.owner, cgroup }))) continue;
     else if (isManual(slot)) continue;
     else {
       const released = slot.config.release ? input.releasedMs(slot) : undefined;
-      if (released !== undefined && released >= releaseMs) steps.push(detachStep(slot, cgroup, observation));
+      if (released !== undefined && released >= releaseMs) detach(slot, cgroup);
       else if (slot.config.release) waits.push(releaseMs - (released ?? 0));
       else {
         const { generation, slot: number, owner } = slot;
@@ -171,13 +179,11 @@ function freeStep(slot: SlotState, observation: Observation): Step {
   return { kind: 'free', generation, slot: number, owner, cgroupId, known };
 }
 
-function detachStep(slot: SlotState, cgroup: Cgroup, observation: Observation): Step {
+/** @param stay whether the programs stay on the cgroup, because another slot needs them */
+function detachStep(slot: SlotState, cgroup: Cgroup, observation: Observation, stay: boolean): Step {
   const { generation, slot: number, owner } = slot;
   const known = knownSlot(slot, observation) === number;
-  // Its slot is given back without touching the programs that the other one needs.
-  const there = superseded(slot, observation)
-    ? new Set<Hook>()
-    : attachedHooks(observation, generation, slot.cgroupId, allHooks);
+  const there = stay ? new Set<Hook>() : attachedHooks(observation, generation, slot.cgroupId, allHooks);
   const attached = hooks.filter((hook) => there.has(hook));
   return { kind: 'detach', generation, slot: number, owner, cgroup, hooks: attached, known };
 }

@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest';
+import { conditionOf, describe as words } from '../../nodeagent/condition.ts';
+import type { ShapedPod } from '../../nodeagent/desired.ts';
+import type { SlotState } from '../../nodeagent/state.ts';
+
+const pod: ShapedPod = {
+  ...{ namespace: 'default', name: 'web', uid: 'u', cgroupUid: 'u', running: true, terminating: false },
+  condition: undefined,
+  limit: {},
+};
+const slot: SlotState = {
+  ...{ generation: '0123456789ab', slot: 1, cgroupId: 1n, owner: 'pod/u', marked: true },
+  config: { egress: { rate: 1_000_000, burstNs: 0 }, ingress: { rate: 1_500_000, burstNs: 0 }, release: false },
+};
+
+test('a limit in force is told with both rates, for people and exactly', () => {
+  expect(conditionOf({ pod, state: 'in-force', slot })).toEqual({
+    status: 'True',
+    reason: 'InForce',
+    message: 'The pod sends at most 1M (1000000 bytes/s) and receives at most 1.5M (1500000 bytes/s).',
+  });
+});
+
+test('a direction without a limit is named as such', () => {
+  expect(words({ ...slot.config, ingress: { rate: 0, burstNs: 0 } })).toBe(
+    'The pod sends at most 1M (1000000 bytes/s) and receives without limit.',
+  );
+});
+
+test('a failed attach says why', () => {
+  expect(conditionOf({ pod, state: 'failed', reason: new Error('the kernel refused') })).toEqual({
+    status: 'False',
+    reason: 'AttachFailed',
+    message: 'The limit is not in force: the kernel refused',
+  });
+});
+
+test('a missing cgroup is told of a pod that runs, and of no pod that is still being set up', () => {
+  expect(conditionOf({ pod, state: 'no-cgroup' })).toMatchObject({ status: 'False', reason: 'NoCgroup' });
+  expect(conditionOf({ pod: { ...pod, running: false }, state: 'no-cgroup' })).toBeUndefined();
+});
+
+test('a node without a free slot, and a stamp that cannot be read, are told', () => {
+  expect(conditionOf({ pod, state: 'no-slot' })).toMatchObject({ status: 'False', reason: 'NoFreeSlot' });
+  expect(conditionOf({ pod, state: 'invalid-stamp', reason: new Error('no JSON') })).toMatchObject({
+    status: 'False',
+    reason: 'InvalidStamp',
+    message: 'The limit cannot be read: no JSON',
+  });
+});
+
+test('a message that is too long for a condition is cut', () => {
+  const message = conditionOf({ pod, state: 'failed', reason: new Error('x'.repeat(50_000)) })?.message;
+  expect(message?.length).toBeLessThan(1100);
+});
