@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { buildBaseImage } from './base-image.ts';
 import type { Cache } from './cache.ts';
 import { fetchEtcd } from './etcd.ts';
@@ -59,10 +58,10 @@ export async function buildNode(
   const kernel = step('kernel', `Linux ${version}`, (context, report) => fetchKernel(cache, version, context, report));
   const native = step('native', 'small C programs', (context) => buildNative(cache, context));
   const rootfs = step('rootfs', 'Debian', (context, report) => buildRootfs(cache, nodeRootfs, context, report));
-  const archives = step('images', 'images', async (context, report) => {
+  const layouts = step('images', 'images', async (context, report) => {
     const build = (image: ImageSource): Promise<string> => {
       if (image === 'busybox') return buildBusyboxImage(cache, context);
-      if (image !== 'podrate') return readFile(image).then(() => image);
+      if (image !== 'podrate') return Promise.resolve(image);
       return buildProductImage(cache, () => buildBaseImage(cache, context, report), context, report);
     };
     return Promise.all([native.then((directory) => buildPauseImage(cache, directory, context)), ...images.map(build)]);
@@ -77,7 +76,7 @@ export async function buildNode(
     systemDisk: all({ kernel, native, rootfs, programs }).then((parts) =>
       step('system disk', 'system disk', (context, report) => buildSystemDisk(cache, parts, context, report)),
     ),
-    imagesDisk: all({ programs, archives }).then((parts) =>
+    imagesDisk: all({ programs, images: layouts }).then((parts) =>
       step('images disk', 'images disk', (context, report) => buildImagesDisk(cache, parts, context, report)),
     ),
   });

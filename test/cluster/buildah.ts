@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type CommandContext, runCommand } from './command.ts';
+import { linkImage } from './oci.ts';
 
 /** Builds images without a daemon and without a registry, in a storage of its own. */
 export interface Buildah {
@@ -11,8 +12,8 @@ export interface Buildah {
   commit(tree: string, name: string, command: readonly string[]): Promise<void>;
   /** Builds a Dockerfile; unchanged steps come from the storage. */
   build(directory: string, name: string, onLine: (line: string) => void): Promise<void>;
-  /** Writes an image as an uncompressed docker archive, whose layers stay as they are. */
-  save(name: string, file: string): Promise<void>;
+  /** Writes an image as an OCI image layout into a directory, uncompressed. Layers that were saved before are only linked. */
+  save(name: string, directory: string): Promise<void>;
 }
 
 // f_type of statfs(2); an overlay cannot be the upper half of another.
@@ -26,6 +27,7 @@ export async function openBuildah(storage: string, context: CommandContext): Pro
   const policy = join(storage, 'policy.json');
   await mkdir(storage, { recursive: true });
   await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
+  const saved = join(storage, 'saved');
   const { type } = await statfs(dirname(storage));
   const env = {
     STORAGE_DRIVER: type === OVERLAYFS_SUPER_MAGIC ? 'vfs' : 'overlay',
@@ -34,11 +36,11 @@ export async function openBuildah(storage: string, context: CommandContext): Pro
     CONTAINERS_REGISTRIES_CONF: '/dev/null',
   };
   const buildah = async (args: string[], onLine?: (line: string) => void): Promise<string> => {
-    // What is mounted must not outlive the command, even if it is killed: it gets a mount namespace and a run root of its own.
+    // A run root of its own: what another command had mounted is not mounted in this one's namespace.
     const runRoot = await mkdtemp(join(tmpdir(), 'podrate-buildah-'));
-    const command = ['--mount', 'buildah', '--root', join(storage, 'root'), '--runroot', runRoot, ...args];
+    const command = ['--root', join(storage, 'root'), '--runroot', runRoot, ...args];
     try {
-      return await runCommand(context, 'unshare', command, { env, ...(onLine === undefined ? {} : { onLine }) });
+      return await runCommand(context, 'buildah', command, { env, isolated: true, ...(onLine && { onLine }) });
     } finally {
       await rm(runRoot, { recursive: true, force: true });
     }
@@ -58,8 +60,9 @@ export async function openBuildah(storage: string, context: CommandContext): Pro
       const options = ['--pull-never', '--layers', '--signature-policy', policy, '-t', name];
       await buildah(['bud', ...options, directory], onLine);
     },
-    async save(name, file) {
-      await buildah(['push', '--signature-policy', policy, name, `docker-archive:${file}:${name}`]);
+    async save(name, directory) {
+      await buildah(['push', '--disable-compression', '--signature-policy', policy, name, `oci:${saved}:latest`]);
+      await linkImage(saved, directory, name);
     },
   };
 }

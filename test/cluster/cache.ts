@@ -46,8 +46,7 @@ export async function cached(
     return { directory, built: false };
   }
   await mkdir(cache.root, { recursive: true });
-  const unlock = await lock(`${directory}.lock`, signal);
-  try {
+  const publish = async () => {
     if (await exists(directory)) return { directory, built: false };
     const draft = `${directory}.draft-${randomBytes(4).toString('hex')}`;
     await mkdir(draft);
@@ -60,6 +59,15 @@ export async function cached(
     }
     await prune(cache, name, directory);
     return { directory, built: true };
+  };
+  return withLock(`${directory}.lock`, publish, signal);
+}
+
+/** Does something while no other process holds the lock, which is a file that names its holder. */
+export async function withLock<T>(path: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const unlock = await lock(path, signal);
+  try {
+    return await work();
   } finally {
     await unlock();
   }

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { execa } from 'execa';
 import { isRunning, signalProcess, waitForEnd } from './process.ts';
-import { type ClusterState, removeState } from './state.ts';
+import { type ClusterState, readState, removeState } from './state.ts';
 
 /**
  * Ends every process of the cluster, removes its network namespace and its directory, and forgets it. Safe to call again,
@@ -12,8 +12,10 @@ export async function cleanUp(state: ClusterState): Promise<void> {
   // its clients. Also what somebody started inside the namespace ends.
   for (const member of state.processes) signalProcess(member, 'SIGKILL');
   await waitForEnd(state.processes, 10_000);
-  await endNamespace(state.namespace);
   await rm(state.directory, { recursive: true, force: true });
+  // The network has the same name in every run: it may be another's by now.
+  if ((await readState())?.directory !== state.directory) return;
+  await endNamespace(state.namespace);
   await removeState();
 }
 

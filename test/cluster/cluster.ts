@@ -2,8 +2,9 @@ import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ClusterNode, type Kubectl, openCluster, type Spawn } from './access.ts';
 import { buildControlPlane, buildNode, type ImageSource, type NodeParts } from './build.ts';
-import { type Cache, userCache } from './cache.ts';
+import type { Cache } from './cache.ts';
 import { createCertificates } from './certificates.ts';
+import { defaultCache } from './config.ts';
 import { type ControlPlane, startControlPlane } from './control-plane.ts';
 import { ClusterError } from './error.ts';
 import type { KernelVersion } from './kernel.ts';
@@ -31,8 +32,8 @@ export interface ClusterOptions {
   onProgress?: OnProgress;
   /** Ends a start half-way and, later, the cluster. */
   signal?: AbortSignal;
-  /** The user's cache directory, if it is not ~/.cache. */
-  xdgCacheHome?: string;
+  /** Where what is built is kept; the user's cache directory if not given. */
+  cache?: Cache;
 }
 
 /** A running cluster. */
@@ -63,7 +64,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const run = await beginRun();
   const failed = new AbortController();
   const signal = AbortSignal.any([failed.signal, ...(options.signal === undefined ? [] : [options.signal])]);
-  const cache = userCache(options.xdgCacheHome);
+  const { cache = defaultCache() } = options;
   const logs = join(cache.root, 'logs');
   const logOf = (name: string) => join(logs, `${name}.log`);
   const steps = trackSteps(options.onProgress ?? (() => {}), logOf, signal);
@@ -72,7 +73,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     await mkdir(logs, { recursive: true });
     const cluster = await start({ run, cache, logs, logOf, step: steps.step, signal }, options);
     if (options.keep) await run.keep();
-    options.signal?.addEventListener('abort', () => void cluster.stop());
+    options.signal?.addEventListener('abort', () => void cluster.stop().catch(() => {}));
     return cluster;
   } catch (cause) {
     // The steps beside the failed one must have ended before what they use is removed.

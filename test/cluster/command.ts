@@ -20,6 +20,8 @@ export interface CommandOptions {
   input?: string;
   /** Sees every line of standard output and standard error, for progress. */
   onLine?: (line: string) => void;
+  /** In mount and process namespaces of its own: whatever it mounts or starts ends with it, however it ends. */
+  isolated?: boolean;
 }
 
 const TAIL_LINES = 15;
@@ -39,6 +41,7 @@ export async function runCommand(
   const log = createWriteStream(context.log, { flags: 'a' });
   log.write(`$ ${command}\n`);
   const tail: string[] = [];
+  const isolated = options.isolated ?? false;
   const keep = function* (line: unknown) {
     const text = String(line);
     tail.push(text);
@@ -48,7 +51,9 @@ export async function runCommand(
     yield line;
   };
   try {
-    const result = await execa(file, args, {
+    const result = await execa('setpriv', [...guard(isolated), file, ...args], {
+      // unshare, while it waits for its child, ignores the polite signals.
+      killSignal: isolated ? 'SIGKILL' : 'SIGTERM',
       stdin: options.input === undefined ? 'ignore' : 'pipe',
       ...(options.input === undefined ? {} : { input: options.input }),
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
@@ -66,11 +71,18 @@ export async function runCommand(
   }
 }
 
+// A command does not outlive this process, even if that is killed (prctl(2), PR_SET_PDEATHSIG).
+function guard(isolated: boolean): string[] {
+  if (!isolated) return ['--pdeathsig', 'TERM', '--'];
+  return ['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
+}
+
 function failure(error: unknown, { step, log }: CommandContext, command: string, tail: string[]): ClusterError {
   const details = { step, command: shorten(command), output: tail.join('\n'), log, cause: error };
   if (!(error instanceof ExecaError)) return new ClusterError('cluster/step-failed', String(error), details);
   if (error.isCanceled) return new ClusterError('cluster/cancelled', 'cancelled.', details);
-  if (error.code === 'ENOENT') {
+  // As a shell does it, setpriv and unshare tell a missing program by this exit code.
+  if (error.exitCode === 127) {
     const tool = command.split(' ', 1)[0];
     return new ClusterError('cluster/missing-tool', `${tool} is not installed: install it and try again.`, details);
   }

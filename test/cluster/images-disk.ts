@@ -1,10 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { openSync } from 'node:fs';
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cache, cached, sourceOf } from './cache.ts';
+import { mkdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Cache, cached, sourceOf, withLock } from './cache.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { ClusterError } from './error.ts';
 import { writeExt4 } from './ext4.ts';
@@ -13,91 +9,58 @@ import type { Report } from './progress.ts';
 /**
  * Builds the disk that is a node's /var/lib/containerd: the images, imported and unpacked natively by the same containerd that
  * the node runs, so that the (emulated) node has nothing to do. Returns the image file.
- * `archives` are tar files with an OCI or docker layout; they must lie in the cache, as their path stands for their content.
+ * `images` are directories with an OCI image layout, or tar files with an OCI or docker layout.
  */
 export async function buildImagesDisk(
   cache: Cache,
-  { programs, archives }: { programs: string; archives: readonly string[] },
+  { programs, images }: { programs: string; images: readonly string[] },
   context: CommandContext,
   report: Report,
 ): Promise<string> {
+  const script = new URL('native/import-images.sh', import.meta.url).href;
+  const sources = [await sourceOf(import.meta.url), await sourceOf(script)];
+  // Images are imported into the same store again and again, so that only changed layers cost anything.
+  const store = await cached(cache, 'image-store', [programs, ...sources], async () => {}, context.signal);
   const { directory } = await cached(
     cache,
     'images-disk',
-    [programs, await sourceOf(import.meta.url), ...(await Promise.all(archives.map(identity)))],
-    async (draft) => {
-      const tree = join(draft, 'tree');
-      await importImages(draft, tree, { programs, archives }, context, report);
-      report("the node's disk of images");
-      await writeExt4(context, { tree, image: join(draft, 'images.img'), size: '4G' });
-      await rm(tree, { recursive: true });
-    },
+    [programs, ...sources, ...(await Promise.all(images.map(identity)))],
+    (draft) =>
+      withLock(
+        join(store.directory, 'lock'),
+        async () => {
+          report('importing the images');
+          const tree = join(store.directory, 'tree');
+          await importImages(tree, { programs, images }, context);
+          report("the node's disk of images");
+          await writeExt4(context, { tree, image: join(draft, 'images.img'), size: '4G' });
+        },
+        context.signal,
+      ),
     context.signal,
   );
   return join(directory, 'images.img');
 }
 
-async function identity(file: string): Promise<string> {
-  const { size, mtimeMs } = await stat(file);
-  return `${basename(dirname(file))}/${basename(file)} ${size} ${mtimeMs}`;
+async function identity(image: string): Promise<string> {
+  const { size, mtimeMs } = await stat(image);
+  return `${image} ${size} ${mtimeMs}`;
 }
 
 async function importImages(
-  draft: string,
   tree: string,
-  { programs, archives }: { programs: string; archives: readonly string[] },
+  { programs, images }: { programs: string; images: readonly string[] },
   context: CommandContext,
-  report: Report,
 ): Promise<void> {
-  const scratch = join(draft, 'containerd');
-  await mkdir(scratch);
-  const socket = join(scratch, 'socket');
-  await writeFile(join(scratch, 'config.toml'), configuration(tree, scratch, socket));
-  const log = openSync(context.log, 'a');
-  const containerd = spawn(join(programs, 'containerd'), ['--config', join(scratch, 'config.toml')], {
-    stdio: ['ignore', log, log],
-    detached: true,
+  const script = join(import.meta.dirname, 'native/import-images.sh');
+  const run = async () => {
+    await mkdir(tree, { recursive: true });
+    await runCommand(context, 'bash', [script, programs, tree, ...images], { isolated: true });
+  };
+  await run().catch(async (error) => {
+    if (error instanceof ClusterError && error.code === 'cluster/cancelled') throw error;
+    // An import that was killed may have left a store that containerd does not like: once more, from nothing.
+    await rm(tree, { recursive: true, force: true });
+    await run();
   });
-  try {
-    const ctr = (args: string[]) => runCommand(context, join(programs, 'ctr'), ['-a', socket, '-n', 'k8s.io', ...args]);
-    await waitForAnswer(ctr, context);
-    for (const file of archives) {
-      report(`importing ${basename(dirname(file))}`);
-      await ctr(['images', 'import', '--platform', 'linux/amd64', file]);
-    }
-  } finally {
-    if (containerd.exitCode === null && containerd.kill('SIGTERM')) await once(containerd, 'exit');
-    await rm(scratch, { recursive: true, force: true });
-  }
-}
-
-// The plugins left out look after containers, and the one for CRI would want a network.
-function configuration(root: string, state: string, socket: string): string {
-  return `version = 3
-root = '${root}'
-state = '${state}'
-disabled_plugins = ['io.containerd.grpc.v1.cri', 'io.containerd.cri.v1.images', 'io.containerd.cri.v1.runtime',
-  'io.containerd.podsandbox.controller.v1.podsandbox', 'io.containerd.internal.v1.opt', 'io.containerd.nri.v1.nri',
-  'io.containerd.tracing.processor.v1.otlp', 'io.containerd.internal.v1.tracing', 'io.containerd.snapshotter.v1.erofs',
-  'io.containerd.snapshotter.v1.blockfile', 'io.containerd.snapshotter.v1.native']
-[grpc]
-  address = '${socket}'
-[ttrpc]
-  address = '${socket}.ttrpc'
-`;
-}
-
-async function waitForAnswer(ctr: (args: string[]) => Promise<string>, { step, log, signal }: CommandContext) {
-  const deadline = performance.now() + 20_000;
-  for (;;) {
-    try {
-      return await ctr(['version']);
-    } catch (cause) {
-      signal?.throwIfAborted();
-      if (performance.now() > deadline) {
-        throw new ClusterError('cluster/step-failed', 'containerd did not start.', { step, log, cause });
-      }
-      await sleep(100);
-    }
-  }
 }

@@ -52,13 +52,11 @@ async function start(args: string[]): Promise<void> {
   } as ClusterOptions;
   const interrupt = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort());
-  const xdgCacheHome = process.env.XDG_CACHE_HOME;
   await startCluster({
     ...options,
     keep: true,
     onProgress: printer(),
     signal: interrupt.signal,
-    ...(xdgCacheHome === undefined ? {} : { xdgCacheHome }),
   });
   console.log(`${seconds()}  the cluster is up. Now, for example:
   npm run cluster -- kubectl get pods -A

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type CommandContext, runCommand } from './command.ts';
@@ -22,9 +22,8 @@ interface Descriptor {
   size: number;
 }
 
-/** Writes an image as a tar of an OCI image layout (image-spec 1.1), which containerd imports under its name. */
-export async function writeImage(context: CommandContext, recipe: ImageRecipe, file: string): Promise<void> {
-  const layout = `${file}.layout`;
+/** Writes an image as an OCI image layout (image-spec 1.1) into a directory; containerd imports it under its name. */
+export async function writeImage(context: CommandContext, recipe: ImageRecipe, layout: string): Promise<void> {
   await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
   const layer = await addLayer(context, layout, recipe.tree);
   const config = await addJson(layout, 'application/vnd.oci.image.config.v1+json', imageConfig(recipe, layer.digest));
@@ -34,15 +33,31 @@ export async function writeImage(context: CommandContext, recipe: ImageRecipe, f
     config,
     layers: [layer],
   });
+  await writeIndex(layout, manifest, recipe.name);
+}
+
+/** Makes another layout of the one image of a layout, under a name for containerd, by hard links to its blobs. */
+export async function linkImage(from: string, to: string, name: string): Promise<void> {
+  const blob = (layout: string, { digest }: Descriptor) => join(layout, 'blobs', digest.replace(':', '/'));
+  const read = async (file: string) => JSON.parse(await readFile(file, 'utf8'));
+  await mkdir(join(to, 'blobs/sha256'), { recursive: true });
+  const [manifest]: Descriptor[] = (await read(join(from, 'index.json'))).manifests;
+  if (manifest === undefined) throw new Error(`${from} holds no image`);
+  const { config, layers }: { config: Descriptor; layers: Descriptor[] } = await read(blob(from, manifest));
+  for (const digest of new Set([manifest, config, ...layers].map((descriptor) => descriptor.digest))) {
+    await link(blob(from, { ...manifest, digest }), blob(to, { ...manifest, digest }));
+  }
+  await writeIndex(to, manifest, name);
+}
+
+async function writeIndex(layout: string, manifest: Descriptor, name: string): Promise<void> {
   const index = {
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.index.v1+json',
-    manifests: [{ ...manifest, annotations: { 'io.containerd.image.name': recipe.name } }],
+    manifests: [{ ...manifest, annotations: { 'io.containerd.image.name': name } }],
   };
   await writeFile(join(layout, 'index.json'), JSON.stringify(index));
   await writeFile(join(layout, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
-  await runCommand(context, 'tar', [...reproducible, '-cf', file, '-C', layout, '.']);
-  await rm(layout, { recursive: true });
 }
 
 function imageConfig({ entrypoint, command, environment = {} }: ImageRecipe, diffId: string): object {

@@ -10,7 +10,7 @@ export const PRODUCT_IMAGE = 'docker.io/library/podrate:0.1.0';
 
 const root = join(import.meta.dirname, '../..');
 
-/** Builds the repository's Dockerfile if anything that it copies has changed; returns the image's tar file. */
+/** Builds the repository's Dockerfile if anything that it copies has changed; returns the image's OCI layout. */
 export async function buildProductImage(
   cache: Cache,
   openBase: () => Promise<Buildah>,
@@ -31,11 +31,11 @@ export async function buildProductImage(
         if (line.startsWith('STEP ')) report(line.slice(0, 80));
       });
       report("saving the product's image");
-      await buildah.save(PRODUCT_IMAGE, join(draft, 'image.tar'));
+      await buildah.save(PRODUCT_IMAGE, join(draft, 'layout'));
     },
     context.signal,
   );
-  return join(directory, 'image.tar');
+  return join(directory, 'layout');
 }
 
 /** The files below the repository's root that a Dockerfile copies from its context, sorted; objects are built in the image. */

@@ -46,6 +46,7 @@ export async function buildRootfs(
         ...(recipe.hooks ?? []).map((hook) => `--customize-hook=${hook}`),
       ];
       await runCommand(context, 'mmdebstrap', [...args, 'bookworm', join(draft, 'rootfs.tar'), sources], {
+        isolated: true,
         onLine: (line) => {
           if (line.startsWith('I: ')) report(line.slice(3));
         },

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cleanUp } from './cleanup.ts';
 import { ClusterError } from './error.ts';
 import { network } from './network.ts';
-import { identifyProcess } from './process.ts';
+import { identifyProcess, waitForEnd } from './process.ts';
 import {
   type ClusterAccess,
   type ClusterState,
@@ -12,7 +12,6 @@ import {
   judgeState,
   type NamedProcess,
   readState,
-  removeState,
   STATE_DIRECTORY,
   writeState,
 } from './state.ts';
@@ -51,10 +50,10 @@ export async function beginRun(): Promise<Run> {
   return openRun(state, release);
 }
 
-/** The record of a run that another process may have begun. */
-export function openRun(state: ClusterState, release: () => void = () => {}): Run {
+function openRun(state: ClusterState, release: () => Promise<void>): Run {
   // One write after the other: programs start side by side.
   let last: Promise<void> = Promise.resolve();
+  let ending: Promise<void> | undefined;
   const save = () => {
     last = last.then(() => writeState(state));
     return last;
@@ -73,10 +72,12 @@ export function openRun(state: ClusterState, release: () => void = () => {}): Ru
       state.kept = true;
       return save();
     },
-    async end() {
-      await last.catch(() => {});
-      await cleanUp(state);
-      release();
+    end() {
+      ending ??= last
+        .catch(() => {})
+        .then(() => cleanUp(state))
+        .then(release);
+      return ending;
     },
   };
 }
@@ -98,7 +99,7 @@ function alreadyRunning(verdict: 'busy' | 'kept', owner: number): ClusterError {
 }
 
 // See reaper.ts. Returns what ends it after a clean end.
-function startReaper(directory: string): () => void {
+function startReaper(directory: string): () => Promise<void> {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'reaper.ts'), directory], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
@@ -109,11 +110,9 @@ function startReaper(directory: string): () => void {
   child.on('error', () => {});
   // The pipe alone must not keep the owner running.
   (child.stdin as unknown as { unref(): void }).unref();
-  return () => child.stdin.destroy();
-}
-
-/** Removes the record of a run whose state cannot be read any more. */
-export async function forgetRun(): Promise<void> {
-  await removeState();
-  await rm(STATE_DIRECTORY, { recursive: true, force: true });
+  return async () => {
+    child.stdin.destroy();
+    const self = child.pid === undefined ? undefined : identifyProcess(child.pid);
+    if (self !== undefined) await waitForEnd([self], 5000);
+  };
 }
