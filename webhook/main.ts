@@ -7,7 +7,7 @@ import { type Config, ConfigError, help, readConfig } from './config.ts';
 import { decide } from './decide.ts';
 import { createHealthApp } from './health.ts';
 import { createMetrics } from './metrics.ts';
-import { createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
+import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
 
 // An hour of failures at the usual interval of 10 s.
 const maxCertificateFailures = 360;
@@ -27,6 +27,7 @@ async function run(config: Config): Promise<void> {
   };
   const logError = (err: unknown) => log.error({ err }, 'unexpected error');
   const health = createPlainServer(createHealthApp({ registry: metrics.registry, unreadyReason, logError }));
+  const probesUnderWay = countRequests(health);
   const httpPort = await listen(health, config.httpPort);
   log.info({ httpPort }, 'probes and metrics');
 
@@ -45,7 +46,7 @@ async function run(config: Config): Promise<void> {
   } catch (error) {
     if (!stop.signal.aborted) throw error;
     log.info('stopped while waiting for the certificate');
-    await drain(health, { serveOnMs: 0, finishMs: 1_000 });
+    await drain(health, { requestsUnderWay: probesUnderWay, serveOnMs: 0, finishMs: 1_000 });
     return;
   }
 
@@ -57,6 +58,7 @@ async function run(config: Config): Promise<void> {
     nowMs: () => performance.now(),
   });
   const server = createTlsServer(app, pair);
+  const requestsUnderWay = countRequests(server);
   metrics.certificateExpiry(pair.expires);
   const port = await listen(server, config.port);
   isListening = true;
@@ -76,8 +78,8 @@ async function run(config: Config): Promise<void> {
   });
 
   log.info({ signal: stop.signal.reason, seconds: config.drainMs / 1000 }, 'draining');
-  await drain(server, { serveOnMs: config.drainMs, finishMs: 10_000 });
-  await drain(health, { serveOnMs: 0, finishMs: 1_000 });
+  await drain(server, { requestsUnderWay, serveOnMs: config.drainMs, finishMs: 10_000 });
+  await drain(health, { requestsUnderWay: probesUnderWay, serveOnMs: 0, finishMs: 1_000 });
   log.info('stopped');
 }
 

@@ -47,8 +47,22 @@ export async function listen(server: HttpServer | HttpsServer, port: number): Pr
   return (server.address() as AddressInfo).port;
 }
 
+/** Counts the requests of a server that are under way, from now on. */
+export function countRequests(server: HttpServer | HttpsServer): () => number {
+  let underWay = 0;
+  server.on('request', (_request, response) => {
+    underWay += 1;
+    response.once('close', () => {
+      underWay -= 1;
+    });
+  });
+  return () => underWay;
+}
+
 /** How a server is stopped. */
 export interface DrainOptions {
+  /** How many requests are under way. */
+  readonly requestsUnderWay: () => number;
   /** How long requests are still served, while the cluster takes note that the pod is not ready, in milliseconds. */
   readonly serveOnMs: number;
   /** How long requests under way may take after that, in milliseconds. */
@@ -57,13 +71,15 @@ export interface DrainOptions {
 
 /**
  * Stops a server without failing a request: API servers go on using open connections for a while after a pod stops being ready
- * (kubernetes/kubernetes#127335), so requests are served on first; the application tells clients to close. Then idle
- * connections are closed, requests under way finish, and whatever is left at the end is cut off.
+ * (kubernetes/kubernetes#127335), so requests are served on first; the application tells clients to close. Then nothing new is
+ * accepted, requests under way finish, and all connections are closed. Waiting for the connections themselves would take until
+ * their time-outs: Go clients keep connections on which they never sent a request.
  */
-export async function drain(server: HttpServer | HttpsServer, { serveOnMs, finishMs }: DrainOptions): Promise<void> {
-  await delay(serveOnMs);
+export async function drain(server: HttpServer | HttpsServer, options: DrainOptions): Promise<void> {
+  await delay(options.serveOnMs);
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  const deadline = setTimeout(() => server.closeAllConnections(), finishMs);
+  const deadline = performance.now() + options.finishMs;
+  while (options.requestsUnderWay() > 0 && performance.now() < deadline) await delay(10);
+  server.closeAllConnections();
   await closed;
-  clearTimeout(deadline);
 }
