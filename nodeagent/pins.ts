@@ -48,7 +48,13 @@ export interface Pins {
 }
 
 /** Builds the access to one pin directory. */
-export function createPins({ directory, bpftool }: { directory: string; bpftool: Bpftool }): Pins {
+export function createPins(options: {
+  readonly directory: string;
+  readonly bpftool: Bpftool;
+  /** Wall clock, in ms since the epoch. */
+  readonly now?: () => number;
+}): Pins {
+  const { directory, bpftool, now = Date.now } = options;
   const program = (generation: string, name: string) => join(directory, generation, 'programs', name);
   const map = (generation: string, name: MapName) => join(directory, generation, 'maps', name);
   const entries = () => readdir(directory).catch(emptyIfMissing);
@@ -99,7 +105,7 @@ export function createPins({ directory, bpftool }: { directory: string; bpftool:
       for (const name of (await entries()).filter((entry) => loadingName.test(entry))) {
         const path = join(directory, name);
         const made = await stat(path).catch(() => undefined);
-        if (made !== undefined && Date.now() - made.mtimeMs > abandonedMs) await removeTree(path);
+        if (made !== undefined && now() - made.mtimeMs > abandonedMs) await removeTree(path);
       }
       await rmdir(directory).catch(() => undefined);
     },

@@ -43,14 +43,16 @@ export async function existingCgroups(
 ): Promise<Map<bigint, Cgroup>> {
   const existing = new Map([...tree.byUid.values()].map((cgroup) => [cgroup.id, cgroup]));
   const unknown = new Set<bigint>();
+  const settled = new Set<bigint>();
   for (const slot of slots) {
     if (existing.has(slot.cgroupId)) continue;
-    const alive = known.get(slot.generation)?.has(slot.cgroupId) ?? false;
     // The kernel forgets a cgroup's entry when the cgroup ends, so an entry may be alive and a claim without one may be new.
-    const manual = isManual(slot);
-    if (alive && manual && slot.generation === generation) existing.set(slot.cgroupId, { id: slot.cgroupId, path: '' });
-    else if (alive || manual) unknown.add(slot.cgroupId);
+    const alive = known.get(slot.generation)?.has(slot.cgroupId) ?? false;
+    if (alive && isManual(slot) && slot.generation === generation) settled.add(slot.cgroupId);
+    else if (alive || isManual(slot)) unknown.add(slot.cgroupId);
   }
+  // Nothing is going to be done on what is limited by hand and in order: where it is does not matter.
+  for (const id of settled) if (!unknown.has(id)) existing.set(id, { id, path: '' });
   for (const [id, cgroup] of await cgroups.find(unknown)) existing.set(id, cgroup);
   return existing;
 }

@@ -1,0 +1,131 @@
+import { mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { execa } from 'execa';
+import { type Bpftool, type Command, createBpftool } from '../../nodeagent/bpftool.ts';
+import { createCgroups } from '../../nodeagent/cgroups.ts';
+import type { ShapedPod } from '../../nodeagent/desired.ts';
+import { programsOf } from '../../nodeagent/observe.ts';
+import { createPins, type Pins } from '../../nodeagent/pins.ts';
+import { createReconciler, type Reconciler } from '../../nodeagent/reconcile.ts';
+import { createShaper, type Shaper } from '../../nodeagent/shaper.ts';
+import type { Cgroup } from '../../nodeagent/state.ts';
+import type { Limit } from '../../rate/limit.ts';
+import { parseRate } from '../../rate/rate.ts';
+import { findCgroup2, removeCgroup } from '../lab/cgroups.ts';
+
+/** The compiled object. */
+export const objectFile = fileURLToPath(new URL('../../bpf/shaper.bpf.o', import.meta.url));
+
+/** A part of the real cgroup tree and of the real BPF file system that belongs to one test. */
+export interface Scene {
+  /** The test's own directory in the cgroup2 tree. */
+  readonly root: string;
+  readonly mount: string;
+  readonly pinDir: string;
+  readonly bpftool: Bpftool;
+  readonly pins: Pins;
+  readonly shaper: Shaper;
+  readonly reconciler: Reconciler;
+  /** A shaper and a reconciler as a restarted agent has them: without any memory. */
+  restart(options?: { objectFile?: string; bpftool?: Bpftool }): { shaper: Shaper; reconciler: Reconciler };
+  /** Makes a cgroup below the root. */
+  make(path: string): Cgroup;
+  /** Removes a cgroup below the root and all within it. */
+  remove(path: string): Promise<void>;
+  /** What is attached to a cgroup, by program name and attach type. */
+  attached(cgroup: string): Promise<string[]>;
+  /** Removes everything again, also what tests attached. */
+  end(): Promise<void>;
+}
+
+/** Makes a scene. @param name a name for the directories, one for each test file */
+export async function makeScene(name: string): Promise<Scene> {
+  const mount = await findCgroup2();
+  const id = `podrate-test-${name}-${process.pid}`;
+  const root = join(mount, id);
+  const pinDir = `/sys/fs/bpf/${id}`;
+  const bpftool = createBpftool({ file: 'bpftool', timeoutMs: 30_000 });
+  const pins = createPins({ directory: pinDir, bpftool });
+  mkdirSync(root);
+
+  const restart: Scene['restart'] = (options = {}) => {
+    const tool = options.bpftool ?? bpftool;
+    const shaper = createShaper({
+      bpftool: tool,
+      pins: createPins({ directory: pinDir, bpftool: tool }),
+      objectFile: options.objectFile ?? objectFile,
+      senderCgroup: root,
+      cgroupMount: mount,
+    });
+    const now = () => performance.now();
+    return { shaper, reconciler: createReconciler({ shaper, cgroups: createCgroups({ root, mount }), now }) };
+  };
+  const attached = async (cgroup: string) =>
+    programsOf(await bpftool.run(['cgroup', 'show', cgroup]))
+      .map(({ name: program, attachType }) => `${attachType} ${program}`)
+      .sort();
+
+  return {
+    ...{ root, mount, pinDir, bpftool, pins, restart, attached },
+    ...restart(),
+    make(path) {
+      const full = join(root, path);
+      mkdirSync(full, { recursive: true });
+      return { path: full, id: statSync(full, { bigint: true }).ino };
+    },
+    remove: (path) => removeCgroup(join(root, path)),
+    async end() {
+      await removeCgroup(root);
+      await execa('rm', ['-rf', pinDir]);
+    },
+  };
+}
+
+/** A pod that asks for a limit. */
+export function podOf(uid: string, rate: string | { egress?: string; ingress?: string } = '1M'): ShapedPod {
+  const rates = typeof rate === 'string' ? { egress: rate, ingress: rate } : rate;
+  const limit: Limit = {
+    ...(rates.egress !== undefined && { egress: parseRate(rates.egress) }),
+    ...(rates.ingress !== undefined && { ingress: parseRate(rates.ingress) }),
+  };
+  const name = `pod-${uid.slice(-4)}`;
+  return {
+    ...{ namespace: 'default', name, uid, cgroupUid: uid, running: true, terminating: false, limit },
+    condition: undefined,
+  };
+}
+
+/** The uid of the pod with a number. */
+export function uidOf(number: number): string {
+  return `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
+}
+
+/** Counts the runs of bpftool. */
+export function countingBpftool(inner: Bpftool): Bpftool & { runs: number } {
+  const counter = {
+    runs: 0,
+    run: (command: Command) => {
+      counter.runs += 1;
+      return inner.run(command);
+    },
+    batch: (commands: readonly Command[]) => {
+      if (commands.length > 0) counter.runs += 1;
+      return inner.batch(commands);
+    },
+  };
+  return counter;
+}
+
+/** Sends UDP packets from within a cgroup, in a network namespace that ends with it. */
+export async function sendFrom(cgroup: string, packets: number): Promise<void> {
+  const script = `
+    echo $$ > ${cgroup}/cgroup.procs
+    ip link add out type veth peer name nobody
+    ip addr add 10.99.0.1/24 dev out
+    ip link set nobody up
+    ip link set out up
+    ip neigh replace 10.99.0.2 lladdr 02:00:00:00:00:02 dev out
+    for i in $(seq ${packets}); do echo hello > /dev/udp/10.99.0.2/9; done`;
+  await execa('unshare', ['--net', 'bash', '-e', '-c', script]);
+}
