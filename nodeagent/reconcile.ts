@@ -80,7 +80,9 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
 
       for (let round = 0; round < maxRounds; round += 1) {
         const failed = new Set(failures.map(({ step }) => ('owner' in step ? step.owner : '')));
-        const verify = full && round === 0 ? turns.next(pods.map((pod) => tree.byUid.get(pod.cgroupUid))) : [];
+        // Orphans are looked for again, so that they leave in the round after their cgroup was limited otherwise.
+        const orphaned = seen?.observation.orphans.map(({ cgroup }) => cgroup) ?? [];
+        const verify = full && round === 0 ? turns.next(pods.map((pod) => tree.byUid.get(pod.cgroupUid))) : orphaned;
         const scanned = tree;
         const observation = await shaper.observe((slots, known) => [
           ...new Set([...verify, ...doubtful(scanned, pods, slots, known)]),

@@ -13,7 +13,8 @@ import { uninstall } from '../../nodeagent/uninstall.ts';
 import { parseRate } from '../../rate/rate.ts';
 import { StampError } from '../../rate/stamp.ts';
 import { loadForeign } from './foreign.ts';
-import { countingBpftool, makeScene, objectFile, podOf, type Scene, sendFrom, uidOf } from './scene.ts';
+import { podOf, uidOf } from './pods.ts';
+import { countingBpftool, makeScene, objectFile, type Scene, sendFrom } from './scene.ts';
 
 const ours = ['egress podrate_egress', 'ingress podrate_ingress', 'sock_ops podrate_sockops'];
 let scene: Scene;
@@ -190,7 +191,6 @@ describe('a restarted agent', () => {
     await scene.pins.remove(await generationOf(objectFile));
     const { reconciler } = scene.restart();
     expect(await statesOf(reconciler, [podOf(uidOf(1))], true)).toEqual(['in-force']);
-    await reconciler.pass([podOf(uidOf(1))], true);
     expect(await scene.attached(cgroup.path)).toEqual(ours);
   });
 });

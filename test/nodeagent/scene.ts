@@ -4,14 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { type Bpftool, type Command, createBpftool } from '../../nodeagent/bpftool.ts';
 import { createCgroups } from '../../nodeagent/cgroups.ts';
-import type { ShapedPod } from '../../nodeagent/desired.ts';
 import { programsOf } from '../../nodeagent/observe.ts';
 import { createPins, type Pins } from '../../nodeagent/pins.ts';
 import { createReconciler, type Reconciler } from '../../nodeagent/reconcile.ts';
 import { createShaper, type Shaper } from '../../nodeagent/shaper.ts';
 import type { Cgroup } from '../../nodeagent/state.ts';
-import type { Limit } from '../../rate/limit.ts';
-import { parseRate } from '../../rate/rate.ts';
 import { findCgroup2, removeCgroup } from '../lab/cgroups.ts';
 
 /** The compiled object. */
@@ -80,25 +77,6 @@ export async function makeScene(name: string): Promise<Scene> {
       await execa('rm', ['-rf', pinDir]);
     },
   };
-}
-
-/** A pod that asks for a limit. */
-export function podOf(uid: string, rate: string | { egress?: string; ingress?: string } = '1M'): ShapedPod {
-  const rates = typeof rate === 'string' ? { egress: rate, ingress: rate } : rate;
-  const limit: Limit = {
-    ...(rates.egress !== undefined && { egress: parseRate(rates.egress) }),
-    ...(rates.ingress !== undefined && { ingress: parseRate(rates.ingress) }),
-  };
-  const name = `pod-${uid.slice(-4)}`;
-  return {
-    ...{ namespace: 'default', name, uid, cgroupUid: uid, running: true, terminating: false, limit },
-    condition: undefined,
-  };
-}
-
-/** The uid of the pod with a number. */
-export function uidOf(number: number): string {
-  return `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
 }
 
 /** Counts the runs of bpftool. */
