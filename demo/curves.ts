@@ -5,7 +5,7 @@ import type { SocketSample } from './socket-samples.ts';
 import { type Direction, throughputOverTime } from './throughput.ts';
 
 /** Short enough to show bursts, long enough to hold some packets at 1 MB/s. */
-const WINDOW_SECONDS = 0.25;
+const WINDOW_SECONDS = 0.4;
 
 /** The curve of a pod's flow in one direction. */
 export function directionCurve(direction: Direction, pod: DemoPod, samples: readonly SocketSample[]): Curve {

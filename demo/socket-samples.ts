@@ -14,37 +14,42 @@ export interface SocketSample {
 const HEADER_BYTES = 52;
 
 /**
- * Reads the output of a sampling loop: blocks of one line `@ <seconds>` followed by `ss -tinHO` lines. The counters come
+ * Reads the output of a sampling loop: blocks of `ss -tinHO` lines, each ended by one line `@ <seconds>`. The counters come
  * from the kernel's TCP and not from podrate, so that the two can be compared.
  *
  * @param port Only sockets with this local or remote port count.
  */
 export function parseSocketSamples(text: string, port: number): SocketSample[] {
-  return text
-    .split(/^@ /m)
-    .slice(1)
-    .map((block) => {
-      const [seconds = '', ...lines] = block.split('\n');
-      const sockets = lines.filter((line) => line.startsWith('ESTAB') && endsWithPort(line, port));
-      return {
-        seconds: Number(seconds),
-        sentBytes: sum(sockets, (line) => counter(line, 'bytes_sent') + HEADER_BYTES * counter(line, 'segs_out')),
-        receivedBytes: sum(
-          sockets,
-          (line) => counter(line, 'bytes_received') + HEADER_BYTES * counter(line, 'segs_in'),
-        ),
-        connections: sockets.map((line) => addresses(line).join(' ')),
-      };
-    });
+  const samples: SocketSample[] = [];
+  let sockets: string[] = [];
+  for (const line of text.split('\n')) {
+    if (line.startsWith('@ ')) {
+      samples.push(sampleOf(Number(line.slice(2)), sockets));
+      sockets = [];
+    } else if (line.startsWith('ESTAB') && endsWithPort(line, port)) {
+      sockets.push(line);
+    }
+  }
+  return samples;
 }
 
 /**
  * The bash loop whose output {@link parseSocketSamples} reads; runs inside the pod's network namespace. Apart from ss it
- * starts no program: on a slow node the sampling would otherwise take the time that the traffic needs.
+ * starts no program: on a slow node the sampling would otherwise take the time that the traffic needs. The time is noted
+ * after ss has ended, because ss spends its time on starting and reads the counters last.
  */
 export function samplingLoop(seconds: number, intervalSeconds: number): string {
-  const tick = `read -r -t ${intervalSeconds} <> <(:)`;
-  return `end=$((SECONDS + ${seconds})); while [ $SECONDS -lt $end ]; do echo "@ $EPOCHREALTIME"; ss -tinHO; ${tick} || :; done`;
+  const tick = `read -r -t ${intervalSeconds} <> <(:) || :`;
+  return `end=$((SECONDS + ${seconds})); while [ $SECONDS -lt $end ]; do ss -tinHO; echo "@ $EPOCHREALTIME"; ${tick}; done`;
+}
+
+function sampleOf(seconds: number, sockets: readonly string[]): SocketSample {
+  return {
+    seconds,
+    sentBytes: sum(sockets, (line) => counter(line, 'bytes_sent') + HEADER_BYTES * counter(line, 'segs_out')),
+    receivedBytes: sum(sockets, (line) => counter(line, 'bytes_received') + HEADER_BYTES * counter(line, 'segs_in')),
+    connections: sockets.map((line) => addresses(line).join(' ')),
+  };
 }
 
 function addresses(line: string): string[] {

@@ -47,21 +47,27 @@ export function steadyBytesPerSecond(samples: readonly SocketSample[], direction
 }
 
 /**
- * Seconds from `changedAt` until every later window is within `tolerance` of `target`, or undefined when that never
- * happens.
+ * Seconds from `changedAt` until the new rate holds: until the mean over every second that begins later is within `tolerance`
+ * of `target`. Undefined when that never happens.
  *
  * @param tolerance Fraction of the target, e.g. 0.1.
  */
 export function secondsToSettle(
-  windows: readonly Throughput[],
+  samples: readonly SocketSample[],
+  direction: Direction,
   changedAt: number,
   target: number,
   tolerance: number,
 ): number | undefined {
-  const after = windows.filter((window) => window.seconds > changedAt);
-  const lastOff = after.findLastIndex((window) => Math.abs(window.bytesPerSecond - target) > tolerance * target);
-  if (after.length === 0 || lastOff === after.length - 1) return undefined;
-  return lastOff === -1 ? 0 : (after[lastOff]?.seconds ?? changedAt) - changedAt;
+  const means = samples
+    .filter((start) => start.seconds >= changedAt)
+    .flatMap((start) => {
+      const end = samples.find((sample) => sample.seconds >= start.seconds + 1);
+      return end ? [{ seconds: start.seconds, bytesPerSecond: ratio(start, end, direction) }] : [];
+    });
+  const lastOff = means.findLastIndex((mean) => Math.abs(mean.bytesPerSecond - target) > tolerance * target);
+  const settled = means[lastOff + 1];
+  return settled && settled.seconds - changedAt;
 }
 
 function bytes(sample: SocketSample, direction: Direction): number {

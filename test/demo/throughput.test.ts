@@ -41,13 +41,25 @@ test('throughput over time has one value per window', () => {
   expect(windows[3]?.bytesPerSecond).toBeCloseTo(2_000_000, 0);
 });
 
-test('a change has settled at the end of the last window that was off', () => {
-  const windows = [1, 1, 2.5, 3.9, 4, 4.1].map((rate, index) => ({ seconds: index, bytesPerSecond: rate * 1e6 }));
-  expect(secondsToSettle(windows, 1.5, 4e6, 0.1)).toBeCloseTo(0.5);
+test('a change has settled when the mean of every later second is the new rate', () => {
+  const changed = flow((seconds) => 1e6 * Math.min(seconds, 2.5) + 4e6 * Math.max(0, seconds - 2.5));
+  expect(secondsToSettle(changed, 'egress', 102, 4e6, 0.01)).toBeCloseTo(0.5, 5);
+});
+
+test('a change that is in force at once settles in no time', () => {
+  const changed = flow((seconds) => 4e6 * seconds);
+  expect(secondsToSettle(changed, 'egress', 102, 4e6, 0.01)).toBeCloseTo(0, 5);
 });
 
 test('a change that is never reached has no settling time', () => {
-  const windows = [1, 1, 1].map((rate, index) => ({ seconds: index, bytesPerSecond: rate * 1e6 }));
-  expect(secondsToSettle(windows, 0.5, 4e6, 0.1)).toBeUndefined();
-  expect(secondsToSettle([], 0, 4e6, 0.1)).toBeUndefined();
+  expect(
+    secondsToSettle(
+      flow((seconds) => 1e6 * seconds),
+      'egress',
+      102,
+      4e6,
+      0.1,
+    ),
+  ).toBeUndefined();
+  expect(secondsToSettle([], 'egress', 0, 4e6, 0.1)).toBeUndefined();
 });
