@@ -8,7 +8,7 @@ import type { Cgroup } from './state.ts';
 export interface PodCgroups {
   /** Cgroup by pod uid; static pods by their hash. */
   readonly byUid: ReadonlyMap<string, Cgroup>;
-  /** Directories in which a new pod's directory appears. */
+  /** Directories in which a new pod's directory, or a new tree of pods, appears. */
   readonly parents: readonly string[];
 }
 
@@ -16,7 +16,7 @@ export interface PodCgroups {
 export interface Cgroups {
   /**
    * Finds the pods' cgroups. Looking for the trees that hold them walks up to four levels of the whole tree, so it is done only if
-   * none is known yet, if one went away, or on request.
+   * none is known yet, if one went away, or on request; those right below the root are always found.
    */
   scan(options?: { searchTrees?: boolean }): Promise<PodCgroups>;
   /** Finds cgroups anywhere by their ids, by walking the tree. Those that do not exist are left out. */
@@ -36,8 +36,9 @@ export function createCgroups({ root, mount }: { root: string; mount: string }):
   return {
     async scan({ searchTrees = false } = {}) {
       if (searchTrees || trees.length === 0) trees = await findTrees(root, maxDepth);
+      else trees = [...new Set([...trees, ...(await findTrees(root, 1))])];
       const byUid = new Map<string, Cgroup>();
-      const parents: string[] = [];
+      const parents = [root];
       for (const tree of trees) {
         const names = await directories(tree);
         if (names === undefined) {

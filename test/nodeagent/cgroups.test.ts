@@ -24,7 +24,7 @@ test('pods of all classes are found under the cgroupfs driver', async () => {
   const path = join(root, `kubepods/burstable/pod${uid(2)}`);
   expect(byUid.get(uid(2))).toEqual({ path, id: BigInt(statSync(path).ino) });
   expect([...parents].sort()).toEqual(
-    ['kubepods', 'kubepods/besteffort', 'kubepods/burstable'].map((at) => join(root, at)),
+    ['', 'kubepods', 'kubepods/besteffort', 'kubepods/burstable'].map((at) => join(root, at)),
   );
 });
 
@@ -55,7 +55,15 @@ test('a tree that appears later is found by the next scan, and one that was repl
   expect([...(await cgroups.scan()).byUid.keys()]).toEqual([uid(2)]);
 });
 
-test('a second tree is found when it is asked for', async () => {
+test('a second tree right below the root is found by the next scan', async () => {
+  const cgroups = createCgroups({ root, mount: root });
+  make(`kubepods/pod${uid(1)}`);
+  await cgroups.scan();
+  make(`kubepods.slice/kubepods-pod${slice(2)}.slice`);
+  expect((await cgroups.scan()).byUid.size).toBe(2);
+});
+
+test('a second tree further down is found when it is asked for', async () => {
   const cgroups = createCgroups({ root, mount: root });
   make(`kubepods/pod${uid(1)}`);
   await cgroups.scan();

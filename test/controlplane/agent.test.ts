@@ -1,0 +1,285 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { createBpftool } from '../../nodeagent/bpftool.ts';
+import { programsOf, readGeneration } from '../../nodeagent/observe.ts';
+import { createPins, generationOf } from '../../nodeagent/pins.ts';
+import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import { findCgroup2, removeCgroup } from '../lab/cgroups.ts';
+import { type HostAgent, hostAgent } from './agent-on-host.ts';
+import { type Driver, type KubeletPod, kubeletCgroups } from './kubelet-cgroups.ts';
+import { type HostWebhook, installWebhook } from './webhook.ts';
+
+const node = 'agent-node';
+const name = `podrate-test-agent-${process.pid}`;
+const pinDir = `/sys/fs/bpf/${name}`;
+const objectFile = new URL('../../bpf/shaper.bpf.o', import.meta.url).pathname;
+const bpftool = createBpftool({ file: 'bpftool', timeoutMs: 30_000 });
+const pins = createPins({ directory: pinDir, bpftool });
+const ours = ['podrate_egress', 'podrate_ingress', 'podrate_sockops'];
+let cluster: Cluster;
+let webhook: HostWebhook;
+let agent: HostAgent;
+let root: string;
+
+beforeAll(async () => {
+  await execa('make', ['-C', new URL('../../bpf', import.meta.url).pathname]);
+  if ((await execa('findmnt', ['--types', 'bpf', '/sys/fs/bpf'], { reject: false })).failed) {
+    await execa('mount', ['-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+  }
+  root = join(await findCgroup2(), name);
+  await mkdir(root);
+  cluster = await startCluster({ nodes: 0 });
+  webhook = await installWebhook(cluster);
+  for (const nodeName of [node, 'other-node']) {
+    await apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } });
+  }
+  agent = hostAgent(cluster, { node, root, pinDir });
+  await agent.start();
+  await agent.ready();
+});
+
+afterAll(async () => {
+  await agent?.kill('SIGTERM');
+  await webhook?.stop();
+  await cluster?.stop();
+  await removeCgroup(root);
+  await execa('rm', ['-rf', pinDir]);
+});
+
+const apply = (manifest: object) => cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(manifest) });
+
+interface ApiPod {
+  readonly metadata: { readonly name: string; readonly uid: string };
+  readonly status: {
+    readonly qosClass: KubeletPod['qosClass'];
+    readonly conditions?: { type: string; status: string; reason: string; message: string }[];
+  };
+}
+
+function podManifest(podName: string, rate: string | undefined, qosClass: KubeletPod['qosClass'], nodeName = node) {
+  const amounts = { cpu: '10m', memory: '16Mi' };
+  const resources = {
+    Guaranteed: { requests: amounts, limits: amounts },
+    Burstable: { requests: amounts },
+    BestEffort: {},
+  }[qosClass];
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: podName, ...(rate !== undefined && { labels: { rate } }) },
+    spec: { nodeName, containers: [{ name: 'web', image: 'web', resources }] },
+  };
+}
+
+async function getPod(podName: string): Promise<ApiPod> {
+  return JSON.parse((await cluster.kubectl(['get', 'pod', podName, '-o', 'json'])).stdout);
+}
+
+const kubeletPod = ({ metadata, status }: ApiPod): KubeletPod => ({ uid: metadata.uid, qosClass: status.qosClass });
+
+/** Creates a pod on the node, and its cgroup as its kubelet would. */
+async function startPod(
+  podName: string,
+  rate?: string,
+  qosClass: KubeletPod['qosClass'] = 'Burstable',
+  driver: Driver = 'systemd',
+) {
+  await apply(podManifest(podName, rate, qosClass));
+  const pod = kubeletPod(await getPod(podName));
+  const cgroups = kubeletCgroups(root, driver);
+  const path = await cgroups.make(pod);
+  const end = async () => {
+    await cluster.kubectl(['delete', 'pod', podName, '--grace-period=0', '--force']);
+    await cgroups.remove(pod);
+  };
+  return { path, end, uid: pod.uid };
+}
+
+async function condition(podName: string) {
+  const found = (await getPod(podName)).status.conditions?.find(({ type }) => type === 'podrate.dev/Limited');
+  return found && { status: found.status, reason: found.reason, message: found.message };
+}
+
+const inForce = (message: string) => ({ status: 'True', reason: 'InForce', message });
+const both = (rate: string, bytes: number) =>
+  inForce(`The pod sends at most ${rate} (${bytes} bytes/s) and receives at most ${rate} (${bytes} bytes/s).`);
+
+async function attached(path: string): Promise<string[]> {
+  const programs = programsOf(await bpftool.run(['cgroup', 'show', path]));
+  return programs.map((program) => program.name).sort();
+}
+
+/** What the kernel holds: limits by owner, and how many cgroups the programs know. */
+async function kernel() {
+  const { slots, known } = await readGeneration(bpftool, pins, await generationOf(objectFile), []);
+  const limits = slots.map(({ owner, config, marked }) => [owner, { ...rates(config), marked }] as const);
+  return { limits: Object.fromEntries(limits), known: known.size };
+}
+const rates = (config: { egress: { rate: number }; ingress: { rate: number } }) => ({
+  egress: config.egress.rate,
+  ingress: config.ingress.rate,
+});
+
+const eventually = <T>(check: () => T | Promise<T>, timeout = 15_000) => vi.waitFor(check, { timeout, interval: 100 });
+
+describe('a stamped pod of the node', () => {
+  const cases = (['cgroupfs', 'systemd'] as const).flatMap((driver) =>
+    (['Guaranteed', 'Burstable', 'BestEffort'] as const).map((qosClass) => [qosClass, driver] as const),
+  );
+  test.each(cases)(
+    'of class %s under the %s driver is limited, and its condition says so',
+    async (qosClass, driver) => {
+      const podName = `${qosClass.toLowerCase()}-${driver}`;
+      const pod = await startPod(podName, '1M', qosClass, driver);
+      await eventually(async () => expect(await condition(podName)).toEqual(both('1M', 1_000_000)));
+      expect(await attached(pod.path)).toEqual(ours);
+      expect((await kernel()).limits[`pod/${pod.uid}`]).toEqual({
+        egress: 1_000_000,
+        ingress: 1_000_000,
+        marked: true,
+      });
+      await pod.end();
+      await eventually(async () => expect((await kernel()).limits).toEqual({}));
+    },
+  );
+
+  test('has the programs within a moment after its cgroup appears', async () => {
+    await apply(podManifest('quick', '1M', 'Burstable'));
+    const pod = kubeletPod(await getPod('quick'));
+    const cgroups = kubeletCgroups(root, 'systemd');
+    const path = await cgroups.make(pod);
+    await eventually(async () => expect(await attached(path)).toEqual(ours), 5000);
+    await cluster.kubectl(['delete', 'pod', 'quick', '--grace-period=0', '--force']);
+    await cgroups.remove(pod);
+  });
+
+  test('follows its label while it runs, by config alone', async () => {
+    const pod = await startPod('live', '1M');
+    await eventually(async () => expect(await condition('live')).toEqual(both('1M', 1_000_000)));
+    const before = await bpftool.run(['cgroup', 'show', pod.path]);
+    await cluster.kubectl(['label', 'pod', 'live', '--overwrite', 'rate=5M', 'rate-ingress=none']);
+    const message = 'The pod sends at most 5M (5000000 bytes/s) and receives without limit.';
+    await eventually(async () => expect(await condition('live')).toEqual(inForce(message)));
+    expect((await kernel()).limits[`pod/${pod.uid}`]).toEqual({ egress: 5_000_000, ingress: 0, marked: true });
+    expect(await bpftool.run(['cgroup', 'show', pod.path])).toEqual(before);
+    await pod.end();
+  });
+
+  test('that loses its label is set free, and told so', async () => {
+    const pod = await startPod('freed', '1M');
+    await eventually(async () => expect(await attached(pod.path)).toEqual(ours));
+    await cluster.kubectl(['label', 'pod', 'freed', 'rate-']);
+    await eventually(async () => expect(await attached(pod.path)).toEqual([]));
+    await eventually(async () =>
+      expect(await condition('freed')).toEqual({
+        status: 'False',
+        reason: 'NoLimit',
+        message: 'The pod asks for no limit, and none is in force.',
+      }),
+    );
+    await pod.end();
+  });
+
+  test('shows up in the metrics while it lives and not after', async () => {
+    const pod = await startPod('counted', '1M');
+    const limit = `podrate_pod_limit_bytes_per_second{namespace="default",pod="counted",uid="${pod.uid}",direction="egress"} 1000000`;
+    await eventually(async () => expect(await agent.page('/metrics')).toContain(limit));
+    expect(await agent.page('/metrics')).toMatch(/podrate_pod_bytes_total\{.*pod="counted".*verdict="dropped"\} 0/);
+    await pod.end();
+    await eventually(async () => expect(await agent.page('/metrics')).not.toContain('pod="counted"'));
+  });
+});
+
+describe('other pods', () => {
+  test('without a limit, or of another node, are left alone', async () => {
+    const plain = await startPod('plain');
+    const limited = await startPod('limited', '1M');
+    await apply(podManifest('elsewhere', '1M', 'Burstable', 'other-node'));
+    const elsewhere = kubeletPod(await getPod('elsewhere'));
+    const cgroups = kubeletCgroups(root, 'systemd');
+    const path = await cgroups.make(elsewhere);
+    await eventually(async () => expect(await attached(limited.path)).toEqual(ours));
+    expect(await attached(plain.path)).toEqual([]);
+    expect(await attached(path)).toEqual([]);
+    expect(await condition('plain')).toBeUndefined();
+    expect(await condition('elsewhere')).toBeUndefined();
+    await Promise.all([plain.end(), limited.end()]);
+    await cluster.kubectl(['delete', 'pod', 'elsewhere', '--grace-period=0', '--force']);
+    await cgroups.remove(elsewhere);
+  });
+});
+
+describe('an agent that is killed', () => {
+  test('leaves the limits in force, and its successor adopts them', async () => {
+    const kept = await startPod('kept', '1M');
+    const ended = await startPod('ended', '2M');
+    await eventually(async () => expect(Object.keys((await kernel()).limits)).toHaveLength(2));
+    const before = await bpftool.run(['cgroup', 'show', kept.path]);
+    await agent.kill('SIGKILL');
+    await ended.end();
+    await cluster.kubectl(['label', 'pod', 'kept', '--overwrite', 'rate=3M']);
+    expect(await attached(kept.path)).toEqual(ours);
+    await agent.start();
+    await agent.ready();
+    await eventually(async () => expect(await condition('kept')).toEqual(both('3M', 3_000_000)));
+    await eventually(async () => expect(Object.keys((await kernel()).limits)).toEqual([`pod/${kept.uid}`]));
+    expect(await bpftool.run(['cgroup', 'show', kept.path])).toEqual(before);
+    await kept.end();
+  });
+
+  test('by SIGTERM leaves them too', async () => {
+    const pod = await startPod('steady', '1M');
+    await eventually(async () => expect(await attached(pod.path)).toEqual(ours));
+    await agent.kill('SIGTERM');
+    expect(await attached(pod.path)).toEqual(ours);
+    await agent.start();
+    await agent.ready();
+    await pod.end();
+  });
+});
+
+test('a restart of the API server loses nothing: limits hold, and the agent resumes', async () => {
+  const pod = await startPod('patient', '1M');
+  await eventually(async () => expect(await attached(pod.path)).toEqual(ours));
+  await cluster.controlPlane.restartApiServer();
+  expect(await attached(pod.path)).toEqual(ours);
+  await eventually(() => cluster.kubectl(['label', 'pod', 'patient', '--overwrite', 'rate=2M']), 60_000);
+  await eventually(async () => expect(await condition('patient')).toEqual(both('2M', 2_000_000)), 60_000);
+  await pod.end();
+});
+
+test('fifty pods that come and go leave no slot, no attachment and no pin behind', async () => {
+  const names = Array.from({ length: 50 }, (_, number) => `churn-${number}`);
+  const list = (items: object[]) => ({ apiVersion: 'v1', kind: 'List', items });
+  await apply(list(names.map((podName) => podManifest(podName, '1M', 'Burstable'))));
+  const { stdout } = await cluster.kubectl(['get', 'pods', '-o', 'json']);
+  const pods = (JSON.parse(stdout).items as ApiPod[]).filter(({ metadata }) => names.includes(metadata.name));
+  const cgroups = kubeletCgroups(root, 'systemd');
+  const paths = await Promise.all(pods.map((pod) => cgroups.make(kubeletPod(pod))));
+  await eventually(async () => expect(Object.keys((await kernel()).limits)).toHaveLength(50));
+  for (const path of paths) expect(await attached(path)).toEqual(ours);
+  await eventually(async () => {
+    const found = JSON.parse((await cluster.kubectl(['get', 'pods', '-o', 'json'])).stdout).items as ApiPod[];
+    const told = found.filter(({ status }) =>
+      status.conditions?.some(({ type, status: is }) => type === 'podrate.dev/Limited' && is === 'True'),
+    );
+    expect(told).toHaveLength(50);
+  });
+  await cluster.kubectl(['delete', 'pods', '--grace-period=0', '--force', ...names]);
+  await Promise.all(pods.map((pod) => cgroups.remove(kubeletPod(pod))));
+  await eventually(async () => expect(await kernel()).toEqual({ limits: {}, known: 0 }));
+  expect(await readdir(pinDir)).toEqual([await generationOf(objectFile)]);
+});
+
+test('an uninstall takes everything off the node', async () => {
+  const pod = await startPod('last', '1M');
+  await eventually(async () => expect(await attached(pod.path)).toEqual(ours));
+  await agent.kill('SIGTERM');
+  expect(await agent.uninstall()).toContain('all limits are off this node');
+  expect(await attached(pod.path)).toEqual([]);
+  expect(await attached(root)).toEqual([]);
+  await expect(readdir(pinDir)).rejects.toThrow('ENOENT');
+  await pod.end();
+});
