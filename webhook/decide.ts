@@ -36,8 +36,7 @@ const noStamp: Stamp = { annotation: undefined, label: undefined };
  */
 export function decide(change: PodChange, keys: LabelKeys): Decision {
   const { pod, oldPod } = change;
-  // A mirror pod is what a static pod's kubelet says it is. Nobody else may stamp one: the stamp stays as it was.
-  if (isMirror(pod)) return change.byNode ? leave([]) : settle(pod, stampOf(oldPod), new Map(), []);
+  if (isMirror(pod)) return change.byNode ? leave([]) : decideMirror(pod, oldPod);
 
   const labels = pod.metadata.labels ?? undefined;
   let limit: Limit | undefined;
@@ -58,6 +57,15 @@ export function decide(change: PodChange, keys: LabelKeys): Decision {
   const stamp = { annotation: formatStamp(limit), label: shapedValue };
   const isNews = stampOf(oldPod).annotation !== stamp.annotation;
   return settle(pod, stamp, rewritten(pod, keys), isNews ? warnings(pod, limit) : []);
+}
+
+// A mirror pod is what a static pod's kubelet says it is. Nobody else may stamp one, nor make a stamped pod into one: with a static
+// pod's hash in its annotations, it would limit that pod, an API server perhaps.
+function decideMirror(pod: Pod, oldPod: Pod | undefined): Decision {
+  if (oldPod !== undefined && isMirror(oldPod)) return settle(pod, stampOf(oldPod), new Map(), []);
+  return settle(pod, noStamp, new Map(), [
+    'this pod has no limit: its annotations say static pod, and a kubelet did not write it',
+  ]);
 }
 
 // A ReplicaSet whose selector names the rate label would disown a pod with a rewritten one and create another, without end.

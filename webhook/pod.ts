@@ -24,7 +24,11 @@ export function isOwned({ metadata }: Pod): boolean {
   return metadata.ownerReferences?.some(({ controller }) => controller === true) ?? false;
 }
 
-/** Tells whether the pod is the image of a static pod, which the kubelet wrote to the API server. */
+/**
+ * Tells whether the pod says that it is the image of a static pod, which a kubelet wrote to the API server. Such a pod's cgroup is
+ * named after one of these annotations, so whoever can write them could name another pod's cgroup.
+ */
 export function isMirror({ metadata }: Pod): boolean {
-  return Object.hasOwn(metadata.annotations ?? {}, 'kubernetes.io/config.mirror');
+  const annotations = metadata.annotations ?? {};
+  return ['kubernetes.io/config.mirror', 'kubernetes.io/config.hash'].some((key) => Object.hasOwn(annotations, key));
 }

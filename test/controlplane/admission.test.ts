@@ -111,6 +111,13 @@ describe('kubectl apply of a pod', () => {
     expect(await stampOf('forged-label')).toEqual(noStamp);
   });
 
+  test('that poses as a static pod gets no stamp, as its limit would fall on that pod', async () => {
+    const annotations = { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' };
+    const { stderr } = await apply(manifest({ name: 'poser', labels: { rate: '1K' }, annotations }));
+    expect(stderr).toContain('Warning: this pod has no limit: its annotations say static pod');
+    expect(await stampOf('poser')).toEqual(noStamp);
+  });
+
   test('shows a warning where it helps', async () => {
     const { stderr } = await apply(manifest({ name: 'slow', labels: { rate: '1K' } }, { hostNetwork: true }));
     expect(stderr).toContain('Warning: egress 1K/s is less than one full packet (1500 bytes) per 100 ms');

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { labelKeys } from '../../rate/keys.ts';
 import { type Decision, decide } from '../../webhook/decide.ts';
-import { podSchema } from '../../webhook/pod.ts';
+import { isMirror, podSchema } from '../../webhook/pod.ts';
 import { applied, pod, podJson } from './pods.ts';
 
 const keys = labelKeys('rate');
@@ -155,6 +155,30 @@ describe('a mirror pod', () => {
   });
 });
 
+describe('a pod with the hash of a static pod', () => {
+  const hash = { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' };
+
+  test('gets no stamp, as its limit would fall on that static pod, and its writer is told', () => {
+    const decision = create({ labels: { rate: '1K' }, annotations: hash });
+    expect(decision).toEqual({
+      outcome: 'leave',
+      warnings: [expect.stringContaining('its annotations say static pod')],
+    });
+    expect(create({ labels: { rate: '1K' }, annotations: hash }, {}, true)).toEqual({ outcome: 'leave', warnings: [] });
+  });
+
+  test('loses its stamp if it got the hash later', () => {
+    const stampedPod = {
+      labels: { rate: '1M', 'podrate.dev/shaped': 'true' },
+      annotations: { 'podrate.dev/limit': stamp(1_000_000) },
+    };
+    const after = { ...stampedPod, annotations: { ...stampedPod.annotations, ...hash } };
+    const decision = decide({ pod: pod(after), oldPod: pod(stampedPod), byNode: false }, keys);
+    expect(applied(podJson(after), decision).metadata).toMatchObject({ annotations: hash, labels: { rate: '1M' } });
+    expect(JSON.stringify(applied(podJson(after), decision))).not.toContain('podrate.dev');
+  });
+});
+
 describe('a warning', () => {
   test('is given for a limit below one packet per 100 ms, per direction', () => {
     expect(told(create({ labels: { rate: '14.9K' } }))).toHaveLength(2);
@@ -210,7 +234,14 @@ describe('whatever pod is decided about,', () => {
   const ownKeys = ['rate', 'rate-egress', 'rate-ingress', 'podrate.dev/shaped', 'podrate.dev/limit'];
   const strings = fc.option(
     fc.dictionary(
-      fc.constantFrom(...ownKeys, 'app', 'a/b~c', 'kubernetes.io/egress-bandwidth', 'kubernetes.io/config.mirror'),
+      fc.constantFrom(
+        ...ownKeys,
+        'app',
+        'a/b~c',
+        'kubernetes.io/egress-bandwidth',
+        'kubernetes.io/config.mirror',
+        'kubernetes.io/config.hash',
+      ),
       value,
       {
         maxKeys: 6,
@@ -250,7 +281,7 @@ describe('whatever pod is decided about,', () => {
         const forged = structuredClone(json) as ReturnType<typeof podJson> & { metadata: Record<string, object> };
         forged.metadata.annotations = { ...forged.metadata.annotations, 'podrate.dev/limit': stamp(666_000) };
         forged.metadata.labels = { ...forged.metadata.labels, 'podrate.dev/shaped': 'true' };
-        fc.pre(!byNode || !('kubernetes.io/config.mirror' in forged.metadata.annotations));
+        fc.pre(!byNode || !isMirror(podSchema.parse(forged)));
         const own = (result: object) => podSchema.parse(result).metadata;
         const [honest, result] = [own(applied(json, decision)), own(applied(forged, decideJson(forged, old, byNode)))];
         expect(result.annotations?.['podrate.dev/limit']).toBe(honest.annotations?.['podrate.dev/limit']);
