@@ -30,7 +30,7 @@ static __always_inline __s64 ingress_threshold(const struct socket *socket, cons
 		return at_least(SMALL_IN, HARD_PACKETS, rate);
 	if (obedient)
 		return at_least(OBEYS, HARD_PACKETS, rate);
-	if (socket && socket->known && socket->received < FIRST_SEGMENTS)
+	if (socket && socket->known && socket->received < FIRST_RECEIVED)
 		return at_least(FIRST, FIRST_PACKETS, rate);
 	return DROP;
 }

@@ -32,6 +32,7 @@
 #define FOREVER MS(3600000) /* no debt is this large: a clock that says so has not been touched for a year */
 
 #define FIRST_SEGMENTS 10 /* TCP paces only from the tenth data segment on (tcp_update_skb_after_send) */
+#define FIRST_RECEIVED 20 /* a sender's tenth segment is on its way before it knows its share, and its proof comes later still */
 #define SMALL_PAYLOAD 128 /* TCP payload up to which a packet counts as small: ACK, SYN, a request */
 #define SMALL_PACKET 256  /* the same for other protocols, whole packet */
 #define MTU 1500

@@ -1,6 +1,6 @@
 /**
  * Measures the shaper on this machine and prints one line for each case: `node test/lab/measure.ts [WORD…]` runs the
- * cases whose names contain all words. IP bytes come from the network device, not from the shaper's own counters.
+ * cases whose names contain all words (`node test/lab/measure.ts egress 10M`); a word like `6s` sets the length of each. IP bytes come from the network device, not from the shaper's own counters.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Lab, openLab } from './lab.ts';
@@ -20,7 +20,9 @@ interface Case {
   family: 'ipv4' | 'ipv6';
 }
 
-const seconds = Number(process.env.SECONDS ?? 4);
+const isDuration = (word: string) => /^\d+s$/.test(word);
+const words = process.argv.slice(2).filter((word) => !isDuration(word));
+const seconds = Number.parseInt(process.argv.find(isDuration) ?? '4s', 10);
 
 function* cases(): Generator<Case> {
   for (const limited of ['egress', 'ingress', 'both'] as const)
@@ -103,7 +105,6 @@ function jain(bytes: number[]): number {
   return sum ** 2 / (bytes.length * bytes.reduce((total, value) => total + value ** 2, 0));
 }
 
-const words = process.argv.slice(2);
 const lab = await openLab();
 try {
   for (const one of cases()) if (words.every((word) => one.name.split(' ').includes(word))) await measure(lab, one);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import type { PodNetwork } from './network.ts';
 
@@ -22,14 +23,24 @@ export function meanRate(from: Reading, to: Reading): number {
   return ((to.ipBytes - from.ipBytes) * 1000) / (to.atMs - from.atMs);
 }
 
+/** The mean rate of what `read` reads, over the next `ms` milliseconds. */
+export async function measureRate(read: () => Promise<Reading>, ms: number): Promise<number> {
+  const from = await read();
+  await sleep(ms);
+  return meanRate(from, await read());
+}
+
 /** TCP segments that the pod's namespace has sent again. */
-export async function readRetransmits(pod: PodNetwork): Promise<number> {
+export const readRetransmits = (pod: PodNetwork): Promise<number> => readStatistic(pod, 'Tcp', 'RetransSegs');
+
+/** One number of the namespace's /proc/net/snmp. */
+export async function readStatistic(pod: PodNetwork, protocol: 'Tcp' | 'Udp', name: string): Promise<number> {
   const { stdout } = await execa('nsenter', [`--net=${pod.netnsPath}`, 'cat', '/proc/net/snmp']);
   const [names, values] = stdout
     .split('\n')
-    .filter((line) => line.startsWith('Tcp:'))
+    .filter((line) => line.startsWith(`${protocol}:`))
     .map((line) => line.split(' '));
-  return Number(values?.[names?.indexOf('RetransSegs') ?? -1]);
+  return Number(values?.[names?.indexOf(name) ?? -1]);
 }
 
 /** The clsact qdisc counts what leaves the device, in segments; its bytes include the Ethernet header. */

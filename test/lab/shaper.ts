@@ -35,8 +35,10 @@ export interface LoadedShaper {
   unload(): Promise<void>;
 }
 
-const object = fileURLToPath(new URL('../../bpf/shaper.bpf.o', import.meta.url));
-const STATE_BYTES = 192;
+/** What `make -C bpf` builds. */
+export const object = fileURLToPath(new URL('../../bpf/shaper.bpf.o', import.meta.url));
+/** sizeof(struct podrate_state). */
+export const stateBytes = 192;
 const RELEASE = 1n;
 const attachments = [
   ['cgroup_inet_egress', 'podrate_egress'],
@@ -57,7 +59,7 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
   return {
     setLimit,
     async attach(cgroup, slot, limit) {
-      const zero = Array<string>(STATE_BYTES).fill('0');
+      const zero = Array<string>(stateBytes).fill('0');
       await bpftool('map', 'update', ...map('states'), 'key', ...bytes32(slot), 'value', ...zero);
       await setLimit(slot, limit);
       for (const [type, name] of attachments) {

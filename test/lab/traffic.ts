@@ -32,6 +32,19 @@ export function startFlood(pod: Pod, host: string, size: number, perSecond: numb
   return start(pod, 'source.ts', ['udp', host, String(size), String(perSecond)]);
 }
 
+/** Payload bytes per second that a sink has received lately, TCP and UDP: the mean over its last `samples` samples. */
+export function receivedRate({ lines }: Running<SinkSample>, samples: number): { tcp: number; udp: number } {
+  const last = lines.at(-1);
+  const first = lines.at(-1 - samples);
+  if (!first || !last) throw new Error(`the sink has printed ${lines.length} samples, ${samples + 1} are needed`);
+  const seconds = (last.atMs - first.atMs) / 1000;
+  const streams = (sample: SinkSample) => sample.connections.reduce((sum, bytes) => sum + bytes, 0);
+  return {
+    tcp: (streams(last) - streams(first)) / seconds,
+    udp: (last.datagramBytes - first.datagramBytes) / seconds,
+  };
+}
+
 /** Starts `command` in the pod, with the process in the pod's cgroup before it opens any socket. */
 export function spawnInPod(pod: Pod, command: string[]): ChildProcess {
   const enter = 'echo 0 > "$1/cgroup.procs" && net=$2 && shift 2 && exec nsenter --net="$net" "$@"';
