@@ -1,0 +1,47 @@
+import { hostname } from 'node:os';
+import { expect, test } from 'vitest';
+import { ConfigError, readConfig, usage } from '../../nodeagent/config.ts';
+
+test('without anything the defaults hold', () => {
+  expect(readConfig([], {})).toEqual({
+    ...{ nodeName: hostname(), port: 8081, resyncSeconds: 60, uninstall: false, help: false },
+    ...{ bpftool: 'bpftool', pinDir: '/sys/fs/bpf/podrate', cgroupRoot: undefined, senderCgroup: undefined },
+    bpfObject: new URL('../../bpf/shaper.bpf.o', import.meta.url).pathname,
+  });
+});
+
+test('the environment is read, and the command line wins over it', () => {
+  const environment = { NODE_NAME: 'from-env', PORT: '1234', PIN_DIR: '/sys/fs/bpf/other', CGROUP_ROOT: '/kubelet' };
+  const config = readConfig(['--node-name', 'from-flag', '--resync-seconds', '5'], environment);
+  expect(config).toMatchObject({
+    ...{ nodeName: 'from-flag', port: 1234, resyncSeconds: 5, pinDir: '/sys/fs/bpf/other', cgroupRoot: '/kubelet' },
+  });
+});
+
+test.each([
+  [['--port', '70000'], 'must be a whole number from 0 to 65535'],
+  [['--port', 'x'], 'must be a whole number from 0 to 65535'],
+  [['--resync-seconds', '0'], 'must be a whole number from 1 to 86400'],
+  [['--unknown'], "Unknown option '--unknown'"],
+  [['surplus'], 'Unexpected argument'],
+])('%j is refused, and it is said why', (args, reason) => {
+  expect(() => readConfig(args, {})).toThrow(ConfigError);
+  expect(() => readConfig(args, {})).toThrow(reason);
+});
+
+test('every flag is in the usage text', () => {
+  for (const flag of [
+    'bpftool',
+    'bpf-object',
+    'pin-dir',
+    'cgroup-root',
+    'sender-cgroup',
+    'node-name',
+    'port',
+    'resync-seconds',
+    'uninstall',
+    'help',
+  ]) {
+    expect(usage).toContain(`--${flag} `);
+  }
+});

@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest';
+import type { Facts } from '../../nodeagent/facts.ts';
+import { preflight } from '../../nodeagent/preflight.ts';
+
+const good: Facts = {
+  uid: 0,
+  missingCapabilities: [],
+  release: '6.1.0-40-cloud-amd64',
+  cgroupMount: '/sys/fs/cgroup',
+  cgroupRoot: '/sys/fs/cgroup',
+  cgroupRootIsCgroup2: true,
+  netControllers: [],
+  pinDirectory: '/sys/fs/bpf/podrate',
+  pinsOnBpffs: true,
+  bpftool: { version: '7.1.0' },
+  objectFile: '/app/bpf/shaper.bpf.o',
+  generation: '0123456789ab',
+  load: { release: '6.1.0-40-cloud-amd64' },
+};
+const failed = (facts: Partial<Facts>) => preflight({ ...good, ...facts }).filter(({ result }) => result !== 'ok');
+
+test('a machine that has everything passes every check', () => {
+  const checks = preflight(good);
+  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 7 }, () => 'ok'));
+  expect(checks.every(({ remedy }) => remedy === undefined)).toBe(true);
+});
+
+test.each<[string, Partial<Facts>, string, string, string]>([
+  ['not root', { uid: 1000 }, 'privileges', 'user 1000 is not root', 'run it as root'],
+  [
+    'no capability',
+    { missingCapabilities: ['CAP_SYS_ADMIN'] },
+    'privileges',
+    'root without CAP_SYS_ADMIN',
+    'SYS_ADMIN',
+  ],
+  [
+    'no cgroup2',
+    { cgroupMount: undefined, cgroupRoot: undefined },
+    'cgroup2',
+    'no cgroup v2 mount',
+    'mount -t cgroup2',
+  ],
+  ['a wrong root', { cgroupRootIsCgroup2: false, cgroupRoot: '/tmp' }, 'cgroup-root', '/tmp is not', '--cgroup-root'],
+  ['no bpffs', { pinsOnBpffs: false }, 'bpffs', 'is not in a BPF file system', 'mount -t bpf bpf /sys/fs/bpf'],
+  [
+    'no bpftool',
+    { bpftool: { problem: 'bpftool is not installed', remedy: 'install it' } },
+    'bpftool',
+    'not installed',
+    'install it',
+  ],
+  ['a broken bpftool', { bpftool: { problem: 'bpftool: killed' } }, 'bpftool', 'killed', '--bpftool'],
+  ['no object', { generation: undefined }, 'object', 'cannot be read', 'make -C bpf'],
+  [
+    'an old kernel',
+    { load: { release: '4.19', error: 'invalid argument' } },
+    'kernel',
+    'Linux 4.19 refuses',
+    'CONFIG_CGROUP_BPF=y',
+  ],
+])('a machine with %s is told what is missing and what to do', (_, facts, name, found, remedy) => {
+  const [check, ...others] = failed(facts);
+  expect(others).toEqual([]);
+  expect(check).toMatchObject({ name, result: 'failed' });
+  expect(check?.found).toContain(found);
+  expect(check?.remedy).toContain(remedy);
+});
+
+test('the kernel is not judged where something else is missing', () => {
+  const checks = preflight({ ...good, pinsOnBpffs: false, load: { release: '6.1', error: 'no bpffs' } });
+  expect(checks.map(({ name }) => name)).not.toContain('kernel');
+});
+
+test('controllers of version 1 that unhinge limits are warned of on the kernels where they do', () => {
+  const netControllers = ['net_cls', 'net_prio'];
+  expect(failed({ netControllers, release: '5.10.0-30' })).toMatchObject([{ name: 'cgroup-v1', result: 'warning' }]);
+  expect(failed({ netControllers, release: '5.15.0' })).toEqual([]);
+  expect(failed({ netControllers, release: '6.1.0' })).toEqual([]);
+});
