@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { formatList, type Listed } from '../../cli/list.ts';
+
+const none = { packets: 0, bytes: 0 };
+const verdicts = {
+  passed: { packets: 2, bytes: 200 },
+  delayed: none,
+  dropped: { packets: 3, bytes: 30 },
+  marked: none,
+};
+const entry: Listed = {
+  ...{ owner: 'manual/42', cgroup: '/sys/fs/cgroup/a', slot: 1, generation: '0123456789ab', inForce: true },
+  ...{ egressBytesPerSecond: 1_500_000, ingressBytesPerSecond: null },
+  counters: { egress: verdicts, ingress: { ...verdicts, passed: none } },
+};
+
+test('nothing is told as such', () => {
+  expect(formatList([])).toBe('Nothing is limited on this machine.');
+});
+
+test('a table has the rates as one writes them', () => {
+  expect(formatList([entry])).toBe(
+    [
+      'OWNER      EGRESS  INGRESS  PASSED BYTES  DROPPED PACKETS  CGROUP',
+      'manual/42  1.5M    -        200/0         3/3              /sys/fs/cgroup/a',
+    ].join('\n'),
+  );
+});
+
+test('what is gone, or not in force, is marked', () => {
+  expect(formatList([{ ...entry, cgroup: null, inForce: false }])).toContain('(gone) (not in force)');
+});

@@ -1,0 +1,180 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Listed } from '../../cli/list.ts';
+import type { Check } from '../../nodeagent/preflight.ts';
+import { podOf, uidOf } from '../nodeagent/pods.ts';
+import { makeScene, type Scene, sendFrom } from '../nodeagent/scene.ts';
+import { podrate } from './podrate.ts';
+
+const ours = ['egress podrate_egress', 'ingress podrate_ingress', 'sock_ops podrate_sockops'];
+let scene: Scene;
+let where: string[];
+beforeEach(async () => {
+  scene = await makeScene('cli');
+  where = ['--pin-dir', scene.pinDir, '--sender-cgroup', scene.root, '--cgroup-root', scene.root];
+});
+afterEach(() => scene.end());
+
+const list = async (): Promise<Listed[]> => JSON.parse((await podrate(['list', '--json', ...where])).out);
+const attach = (cgroup: string, ...limit: string[]) => podrate(['attach', '--cgroup', cgroup, ...limit, ...where]);
+
+describe('attach', () => {
+  test('limits a cgroup, and says what is in force', async () => {
+    const { path, id } = scene.make('backup');
+    expect(await attach(path, '--rate', '1M')).toEqual({
+      status: 0,
+      out: `${path}: It sends at most 1M (1000000 bytes/s) and receives at most 1M (1000000 bytes/s).`,
+      err: '',
+    });
+    expect(await scene.attached(path)).toEqual(ours);
+    expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_sender']);
+    expect(await list()).toMatchObject([
+      {
+        owner: `manual/${id}`,
+        cgroup: path,
+        inForce: true,
+        egressBytesPerSecond: 1_000_000,
+        ingressBytesPerSecond: 1_000_000,
+      },
+    ]);
+  });
+
+  test('again changes the limit and keeps the counters', async () => {
+    const { path } = scene.make('backup');
+    await attach(path, '--rate', '1M');
+    await sendFrom(path, 3);
+    expect(await attach(path, '--egress', '8Mbit', '--burst', '20')).toMatchObject({ status: 0 });
+    const [entry, ...others] = await list();
+    expect(others).toEqual([]);
+    expect(entry).toMatchObject({ egressBytesPerSecond: 1_000_000, ingressBytesPerSecond: null });
+    expect(entry?.counters.egress.passed.packets).toBe(3);
+    expect(await scene.attached(path)).toEqual(ours);
+  });
+
+  test.each([
+    [() => '/nonexistent', 'does not exist: create the cgroup with mkdir, below'],
+    [() => tmpdir(), 'is not a directory of cgroup v2: name one below'],
+    [() => join(scene.root, 'cgroup.procs'), 'does not exist'],
+  ])('refuses what is no cgroup', async (path, message) => {
+    const { status, err } = await attach(path(), '--rate', '1M');
+    expect(status).toBe(1);
+    expect(err).toContain(message);
+  });
+
+  test('refuses the cgroup of a limited pod, and says what to do instead', async () => {
+    const { path } = scene.make(`kubepods/pod${uidOf(1)}`);
+    await scene.reconciler.pass([podOf(uidOf(1))], true);
+    for (const command of [['attach', '--rate', '5M'], ['detach']]) {
+      const { status, err } = await podrate([...command, '--cgroup', path, ...where]);
+      expect(status).toBe(1);
+      expect(err).toContain(`belongs to the pod with uid ${uidOf(1)}: change the pod's rate label instead`);
+    }
+    expect(await list()).toMatchObject([{ owner: `pod/${uidOf(1)}`, egressBytesPerSecond: 1_000_000 }]);
+  });
+});
+
+describe('detach', () => {
+  test('takes the limit off, and twice is no error', async () => {
+    const { path } = scene.make('backup');
+    await attach(path, '--rate', '1M');
+    const detach = () => podrate(['detach', '--cgroup', path, ...where]);
+    expect(await detach()).toEqual({ status: 0, out: `${path} is no longer limited.`, err: '' });
+    expect(await scene.attached(path)).toEqual([]);
+    expect(await detach()).toEqual({ status: 0, out: `${path} is not limited.`, err: '' });
+    expect(await list()).toEqual([]);
+  });
+});
+
+test('list shows a table without --json', async () => {
+  const { path } = scene.make('backup');
+  expect((await podrate(['list', ...where])).out).toBe('Nothing is limited on this machine.');
+  await attach(path, '--rate', '1M');
+  expect((await podrate(['list', ...where])).out).toMatch(/^OWNER .*\nmanual\/\d+ +1M +1M .*backup$/);
+});
+
+test('uninstall takes everything off', async () => {
+  const { path } = scene.make('backup');
+  await attach(path, '--rate', '1M');
+  expect(await podrate(['uninstall', ...where])).toMatchObject({ status: 0, err: '' });
+  expect(await scene.attached(path)).toEqual([]);
+  expect(await scene.attached(scene.root)).toEqual([]);
+});
+
+describe('what this machine lacks is named, with the remedy:', () => {
+  const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+  const mountNamespace = (script: string) => ['unshare', '--mount', 'sh', '-c', `${script}; exec "$@"`, 'sh'];
+
+  test('nothing, here', async () => {
+    const { status, out } = await podrate(['doctor', '--json', ...where]);
+    expect(status).toBe(0);
+    expect((JSON.parse(out) as Check[]).map(({ name, result }) => `${name} ${result}`)).toEqual(
+      ['privileges', 'cgroup2', 'cgroup-root', 'bpffs', 'bpftool', 'object', 'kernel'].map((name) => `${name} ok`),
+    );
+    expect(await scene.pins.list()).toEqual([]);
+  });
+
+  test('root', async () => {
+    expect(await podrate(['list', ...where], nobody)).toMatchObject({
+      status: 3,
+      err: expect.stringContaining('user 65534 is not root: run it as root, for example with sudo'),
+    });
+    expect((await podrate(['doctor', ...where], nobody)).out).toContain('FAILED   user 65534 is not root');
+  });
+
+  test('a capability', async () => {
+    const wrapper = ['setpriv', '--bounding-set=-sys_admin'];
+    expect(await podrate(['list', ...where], wrapper)).toMatchObject({
+      status: 3,
+      err: expect.stringContaining('root without CAP_SYS_ADMIN: give the container the capabilities'),
+    });
+  });
+
+  test('bpftool', async () => {
+    const { status, err } = await podrate(['list', '--bpftool', '/nonexistent/bpftool', ...where]);
+    expect(status).toBe(3);
+    expect(err).toContain(
+      '/nonexistent/bpftool is not installed: install it (Debian, Ubuntu: apt-get install bpftool)',
+    );
+  });
+
+  test('a BPF file system', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'podrate-pins-'));
+    const { status, err } = await podrate(['list', '--pin-dir', directory]);
+    expect(status).toBe(3);
+    expect(err).toContain(`${directory} is not in a BPF file system: mount one: mount -t bpf bpf /sys/fs/bpf`);
+    const unmounted = await podrate(['doctor'], mountNamespace('umount /sys/fs/bpf'));
+    expect(unmounted.status).toBe(3);
+    expect(unmounted.out).toContain('FAILED   /sys/fs/bpf/podrate is not in a BPF file system');
+    await rm(directory, { recursive: true });
+  });
+
+  test('cgroup v2', async () => {
+    const { status, err } = await podrate(
+      ['list', '--pin-dir', scene.pinDir],
+      mountNamespace(`umount -l ${scene.mount}`),
+    );
+    expect(status).toBe(3);
+    expect(err).toContain(
+      'no cgroup v2 mount in /proc/self/mountinfo: boot with systemd.unified_cgroup_hierarchy=1, or mount it',
+    );
+  });
+
+  test('the compiled programs', async () => {
+    const { status, err } = await podrate(['list', '--bpf-object', '/nonexistent.o', ...where]);
+    expect(status).toBe(3);
+    expect(err).toContain('the compiled programs /nonexistent.o cannot be read: build them with: make -C bpf');
+  });
+
+  test('all of it at once, for the agent too', async () => {
+    const main = new URL('../../nodeagent/main.ts', import.meta.url).pathname;
+    const args = [...nobody, process.execPath, main, '--bpftool', '/nonexistent/bpftool', '--pin-dir', '/tmp/pins'];
+    const { exitCode, stdout } = await execa(args[0] ?? '', args.slice(1), { reject: false });
+    expect(exitCode).toBe(3);
+    const checks = stdout.split('\n').map((line) => JSON.parse(line));
+    expect(checks.map(({ check }) => check)).toEqual(['privileges', 'bpffs', 'bpftool']);
+    expect(checks.every(({ remedy }) => remedy.length > 0)).toBe(true);
+  });
+});
