@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type CommandContext, runCommand } from './command.ts';
-import { linkImage } from './oci.ts';
+import { adoptImage } from './oci.ts';
 
 /** Builds images without a daemon and without a registry, in a storage of its own. */
 export interface Buildah {
@@ -12,7 +12,7 @@ export interface Buildah {
   commit(tree: string, name: string, command: readonly string[]): Promise<void>;
   /** Builds a Dockerfile; unchanged steps come from the storage. */
   build(directory: string, name: string, onLine: (line: string) => void): Promise<void>;
-  /** Writes an image as an OCI image layout into a directory, uncompressed. Layers that were saved before are only linked. */
+  /** Writes an image as an uncompressed OCI image layout into a directory. */
   save(name: string, directory: string): Promise<void>;
 }
 
@@ -27,7 +27,6 @@ export async function openBuildah(storage: string, context: CommandContext): Pro
   const policy = join(storage, 'policy.json');
   await mkdir(storage, { recursive: true });
   await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
-  const saved = join(storage, 'saved');
   const { type } = await statfs(dirname(storage));
   const env = {
     STORAGE_DRIVER: type === OVERLAYFS_SUPER_MAGIC ? 'vfs' : 'overlay',
@@ -61,8 +60,12 @@ export async function openBuildah(storage: string, context: CommandContext): Pro
       await buildah(['bud', ...options, directory], onLine);
     },
     async save(name, directory) {
-      await buildah(['push', '--disable-compression', '--signature-policy', policy, name, `oci:${saved}:latest`]);
-      await linkImage(saved, directory, name);
+      // Of the formats without compression the one that needs no repacking.
+      const plain = `${directory}.plain`;
+      const options = ['--disable-compression', '--format', 'oci', '--signature-policy', policy];
+      await buildah(['push', ...options, name, `dir:${plain}`]);
+      await adoptImage(plain, directory, name);
+      await rm(plain, { recursive: true });
     },
   };
 }

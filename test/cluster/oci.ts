@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { link, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type CommandContext, runCommand } from './command.ts';
@@ -36,18 +36,20 @@ export async function writeImage(context: CommandContext, recipe: ImageRecipe, l
   await writeIndex(layout, manifest, recipe.name);
 }
 
-/** Makes another layout of the one image of a layout, under a name for containerd, by hard links to its blobs. */
-export async function linkImage(from: string, to: string, name: string): Promise<void> {
-  const blob = (layout: string, { digest }: Descriptor) => join(layout, 'blobs', digest.replace(':', '/'));
-  const read = async (file: string) => JSON.parse(await readFile(file, 'utf8'));
-  await mkdir(join(to, 'blobs/sha256'), { recursive: true });
-  const [manifest]: Descriptor[] = (await read(join(from, 'index.json'))).manifests;
-  if (manifest === undefined) throw new Error(`${from} holds no image`);
-  const { config, layers }: { config: Descriptor; layers: Descriptor[] } = await read(blob(from, manifest));
-  for (const digest of new Set([manifest, config, ...layers].map((descriptor) => descriptor.digest))) {
-    await link(blob(from, { ...manifest, digest }), blob(to, { ...manifest, digest }));
+/**
+ * Makes an image layout out of a directory as buildah's `dir:` transport writes it: `manifest.json`, and every blob in a file
+ * named by its digest. The files are moved.
+ */
+export async function adoptImage(from: string, layout: string, name: string): Promise<void> {
+  await mkdir(join(layout, 'blobs/sha256'), { recursive: true });
+  const text = await readFile(join(from, 'manifest.json'), 'utf8');
+  const { mediaType, config, layers }: { mediaType: string; config: Descriptor; layers: Descriptor[] } =
+    JSON.parse(text);
+  for (const digest of new Set([config, ...layers].map((descriptor) => descriptor.digest))) {
+    const hex = digest.replace('sha256:', '');
+    await rename(join(from, hex), join(layout, 'blobs/sha256', hex));
   }
-  await writeIndex(to, manifest, name);
+  await writeIndex(layout, await addBlob(layout, mediaType, text), name);
 }
 
 async function writeIndex(layout: string, manifest: Descriptor, name: string): Promise<void> {
@@ -91,7 +93,10 @@ async function addLayer(context: CommandContext, layout: string, tree: string): 
 }
 
 async function addJson(layout: string, mediaType: string, value: object): Promise<Descriptor> {
-  const text = JSON.stringify(value);
+  return addBlob(layout, mediaType, JSON.stringify(value));
+}
+
+async function addBlob(layout: string, mediaType: string, text: string): Promise<Descriptor> {
   const hex = createHash('sha256').update(text).digest('hex');
   await writeFile(join(layout, 'blobs/sha256', hex), text);
   return { mediaType, digest: `sha256:${hex}`, size: Buffer.byteLength(text) };

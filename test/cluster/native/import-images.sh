@@ -31,9 +31,18 @@ for ((try = 0; ; try++)); do
   sleep 0.1
 done
 
-for old in $(ctr images list --quiet); do ctr images remove "$old"; done
+# A layer that is here already need not be read again.
+before=$(ctr images list --quiet)
+ctr content list --quiet | sed 's#^sha256:#./blobs/sha256/#' >"$scratch/known"
+imported=
 for layout in "$@"; do
-  if [ -d "$layout" ]; then tar -c -C "$layout" . ; else cat "$layout"; fi | ctr images import --platform linux/amd64 -
+  if [ -d "$layout" ]; then tar -c -X "$scratch/known" -C "$layout" . ; else cat "$layout"; fi |
+    ctr images import --platform linux/amd64 - >"$scratch/output"
+  cat "$scratch/output"
+  imported="$imported $(awk '$2 == "saved" { print $1 }' "$scratch/output")"
+done
+for old in $before; do
+  case "$imported " in *" $old "*) ;; *) ctr images remove "$old" ;; esac
 done
 # What no image refers to any more goes when a lease is removed synchronously.
 ctr leases create --id collect >/dev/null
