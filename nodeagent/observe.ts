@@ -23,34 +23,43 @@ export interface GenerationState {
 }
 
 /**
- * Reads who holds which slot, and each slot's config. It takes one run of bpftool, or two if there is a slot that is not in `hint`.
- * @param hint slots that were held the last time; a wrong hint costs a run and nothing else
+ * The commands that read who holds which slot, and slots' configs; their outputs are for {@link readingOf}.
+ * @param guesses slots that are likely to be held; a wrong guess costs a run of bpftool and nothing else
+ */
+export function readCommands(pins: Pins, generation: string, guesses: readonly number[]): Command[] {
+  // A dump ends early if the cgroup at which it stands vanishes (kernel: cgroup_storage_get_next_key), so there are two of them.
+  const marks = ['map', 'dump', 'pinned', pins.map(generation, 'slots')];
+  const owners = ['map', 'dump', 'pinned', pins.map(generation, 'owners')];
+  return [owners, marks, marks, ...guesses.map((slot) => configLookUp(pins, generation, slot))];
+}
+
+/**
+ * Makes a generation's state of what {@link readCommands} gave; reads the configs that were not guessed.
  * @throws BpftoolError
  */
-export async function readGeneration(
+export async function readingOf(
   bpftool: Bpftool,
   pins: Pins,
   generation: string,
-  hint: Iterable<number>,
+  guesses: readonly number[],
+  outputs: readonly unknown[],
 ): Promise<GenerationState> {
-  const guesses = [...hint];
-  const lookUp = (slot: number): Command => [
-    ...['map', 'lookup', 'pinned', pins.map(generation, 'configs'), 'key', ...hex(encodeU32(slot))],
-  ];
-  const [owners, slots, ...guessed] = await all(bpftool, [
-    ['map', 'dump', 'pinned', pins.map(generation, 'owners')],
-    ['map', 'dump', 'pinned', pins.map(generation, 'slots')],
-    ...guesses.map(lookUp),
-  ]);
+  const [owners, marks, moreMarks, ...guessed] = outputs;
   const ownerOf = new Map<number, Owner>(
     entriesOf(owners).map((entry) => [decodeU32(bytesOf(entry.key)), decodeOwner(bytesOf(entry.value))]),
   );
   const known = new Map(
-    entriesOf(slots).map((entry) => [decodeU64(bytesOf(entry.key)), decodeU32(bytesOf(entry.value))]),
+    [...entriesOf(marks), ...entriesOf(moreMarks)].map((entry) => [
+      decodeU64(bytesOf(entry.key)),
+      decodeU32(bytesOf(entry.value)),
+    ]),
   );
   const configs = new Map<number, SlotConfig>(guesses.map((slot, index) => [slot, configOf(guessed[index])]));
   const others = [...ownerOf.keys()].filter((slot) => !configs.has(slot));
-  const found = await all(bpftool, others.map(lookUp));
+  const found = await all(
+    bpftool,
+    others.map((slot) => configLookUp(pins, generation, slot)),
+  );
   for (const [index, slot] of others.entries()) configs.set(slot, configOf(found[index]));
 
   const states = [...ownerOf].map(([slot, owner]): SlotState => {
@@ -59,6 +68,17 @@ export async function readGeneration(
     return { generation, slot, cgroupId: owner.cgroupId, owner: owner.name, config, marked };
   });
   return { slots: states.sort((one, other) => one.slot - other.slot), known };
+}
+
+/** Reads a generation's state with one run of bpftool, or two if a slot is held that was not guessed. @throws BpftoolError */
+export async function readGeneration(
+  bpftool: Bpftool,
+  pins: Pins,
+  generation: string,
+  guesses: readonly number[],
+): Promise<GenerationState> {
+  const outputs = await all(bpftool, readCommands(pins, generation, guesses));
+  return readingOf(bpftool, pins, generation, guesses, outputs);
 }
 
 /**
@@ -137,8 +157,13 @@ async function all(bpftool: Bpftool, commands: readonly Command[]): Promise<read
   return outputs;
 }
 
+function configLookUp(pins: Pins, generation: string, slot: number): Command {
+  return ['map', 'lookup', 'pinned', pins.map(generation, 'configs'), 'key', ...hex(encodeU32(slot))];
+}
+
+/** An entry that vanished during the dump has an error in place of its value. */
 function entriesOf(dump: unknown): { key: unknown; value: unknown }[] {
-  return (dump ?? []) as { key: unknown; value: unknown }[];
+  return ((dump ?? []) as { key: unknown; value: unknown }[]).filter((entry) => Array.isArray(entry.value));
 }
 
 function configOf(found: unknown): SlotConfig {

@@ -69,7 +69,8 @@ export function plan(input: PlanInput): Plan {
     const missing = hooks.filter((hook) => !there.has(hook));
     if (current === undefined || !current.marked || missing.length > 0) {
       const { owner, cgroup, config } = target;
-      const fresh = current === undefined || !current.marked;
+      // A slot is cleared before the first program is attached: where one is, the state is the cgroup's own.
+      const fresh = current === undefined || there.size === 0;
       steps.push({
         kind: 'attach',
         generation,

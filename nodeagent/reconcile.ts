@@ -103,8 +103,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
         const todo = next.steps.filter((step) => !('owner' in step && failed.has(step.owner)));
         if (todo.length === 0) break;
         for (const step of todo) steps[step.kind] = (steps[step.kind] ?? 0) + 1;
-        const newFailures = await shaper.apply(todo);
-        failures.push(...newFailures);
+        failures.push(...(await shaper.apply(todo)));
         tree = await cgroups.scan();
       }
 

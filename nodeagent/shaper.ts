@@ -5,7 +5,15 @@ import { commandsOf } from './commands.ts';
 import { explainAttach } from './explain.ts';
 import type { Hook } from './hooks.ts';
 import { type Counters, decodeCounters, encodeU32 } from './layout.ts';
-import { type GenerationState, readAttached, readGeneration, readProgramIds, sortPrograms } from './observe.ts';
+import {
+  type GenerationState,
+  readAttached,
+  readCommands,
+  readGeneration,
+  readingOf,
+  readProgramIds,
+  sortPrograms,
+} from './observe.ts';
 import { generationOf, type MapName, type Pins } from './pins.ts';
 import { attachSender, detachSender } from './sender.ts';
 import type { Cgroup, Observation, Orphan, SlotState, Step, StepFailure } from './state.ts';
@@ -33,7 +41,11 @@ export interface Shaper {
   installSender(): Promise<BpftoolError | undefined>;
   /** Reads the state of all generations; of the cgroups that `look` picks also what is attached, program by program. */
   observe(look: (slots: readonly SlotState[], known: Observation['known']) => readonly Cgroup[]): Promise<Observation>;
-  /** Does the steps. One that fails does not keep others from being done. @returns those that failed */
+  /**
+   * Does the steps, in one run of bpftool if none fails, and reads the state again in the same run: the next observe() takes that.
+   * A step that fails does not keep others from being done; one whose cgroup vanished meanwhile has not failed.
+   * @returns those that failed
+   */
   apply(steps: readonly Step[]): Promise<StepFailure[]>;
   /** Reads the counters of slots. @returns them in the order of the slots */
   counters(slots: readonly Pick<SlotState, 'generation' | 'slot'>[]): Promise<Counters[]>;
@@ -54,6 +66,7 @@ export function createShaper(options: ShaperOptions): Shaper {
   const { bpftool, pins, objectFile, senderCgroup, cgroupMount } = options;
   let installed: Installed | undefined;
   let hints: Map<string, readonly number[]> = new Map();
+  let fresh: GenerationState | undefined;
 
   const current = () => {
     if (installed === undefined) throw new Error('install() comes first');
@@ -69,6 +82,7 @@ export function createShaper(options: ShaperOptions): Shaper {
 
   return {
     async install() {
+      fresh = undefined;
       // The object is the installation's constant: its hash is computed once, not on each pass.
       const generation = installed?.generation ?? (await generationOf(objectFile));
       if (!(await pins.complete(generation))) {
@@ -90,10 +104,10 @@ export function createShaper(options: ShaperOptions): Shaper {
     async observe(look) {
       const { generation } = current();
       const oldGenerations = await others();
-      const states = new Map<string, GenerationState>();
-      for (const name of [generation, ...oldGenerations]) {
-        states.set(name, await readGeneration(bpftool, pins, name, hints.get(name) ?? []));
-      }
+      const read = (name: string) => readGeneration(bpftool, pins, name, hints.get(name) ?? []);
+      const states = new Map([[generation, fresh ?? (await read(generation))]]);
+      fresh = undefined;
+      for (const name of oldGenerations) states.set(name, await read(name));
       hints = new Map([...states].map(([name, state]) => [name, state.slots.map((slot) => slot.slot)]));
       const slots = [...states.values()].flatMap((state) => state.slots);
       const known = new Map([...states].map(([name, state]) => [name, state.known]));
@@ -117,12 +131,20 @@ export function createShaper(options: ShaperOptions): Shaper {
       const { generation, sizes } = current();
       const failures: StepFailure[] = [];
       const claimed = steps.flatMap((step) => (step.kind === 'attach' ? [step.slot] : []));
-      hints.set(generation, [...(hints.get(generation) ?? []), ...claimed]);
+      const guesses = [...new Set([...(hints.get(generation) ?? []), ...claimed])];
+      const reading = readCommands(pins, generation, guesses);
+      hints.set(generation, guesses);
+      fresh = undefined;
       let rest = [...steps];
       while (rest.length > 0) {
         const groups = rest.map((step) => commandsOf(step, pins, sizes));
-        const { outputs, error } = await bpftool.batch(groups.flat());
-        if (error === undefined) break;
+        const commands = groups.flat();
+        const { outputs, error } = await bpftool.batch([...commands, ...reading]);
+        if (error === undefined) {
+          fresh = await readingOf(bpftool, pins, generation, guesses, outputs.slice(commands.length));
+          break;
+        }
+        if (outputs.length >= commands.length) throw error;
         // The batch ended in the middle of one step; the steps behind it have not begun.
         let done = 0;
         let failed = 0;

@@ -82,5 +82,10 @@ export function doubtful(
       if (cgroup !== undefined && involved.has(cgroupId) && !booked) found.add(cgroup);
     }
   }
+  // A claim without an entry was interrupted early, or its entry was missed.
+  for (const { generation, cgroupId } of slots) {
+    const cgroup = cgroupOf.get(cgroupId);
+    if (cgroup !== undefined && !known.get(generation)?.has(cgroupId)) found.add(cgroup);
+  }
   return [...found];
 }

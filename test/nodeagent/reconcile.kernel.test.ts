@@ -68,7 +68,7 @@ describe('pods get their limit', () => {
     expect(await statesOf(scene.reconciler, [{ ...podOf(uidOf(1)), cgroupUid: hash }])).toEqual(['in-force']);
   });
 
-  test('a hundred at once, with three runs of bpftool in all', async () => {
+  test('a hundred at once, with two runs of bpftool in all', async () => {
     const bpftool = countingBpftool(scene.bpftool);
     const { reconciler } = scene.restart({ bpftool });
     await reconciler.pass([], true);
@@ -76,7 +76,7 @@ describe('pods get their limit', () => {
     for (const pod of pods) scene.make(burstable(pod.uid));
     bpftool.runs = 0;
     expect(new Set(await statesOf(reconciler, pods))).toEqual(new Set(['in-force']));
-    expect(bpftool.runs).toBe(3);
+    expect(bpftool.runs).toBe(2);
   });
 
   test('a pod without a cgroup waits, and gets its limit when the cgroup appears', async () => {
