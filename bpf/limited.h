@@ -29,8 +29,8 @@ static __always_inline __u64 most(__u64 rate)
 static __always_inline void arm(struct bpf_sock_ops *ops, struct socket *socket, __u64 rate)
 {
 	socket->armed = 1;
-	if (rate >= UNPACED - 1)
-		pace(ops, socket, UNPACED - 2);
+	if (rate >= UNPACED - MARK_BITS)
+		pace(ops, socket, UNPACED - MARK_BITS - 1);
 	pace(ops, socket, rate);
 }
 
@@ -117,17 +117,6 @@ static __always_inline void on_write(struct limited *limited, struct bpf_sock_op
 		store_share(ops, limited->state->share.rate ? bounded_share(limited->state->share.rate, limit) : limit);
 }
 
-/* Before a detach: what this program did to the socket must not outlive it, for no callback would be left to undo it. */
-static __always_inline void release(struct bpf_sock_ops *ops, struct socket *socket)
-{
-	pace(ops, socket, UNPACED);
-	bound_window(ops, socket, window_for(ops, socket->peer));
-	socket->armed = 0;
-	socket->known = 0;
-	callbacks_off(ops, socket->peer ? BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
-					: BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
-}
-
 static __always_inline void limited_socket(struct bpf_sock_ops *ops, struct limited *limited)
 {
 	__u32 op = ops->op;
@@ -141,10 +130,11 @@ static __always_inline void limited_socket(struct bpf_sock_ops *ops, struct limi
 	if (!socket)
 		return;
 	if (limited->config->flags & PODRATE_RELEASE) {
-		if (socket->known)
-			release(ops, socket);
+		if (socket->known || socket->armed)
+			set_free(ops, socket);
 		return;
 	}
+	socket->attended = 1;
 	if (op == BPF_SOCK_OPS_HDR_OPT_LEN_CB)
 		on_transmit(ops, limited, socket);
 	else if (op == BPF_SOCK_OPS_RTT_CB)

@@ -24,29 +24,39 @@ static __always_inline __u32 segment_size(struct bpf_sock_ops *ops)
 }
 
 /*
+ * podrate marks its values by their last bits, so that it can tell them from the application's own, also those that another
+ * version of podrate wrote. Applications write round numbers, which end in other bits.
+ */
+#define MARK_BITS 15U
+#define OURS 13U
+
+/* The application's wish: any value that is not podrate's. Reading it takes Linux 6.1; before that it is not known. */
+static __always_inline __u32 own_wish(const struct socket *socket, __u32 current)
+{
+	if (current == UNPACED)
+		return 0;
+	return (current & MARK_BITS) == OURS ? socket->own : current;
+}
+
+/*
  * Writes SO_MAX_PACING_RATE, which also lowers the socket's present rate; only TCP itself raises that again, at the next
- * ACK. A value that is not the one written last is the application's, and is kept as its wish (reading it takes Linux
- * 6.1; before that podrate may overwrite it). 0 would mean "not paced", so it is never written.
+ * ACK. 0 would mean "not paced", and is never written.
  */
 static __always_inline void pace(struct bpf_sock_ops *ops, struct socket *socket, __u64 rate)
 {
-	__u32 value = rate < UNPACED - 1 ? (rate ? rate : 1) : UNPACED, current = socket->set;
+	__u32 value = UNPACED, current;
 	int known = !bpf_getsockopt(ops, SOL_SOCKET, SO_MAX_PACING_RATE, &current, sizeof(current));
 
-	if (!known)
-		socket->own = UNPACED;
-	else if (current != socket->set)
-		socket->own = current;
-	if (value > socket->own)
+	if (known)
+		socket->own = own_wish(socket, current);
+	if (socket->peer && rate > socket->peer)
+		rate = socket->peer;
+	if (rate < UNPACED - MARK_BITS)
+		value = ((__u32)rate & ~MARK_BITS) | OURS;
+	if (socket->own && value > socket->own)
 		value = socket->own;
-	if (socket->peer && value > socket->peer)
-		value = socket->peer;
-	if (known && current == value) {
-		socket->set = value;
-		return;
-	}
-	if (!bpf_setsockopt(ops, SOL_SOCKET, SO_MAX_PACING_RATE, &value, sizeof(value)))
-		socket->set = value;
+	if (!known || current != value)
+		bpf_setsockopt(ops, SOL_SOCKET, SO_MAX_PACING_RATE, &value, sizeof(value));
 }
 
 /* The congestion window, in segments, that carries `rate` with a quantum to spare; 0 = no bound is wanted. */
@@ -78,6 +88,24 @@ static __always_inline void bound_window(struct bpf_sock_ops *ops, struct socket
 	}
 	if (!bpf_setsockopt(ops, SOL_TCP, TCP_BPF_SNDCWND_CLAMP, &value, sizeof(value)))
 		socket->clamp = window;
+}
+
+/*
+ * Undoes what the pod's program did to the socket; what the peer and the application want stays. Without it a socket would
+ * keep its last rate and window for life, for nobody is called back any more once the program is detached.
+ */
+static __always_inline void set_free(struct bpf_sock_ops *ops, struct socket *socket)
+{
+	socket->armed = 0;
+	socket->known = 0;
+	pace(ops, socket, UNPACED);
+	bound_window(ops, socket, window_for(ops, socket->peer));
+	if (socket->reply)
+		socket->lent = 1;
+	else
+		callbacks_off(ops, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	if (!socket->peer)
+		callbacks_off(ops, BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
 /* The smaller of two windows where 0 means none. */

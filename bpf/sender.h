@@ -21,10 +21,12 @@ enum reply { REPLY_NONE, REPLY_WANTED, REPLY_HAS_ROOM, REPLY_RESERVED };
 
 static __always_inline void want_reply(struct bpf_sock_ops *ops, struct socket *socket, __u64 now_ns)
 {
-	if (socket->reply != REPLY_NONE || (socket->replied && now_ns - socket->replied < REPLY_EVERY))
-		return;
-	socket->reply = REPLY_WANTED;
-	socket->lent = !(ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	if (socket->reply == REPLY_NONE) {
+		if (socket->replied && now_ns - socket->replied < REPLY_EVERY)
+			return;
+		socket->reply = REPLY_WANTED;
+		socket->lent = !(ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	}
 	callbacks_on(ops, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 }
 
@@ -111,6 +113,10 @@ static __always_inline void any_socket(struct bpf_sock_ops *ops)
 	socket = socket_of(ops);
 	if (!socket)
 		return;
+	/* Paced for a limit whose program is not called any more: it was detached, perhaps without a release. */
+	if (socket->armed && !socket->attended)
+		set_free(ops, socket);
+	socket->attended = 0;
 	if (op == BPF_SOCK_OPS_RTT_CB)
 		on_silence(ops, socket);
 	else if (op == BPF_SOCK_OPS_HDR_OPT_LEN_CB)

@@ -9,8 +9,7 @@
 #define UNPACED 0xffffffffU /* SO_MAX_PACING_RATE's "no limit"; also the most that a BPF program can write */
 
 struct socket {
-	__u32 set;	/* SO_MAX_PACING_RATE as podrate wrote it last; 0 = never */
-	__u32 own;	/* the application's own value */
+	__u32 own;	/* the application's own SO_MAX_PACING_RATE; 0 = it has not set one */
 	__u32 peer;	/* what the peer's podrate lets this socket send, bytes/s; 0 = it has said nothing */
 	__u32 clamp;	/* the congestion window that podrate set; 0 = none */
 	__u64 heard;	/* when the peer last said so, ns */
@@ -22,6 +21,7 @@ struct socket {
 	__u8 charged;	/* one of its packets was charged, so it is not a loopback socket */
 	__u8 armed;	/* it is paced for the pod's limit */
 	__u8 silent;	/* round trips since the peer last said its rate */
+	__u8 attended;	/* the pod's program has seen it since podrate_sender last did */
 	__u8 reply;	/* enum reply */
 	__u8 lent;	/* WRITE_HDR_OPT callbacks are on only for the reply */
 };

@@ -64,6 +64,43 @@ test('released connections run free, also after the programs are gone', async ()
   expect(source.lines).toEqual([]);
 });
 
+test("connections whose limit was detached without a release are freed by the node's sender half", async () => {
+  const { a, b } = lab.pods;
+  await lab.shaper.attachSender(lab.rootCgroup);
+  try {
+    await lab.shaper.attach(a.cgroup, 1, { egress: 1_000_000 });
+    await stream(a, b, 4);
+    await sleep(1500);
+    await lab.shaper.detach(a.cgroup);
+    await sleep(500);
+    expect(await measureRate(() => readSent(a), 500)).toBeGreaterThan(50_000_000);
+  } finally {
+    await lab.shaper.detachSender(lab.rootCgroup);
+  }
+});
+
+test('a second version of the shaper takes over running connections at the same limit', async () => {
+  const { a, b } = lab.pods;
+  const limit = { egress: 5_000_000 };
+  const next = await loadShaper('podrate-lab-next');
+  await lab.shaper.attach(a.cgroup, 1, limit);
+  try {
+    const source = await stream(a, b, 2);
+    await sleep(1000);
+    await next.attach(a.cgroup, 1, limit);
+    await sleep(500);
+    await lab.shaper.detach(a.cgroup);
+    await sleep(700);
+    const ratio = (await measureRate(() => readSent(a), 1500)) / limit.egress;
+    expect(ratio).toBeGreaterThan(0.85);
+    expect(ratio).toBeLessThan(1.05);
+    expect(source.lines).toEqual([]);
+  } finally {
+    await next.detach(a.cgroup);
+    await next.unload();
+  }
+});
+
 test('two pods with different limits do not touch each other', async () => {
   const { a, b, c } = lab.pods;
   await lab.shaper.attach(a.cgroup, 1, { egress: 2_000_000 });
