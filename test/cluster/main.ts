@@ -51,7 +51,8 @@ async function start(args: string[]): Promise<void> {
     cgroupDriver: oneOf('--cgroup-driver', values['cgroup-driver'], ['systemd', 'cgroupfs']),
   } as ClusterOptions;
   const interrupt = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => interrupt.abort());
+  // Not `once`: execa's own listener ends the process when it finds itself the only one.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupt.abort());
   await startCluster({
     ...options,
     keep: true,
