@@ -12,6 +12,9 @@ import { conditionPatch, watchPods } from './pods.ts';
 import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
 
+/** What is logged where the sender's half cannot be attached. */
+export const noSender = "the sender's half of cooperative ingress is not attached; limits hold without it";
+
 /** What an agent is built from. */
 export interface AgentOptions {
   readonly kubeConfig: KubeConfig;
@@ -65,13 +68,13 @@ export function startAgent(options: AgentOptions): Agent {
     failures[kind] = (failures[kind] ?? 0) + 1;
   };
 
-  const pass = async (full: boolean) => {
+  const pass = async (full: boolean, superseded: () => boolean) => {
     if (!pods.synced()) return { ok: true };
     const shaped = shapedPods(pods.list());
     const start = monotonic();
     runningSince = start;
     try {
-      const report = await reconciler.pass(shaped, full);
+      const report = await reconciler.pass(shaped, full, superseded);
       const ms = monotonic() - start;
       passes += 1;
       passMs += ms;
@@ -111,10 +114,7 @@ export function startAgent(options: AgentOptions): Agent {
       log.error({ step: describeStep(step), error: error.message }, 'a step failed');
     if (Object.keys(steps).length > 0) log.info({ steps, pods: results.length, ms: Math.round(ms) }, 'limits changed');
     if (sender !== undefined && sender.message !== senderProblem) {
-      log.warn(
-        { error: sender.message },
-        "the sender's half of cooperative ingress is not attached; limits hold without it",
-      );
+      log.warn({ error: sender.message }, noSender);
     }
     senderProblem = sender?.message;
   };

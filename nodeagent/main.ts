@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { pino } from 'pino';
-import { startAgent } from './agent.ts';
+import { noSender, startAgent } from './agent.ts';
 import { type Config, ConfigError, readConfig, usage } from './config.ts';
 import { createHealthApp } from './health.ts';
 import { realClock } from './loop.ts';
@@ -39,6 +39,8 @@ async function run(config: Config): Promise<void> {
   const resyncMs = config.resyncSeconds * 1000;
   const { shaper, cgroups, cgroupMount } = await openNode(config);
   await shaper.install();
+  const sender = await shaper.installSender();
+  if (sender !== undefined) log.warn({ error: sender.message }, noSender);
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
   const { nodeName } = config;

@@ -7,7 +7,7 @@ import { ownerOf } from './owner.ts';
 import { type Plan, plan, sameConfig } from './plan.ts';
 import type { Shaper } from './shaper.ts';
 import { configOfLimit } from './slot-config.ts';
-import { type Observation, type SlotState, type StepFailure, slotKey } from './state.ts';
+import { type Cgroup, type Observation, type SlotState, type StepFailure, slotKey } from './state.ts';
 import { createStopwatches } from './stopwatches.ts';
 import { doubtful, existingCgroups, keptOwners, targetsOf } from './targets.ts';
 import { createTurns } from './turns.ts';
@@ -37,10 +37,12 @@ export interface Report {
 export interface Reconciler {
   /**
    * @param pods what should be limited
-   * @param full also verifies some pods, program by program, and the sender's half, and searches for new pod trees
+   * @param full also searches for new pod trees and, after all is done that was to be done, verifies the sender's half and some
+   * pods, program by program
+   * @param superseded tells whether another pass is wanted already: then nothing is verified, because verifying takes long
    * @throws if nothing can be observed at all
    */
-  pass(pods: readonly ShapedPod[], full: boolean): Promise<Report>;
+  pass(pods: readonly ShapedPod[], full: boolean, superseded?: () => boolean): Promise<Report>;
 }
 
 /** What a reconciler works with. */
@@ -52,7 +54,7 @@ export interface ReconcilerOptions {
 }
 
 /** An attach shows its result in the next look; upgrades take one look more to let go of the old programs. */
-const maxRounds = 4;
+const maxRounds = 6;
 /** A pod that runs without its cgroup being found is about to get one, or has just lost it: first and longest wait, in ms. */
 const missingMs = { first: 250, longest: 10_000 };
 
@@ -60,7 +62,7 @@ const missingMs = { first: 250, longest: 10_000 };
  * A thorough pass verifies this many pods, program by program: looking costs 10 ms a pod, and only a stranger's hand can have
  * taken off what is marked as attached.
  */
-const verifiedAtOnce = 4;
+const verifiedAtOnce = 2;
 
 /** Builds a reconciler. Its memory is of waits only: losing it costs a repeated one. */
 export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): Reconciler {
@@ -70,9 +72,11 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
   let missingPasses = 0;
 
   return {
-    async pass(pods, full) {
+    async pass(pods, full, superseded = () => false) {
       await shaper.install();
-      const sender = full ? await shaper.installSender() : undefined;
+      let sender: BpftoolError | undefined;
+      let unverified = full;
+      let verify: readonly Cgroup[] = [];
       const failures: StepFailure[] = [];
       const steps: Record<string, number> = {};
       let tree = await cgroups.scan({ searchTrees: full });
@@ -82,11 +86,11 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
         const failed = new Set(failures.map(({ step }) => ('owner' in step ? step.owner : '')));
         // Orphans are looked for again, so that they leave in the round after their cgroup was limited otherwise.
         const orphaned = seen?.observation.orphans.map(({ cgroup }) => cgroup) ?? [];
-        const verify = full && round === 0 ? turns.next(pods.map((pod) => tree.byUid.get(pod.cgroupUid))) : orphaned;
-        const scanned = tree;
+        const [scanned, look] = [tree, [...verify, ...orphaned]];
         const observation = await shaper.observe((slots, known) => [
-          ...new Set([...verify, ...doubtful(scanned, pods, slots, known)]),
+          ...new Set([...look, ...doubtful(scanned, pods, slots, known)]),
         ]);
+        verify = [];
         const existing = await existingCgroups(cgroups, tree, observation);
         released.keep(observation.slots.filter((slot) => slot.config.release).map(slotKey));
         vanished.keep(observation.slots.filter((slot) => !existing.has(slot.cgroupId)).map(slotKey));
@@ -101,7 +105,15 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
         seen = { observation, plan: next };
         // What failed is left to the next pass: trying again at once would fail again.
         const todo = next.steps.filter((step) => !('owner' in step && failed.has(step.owner)));
-        if (todo.length === 0) break;
+        if (todo.length === 0) {
+          if (!unverified || superseded()) break;
+          unverified = false;
+          sender = await shaper.installSender();
+          if (superseded()) break;
+          verify = turns.next(pods.map((pod) => scanned.byUid.get(pod.cgroupUid)));
+          if (verify.length === 0) break;
+          continue;
+        }
         for (const step of todo) steps[step.kind] = (steps[step.kind] ?? 0) + 1;
         failures.push(...(await shaper.apply(todo)));
         tree = await cgroups.scan();

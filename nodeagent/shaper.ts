@@ -159,7 +159,11 @@ export function createShaper(options: ShaperOptions): Shaper {
         rest = rest.slice(failed + 1);
       }
       for (const step of steps) {
-        if (step.kind === 'remove-generation') await pins.remove(step.generation);
+        if (step.kind !== 'remove-generation') continue;
+        // Without its pins nothing could take it off any more.
+        const old = { bpftool, pins, generation: step.generation };
+        if (senderCgroup !== undefined) await detachSender({ ...old, cgroup: senderCgroup });
+        await pins.remove(step.generation);
       }
       return failures;
     },

@@ -195,6 +195,20 @@ describe('a restarted agent', () => {
   });
 });
 
+test('a thorough pass that another one waits for does what is to be done, and verifies nothing', async () => {
+  scene.make(burstable(uidOf(1)));
+  const bpftool = countingBpftool(scene.bpftool);
+  const { shaper, reconciler } = scene.restart({ bpftool });
+  await shaper.install();
+  bpftool.runs = 0;
+  const report = await reconciler.pass([podOf(uidOf(1))], true, () => true);
+  expect(report.pods[0]?.state).toBe('in-force');
+  expect(bpftool.runs).toBe(2);
+  expect(await scene.attached(scene.root)).toEqual([]);
+  await reconciler.pass([podOf(uidOf(1))], true);
+  expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_sender']);
+});
+
 describe('nothing is left over', () => {
   test('after fifty pods came and went: no slot, no entry, no attachment, no pin but the generation’s', async () => {
     scene.make('kubepods/burstable');
