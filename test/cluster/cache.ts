@@ -14,7 +14,7 @@ export interface Cache {
 
 /** The cache in the user's cache directory (XDG Base Directory Specification). */
 export function userCache(xdgCacheHome: string | undefined): Cache {
-  return { root: join(xdgCacheHome || join(homedir(), '.cache'), 'podrate'), keep: 2 };
+  return { root: join(xdgCacheHome || join(homedir(), '.cache'), 'podrate'), keep: 1 };
 }
 
 /** The first 16 hex digits of the SHA-256 of the inputs, each of which counts with its length. */
