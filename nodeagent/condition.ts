@@ -7,7 +7,7 @@ import type { PodResult } from './reconcile.ts';
 export interface LimitedCondition {
   readonly status: 'True' | 'False';
   /** CamelCase, for programs. */
-  readonly reason: 'InForce' | 'InvalidStamp' | 'AttachFailed' | 'NoFreeSlot' | 'NoCgroup' | 'NoLimit';
+  readonly reason: 'InForce' | 'InvalidStamp' | 'AttachFailed' | 'NoFreeSlot' | 'NoCgroup' | 'NoLimit' | 'Uninstalled';
   /** One sentence, for people. */
   readonly message: string;
 }
@@ -17,6 +17,13 @@ export const noLimitCondition: LimitedCondition = {
   status: 'False',
   reason: 'NoLimit',
   message: 'The pod asks for no limit, and none is in force.',
+};
+
+/** What a pod is told whose limit was taken off with everything else on its node. */
+export const uninstalledCondition: LimitedCondition = {
+  status: 'False',
+  reason: 'Uninstalled',
+  message: 'The limit is not in force: podrate was taken off the node.',
 };
 
 /** The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say. */

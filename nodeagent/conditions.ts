@@ -116,8 +116,8 @@ function same(one: Said, other: Said): boolean {
   return one.status === other.status && one.reason === other.reason && one.message === other.message;
 }
 
-/** The time since which a condition has its status, in RFC 3339 and whole seconds, as Kubernetes writes it. */
-function transition(pod: PodRef, { status }: LimitedCondition, nowMs: number): string {
+/** The time since which a pod's condition has a status, in RFC 3339 and whole seconds, as Kubernetes writes it. */
+export function transition(pod: PodRef, { status }: LimitedCondition, nowMs: number): string {
   const since = pod.condition?.status === status ? pod.condition.lastTransitionTime : undefined;
   // Watched objects are plain JSON, listed ones have Dates.
   return new Date(since ?? nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');

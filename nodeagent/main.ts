@@ -10,6 +10,7 @@ import { createHealthApp } from './health.ts';
 import { realClock } from './loop.ts';
 import { createMetrics } from './metrics.ts';
 import { openNode, PreflightError } from './node.ts';
+import { tellUninstalled } from './tell-uninstalled.ts';
 import { uninstall } from './uninstall.ts';
 
 const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime });
@@ -51,6 +52,10 @@ async function run(config: Config): Promise<void> {
   });
   const metrics = createMetrics(shaper, agent.state);
   const server = createServer(createHealthApp({ state: agent.state, metrics, resyncMs, monotonic }));
+  server.once('error', (error) => {
+    log.fatal({ error: error.message }, `cannot listen on port ${config.port}: choose another one with --port`);
+    process.exit(1);
+  });
   server.listen(config.port, () => {
     const { port } = server.address() as AddressInfo;
     log.info({ nodeName, port, cgroupMount }, 'the agent runs');
@@ -71,6 +76,16 @@ async function removeAll(config: Config): Promise<void> {
   const { shaper, cgroups } = await openNode(config);
   const failures = await uninstall(shaper, cgroups, wait);
   for (const { step, error } of failures) log.error({ step: step.kind, error: error.message }, 'a step failed');
-  if (failures.length > 0) process.exitCode = 1;
-  else log.info('all limits are off this node, and all pins are removed');
+  if (failures.length > 0) {
+    process.exitCode = 1;
+    return;
+  }
+  log.info('all limits are off this node, and all pins are removed');
+  try {
+    const kubeConfig = new KubeConfig();
+    kubeConfig.loadFromDefault();
+    await tellUninstalled(kubeConfig, config.nodeName, Date.now);
+  } catch (error) {
+    log.warn({ error: error instanceof Error ? error.message : String(error) }, 'the pods could not be told');
+  }
 }

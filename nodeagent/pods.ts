@@ -38,6 +38,16 @@ export interface PodsOptions {
 const path = '/api/v1/pods';
 const listTimeoutMs = 30_000;
 
+/** What this node's pods are selected by, on the server. */
+function selectors(nodeName: string) {
+  return { fieldSelector: `spec.nodeName=${nodeName}`, labelSelector: `${shapedLabel}=${shapedValue}` };
+}
+
+/** Lists the pods of a node that are marked as limited, once. @throws if the API server does not answer */
+export async function listPods(kubeConfig: KubeConfig, nodeName: string): Promise<readonly V1Pod[]> {
+  return (await kubeConfig.makeApiClient(CoreV1Api).listPodForAllNamespaces(selectors(nodeName))).items;
+}
+
 /**
  * Starts to list and watch. client-node's ListWatch ends for good on any failure but 410, and its stop() looks like one; so each
  * try has a ListWatch of its own, and only the latest one is listened to.
@@ -46,8 +56,7 @@ export function watchPods(options: PodsOptions): Pods {
   const { kubeConfig, nodeName, onChange, onError, clock } = options;
   const backOffMs = options.backOffMs ?? { first: 500, longest: 30_000 };
   const api = kubeConfig.makeApiClient(CoreV1Api);
-  const fieldSelector = `spec.nodeName=${nodeName}`;
-  const labelSelector = `${shapedLabel}=${shapedValue}`;
+  const { fieldSelector, labelSelector } = selectors(nodeName);
   let failures = 0;
   let latest: ListWatch<V1Pod> | undefined;
   let known: ListWatch<V1Pod> | undefined;

@@ -126,7 +126,9 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
       const retryMs = missing
         ? Math.min(missingMs.first * 2 ** Math.min(missingPasses - 1, 20), missingMs.longest)
         : undefined;
-      const again = [last.againInMs, retryMs].filter((ms) => ms !== undefined);
+      // Something changes as fast as it is put right: let others have their turn, and go on.
+      const unfinished = last.steps.length > 0 && failures.length === 0 ? missingMs.first : undefined;
+      const again = [last.againInMs, retryMs, unfinished].filter((ms) => ms !== undefined);
       return {
         pods: results,
         failures,

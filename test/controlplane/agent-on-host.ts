@@ -62,8 +62,9 @@ export function hostAgent(
       await child;
     },
     async uninstall() {
-      const args = ['nodeagent/main.ts', '--uninstall', ...shaper];
-      return (await cluster.spawn(process.execPath, args)).stdout;
+      const args = ['nodeagent/main.ts', '--uninstall', '--node-name', node, ...shaper];
+      const env = { KUBECONFIG: await accountKubeconfig(cluster, 'podrate-agent', { node }) };
+      return (await cluster.spawn(process.execPath, args, { env })).stdout;
     },
   };
 }

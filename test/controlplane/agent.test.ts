@@ -275,9 +275,10 @@ test('fifty pods that come and go leave no slot, no attachment and no pin behind
 
 test('an uninstall takes everything off the node', async () => {
   const pod = await startPod('last', '1M');
-  await eventually(async () => expect(await attached(pod.path)).toEqual(ours));
+  await eventually(async () => expect(await condition('last')).toEqual(both('1M', 1_000_000)));
   await agent.kill('SIGTERM');
   expect(await agent.uninstall()).toContain('all limits are off this node');
+  expect(await condition('last')).toMatchObject({ status: 'False', reason: 'Uninstalled' });
   expect(await attached(pod.path)).toEqual([]);
   expect(await attached(root)).toEqual([]);
   await expect(readdir(pinDir)).rejects.toThrow('ENOENT');

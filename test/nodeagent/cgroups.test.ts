@@ -79,11 +79,11 @@ test('directories that come and go during scans are no error', async () => {
   const churn = (async () => {
     for (let round = 0; busy; round += 1) {
       make(`kubepods/pod${uid(round % 50)}`);
-      if (round % 3 === 0) await new Promise(setImmediate);
+      await new Promise(setImmediate);
       rmSync(join(root, `kubepods/pod${uid((round * 7) % 50)}`), { recursive: true, force: true });
     }
   })();
-  for (let scan = 0; scan < 100; scan += 1) await cgroups.scan();
+  for (let scan = 0; scan < 30; scan += 1) await cgroups.scan();
   busy = false;
   await churn;
 });
