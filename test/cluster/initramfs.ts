@@ -11,7 +11,7 @@ const modules = ['virtio_pci', 'virtio_blk', 'ext4', 'virtio_net'];
 export async function buildInitramfs(cache: Cache, kernel: Kernel, context: CommandContext): Promise<string> {
   const { directory } = await cached(
     cache,
-    'initramfs',
+    `initramfs-${kernel.release}`,
     [await sourceOf(import.meta.url), kernel.directory],
     async (draft) => {
       const tree = join(draft, 'tree');

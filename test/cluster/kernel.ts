@@ -1,4 +1,5 @@
-import { readdir, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cache, cached, sourceOf } from './cache.ts';
 import { type CommandContext, runCommand } from './command.ts';
@@ -43,8 +44,13 @@ export async function fetchKernel(
         draft,
       );
       await rm(lists, { recursive: true });
+      // From Debian 13 on the package has its modules where /lib leads to.
+      await mergeUsr(draft);
       const [release = ''] = await readdir(join(draft, 'lib/modules'));
       await dropUnused(join(draft, 'lib/modules', release, 'kernel'));
+      // The initramfs' insmod takes none that is compressed.
+      const unpackModules = "find lib/modules -name '*.ko.xz' -exec xz --decompress {} +";
+      await runCommand(context, 'sh', ['-c', unpackModules], { cwd: draft });
       await runCommand(context, 'depmod', ['-b', draft, release]);
       await rename(join(draft, 'boot', `vmlinuz-${release}`), join(draft, 'vmlinuz'));
     },
@@ -52,6 +58,13 @@ export async function fetchKernel(
   );
   const [release = ''] = await readdir(join(directory, 'lib/modules'));
   return { directory, image: join(directory, 'vmlinuz'), modulesRoot: directory, release };
+}
+
+async function mergeUsr(tree: string): Promise<void> {
+  const merged = join(tree, 'usr/lib/modules');
+  if (!existsSync(merged)) return;
+  await mkdir(join(tree, 'lib'), { recursive: true });
+  await rename(merged, join(tree, 'lib/modules'));
 }
 
 // Half of the modules drive hardware and file systems that the node's machine does not have.

@@ -1,4 +1,5 @@
 import { execa } from 'execa';
+import { withLock } from './cache.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { ClusterError } from './error.ts';
 import type { Report } from './progress.ts';
@@ -24,7 +25,7 @@ export const packageGroups = {
     'gcc',
     'libc6-dev',
     'tar',
-    'gzip',
+    'xz-utils',
   ],
 } as const;
 
@@ -63,10 +64,21 @@ export async function installPackages(
   context: CommandContext,
   report: Report,
 ): Promise<string[]> {
+  const wanted = await missingPackages(groups);
+  if (wanted.length === 0) return [];
+  if (process.getuid?.() !== 0) throw unable(wanted, 'root is needed to install packages');
+  // Levels and steps that start at the same time: apt-get can wait for another install, but not for another update.
+  return withLock('/run/podrate-packages.lock', () => installMissing(groups, context, report), context.signal);
+}
+
+async function installMissing(
+  groups: readonly PackageGroup[],
+  context: CommandContext,
+  report: Report,
+): Promise<string[]> {
   const missing = await missingPackages(groups);
   if (missing.length === 0) return missing;
   const install = ['install', '-y', '--no-install-recommends', '-o', 'Dpkg::Use-Pty=0', ...patience, ...missing];
-  if (process.getuid?.() !== 0) throw unable(missing, 'root is needed to install packages');
   const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, onLine: sayPackage(report) };
   try {
     // A fresh machine has no package lists, an old one has lists of versions that are gone: update then, and only then.
