@@ -19,6 +19,12 @@ static __always_inline int obeys(const struct socket *socket, __u64 now_ns)
 	return socket && socket->proved && now_ns - socket->proved < PROOF_LASTS;
 }
 
+/* A connection too young for its sender to have heard its share and proved it. */
+static __always_inline int is_new(const struct socket *socket)
+{
+	return socket && socket->known && socket->received < FIRST_RECEIVED;
+}
+
 /*
  * How much debt this TCP packet may meet. Only senders that have proved to obey are given room: for others a long
  * threshold would just be a long burst. The first segments come before a sender can know its share.
@@ -30,7 +36,7 @@ static __always_inline __s64 ingress_threshold(const struct socket *socket, cons
 		return at_least(SMALL_IN, HARD_PACKETS, rate);
 	if (obedient)
 		return at_least(OBEYS, HARD_PACKETS, rate);
-	if (socket && socket->known && socket->received < FIRST_RECEIVED)
+	if (is_new(socket))
 		return at_least(FIRST, FIRST_PACKETS, rate);
 	return DROP;
 }
@@ -41,6 +47,7 @@ static __always_inline int ingress(struct __sk_buff *skb, struct limited *limite
 	__u64 burst = burst_ticks(&limited->config->ingress), price;
 	struct podrate_counters *counts = bpf_map_lookup_elem(&counters, &limited->slot);
 	struct podrate_clock *clock = &limited->state->ingress;
+	struct podrate_share *share = &limited->state->share;
 	int tcp, admitted, obedient = 0;
 	struct bpf_sock *sk = skb->sk;
 	struct socket *socket = 0;
@@ -58,9 +65,13 @@ static __always_inline int ingress(struct __sk_buff *skb, struct limited *limite
 	measure(skb, tcp, &packet);
 	price = cost(packet.wire, rate);
 	owed = debt(&clock->next, now);
-	share_measure(&limited->state->share, clock, rate, packet.wire, now_ns);
 	admitted = tcp ? owed <= ingress_threshold(socket, &packet, obedient, rate)
 		       : admit_datagram(clock, &packet, owed, price, now, burst, rate);
+	if (tcp && !packet.small && (obedient || is_new(socket)))
+		__sync_fetch_and_add(&share->bytes, packet.wire);
+	else if (admitted)
+		__sync_fetch_and_add(&share->other, packet.wire);
+	share_step(share, clock, rate, now_ns);
 	if (!admitted) {
 		count(&counts->ingress.dropped, &packet);
 		return DROP_SILENTLY;

@@ -63,7 +63,8 @@ struct podrate_share {
 	__u64 rate;	/* bytes per second for each sender; 0 = nobody has asked yet */
 	__u64 limit;	/* the limit that `rate` was found for */
 	__u64 epoch;	/* start of the measuring epoch, ns */
-	__u64 bytes;	/* received in this epoch */
+	__u64 bytes;	/* arrived in this epoch from those who follow the share */
+	__u64 other;	/* passed in this epoch from everybody else */
 	__u32 rtt_us;	/* moving average over connections */
 } __attribute__((aligned(PODRATE_LINE)));
 

@@ -11,15 +11,22 @@
 #define EPOCH_LEAST (10 * NSEC_PER_MSEC)
 #define EPOCH_MOST (500 * NSEC_PER_MSEC)
 #define EPOCH_PACKETS 16
+#define EPOCH_PACKETS_EACH 2
 #define FORGET NSEC_PER_SEC /* a share that nobody used for this long is forgotten */
 #define RATIO_SHIFT 16
 
-/* How long to measure: some round trips and some packets, for a shorter look would see bursts only. */
+/*
+ * How long to measure: some round trips, and some packets, of the whole limit and of each sender. A shorter look would see
+ * bursts only, or act again before the senders could follow.
+ */
 static __always_inline __u64 epoch_length(const struct podrate_share *share, const struct podrate_clock *clock, __u64 limit)
 {
-	__u64 length = EPOCH_PACKETS * (__u64)clock->average * NSEC_PER_SEC / limit;
+	__u64 packet = (__u64)clock->average * NSEC_PER_SEC, rate = share->rate;
+	__u64 length = EPOCH_PACKETS * packet / limit;
 	__u64 trips = share->rtt_us * 1500ULL;
 
+	if (rate && length < EPOCH_PACKETS_EACH * packet / rate)
+		length = EPOCH_PACKETS_EACH * packet / rate;
 	if (length < trips)
 		length = trips;
 	if (length < EPOCH_LEAST)
@@ -48,13 +55,21 @@ static __always_inline void follow_limit(struct podrate_share *share, __u64 limi
 }
 
 /*
- * One step of the control. Debt beyond what pacing leaves lowers the target, at most to half; a step doubles or halves
- * the share at most, and goes only half of the way up.
+ * What those who follow the share should send together: what the others leave, less when there is debt beyond what pacing
+ * leaves, and never less than half, so that a flood that follows nothing does not take all.
  */
-static __always_inline __u64 next_share(__u64 rate, __u64 limit, __u64 arrived, __s64 owed_ns, __u64 length)
+static __always_inline __u64 share_target(__u64 limit, __u64 other, __s64 owed_ns, __u64 length)
 {
 	__u64 lower = owed_ns > 0 ? (__u64)owed_ns * 1024 / (4 * length) : 0;
-	__u64 target = limit - (limit * (lower < 512 ? lower : 512) >> 10);
+	__u64 target = other < limit ? limit - other : 0;
+
+	target -= target * (lower < 512 ? lower : 512) >> 10;
+	return target > limit / 2 ? target : limit / 2;
+}
+
+/* One step of the control: it doubles or halves the share at most, and goes only half of the way up. */
+static __always_inline __u64 next_share(__u64 rate, __u64 limit, __u64 target, __u64 arrived)
+{
 	__u64 ratio = (target << RATIO_SHIFT) / (arrived ? arrived : 1);
 
 	if (ratio > 3 << RATIO_SHIFT)
@@ -66,24 +81,34 @@ static __always_inline __u64 next_share(__u64 rate, __u64 limit, __u64 arrived, 
 	return bounded_share(rate * ratio >> RATIO_SHIFT, limit);
 }
 
-/* Counts an arrived packet, dropped or not, and ends the epoch when it is over; one CPU wins the exchange and does it. */
-static __always_inline void share_measure(struct podrate_share *share, struct podrate_clock *clock, __u64 limit,
-					  __u32 wire, __u64 now_ns)
+/* Reads a sum and takes it off, losing nothing that another CPU adds meanwhile. */
+static __always_inline __u64 take(__u64 *sum)
 {
-	__u64 start = *(volatile __u64 *)&share->epoch, length = epoch_length(share, clock, limit);
-	__u64 passed = now_ns - start, bytes;
+	__u64 taken = *(volatile __u64 *)sum;
+
+	__sync_fetch_and_add(sum, -taken);
+	return taken;
+}
+
+/* Ends the epoch when it is over; of several CPUs that notice, the one that wins the exchange does it. */
+static __always_inline void share_step(struct podrate_share *share, struct podrate_clock *clock, __u64 limit, __u64 now_ns)
+{
+	__u64 start = *(volatile __u64 *)&share->epoch, length, passed = now_ns - start, arrived, other;
+	__s64 owed_ns = debt(&clock->next, now_ns << TICK_SHIFT) >> TICK_SHIFT;
 
 	follow_limit(share, limit);
-	__sync_fetch_and_add(&share->bytes, wire);
+	length = epoch_length(share, clock, limit);
 	if ((__s64)passed < (__s64)length || __sync_val_compare_and_swap(&share->epoch, start, now_ns) != start)
 		return;
-	bytes = *(volatile __u64 *)&share->bytes;
-	__sync_fetch_and_add(&share->bytes, -bytes);
-	if (!share->rate || passed > FORGET + 8 * length)
+	arrived = take(&share->bytes);
+	other = take(&share->other);
+	if (!share->rate || passed > FORGET + 8 * length) {
 		share->rate = limit;
-	else
-		share->rate = next_share(share->rate, limit, bytes * NSEC_PER_SEC / passed,
-					 debt(&clock->next, now_ns << TICK_SHIFT) >> TICK_SHIFT, length);
+		return;
+	}
+	arrived = arrived * NSEC_PER_SEC / passed;
+	other = other * NSEC_PER_SEC / passed;
+	share->rate = next_share(share->rate, limit, share_target(limit, other, owed_ns, length), arrived);
 }
 
 /*

@@ -83,6 +83,22 @@ test.each([
   },
 );
 
+test('senders of a podrate node keep their part of the limit beside a flood of datagrams', async () => {
+  const rate = 2_000_000;
+  await lab.shaper.attachSender(lab.rootCgroup);
+  try {
+    await limit(rate);
+    running.push(await startFlood(lab.pods.c, lab.pods.b.ipv4, 1400, 15_000));
+    await stream(lab.pods.b.ipv4, 4);
+    await sleep(3000);
+    const { tcp, udp } = receivedRate(sink, 15);
+    expect(tcp / rate).toBeGreaterThan(0.3);
+    expect((tcp + udp) / rate).toBeLessThan(1.05);
+  } finally {
+    await lab.shaper.detachSender(lab.rootCgroup);
+  }
+});
+
 test('a sender that is limited itself keeps to the lower of the two limits', async () => {
   await lab.shaper.attachSender(lab.rootCgroup);
   await lab.shaper.attach(lab.pods.a.cgroup, SENDER_SLOT, { egress: 8_000_000 });

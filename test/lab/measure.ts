@@ -27,7 +27,7 @@ const seconds = Number.parseInt(process.argv.find(isDuration) ?? '4s', 10);
 function* cases(): Generator<Case> {
   for (const limited of ['egress', 'ingress', 'both'] as const)
     for (const rate of [1e6, 5e6, 10e6, 125e6])
-      for (const flows of [1, 8])
+      for (const flows of rate === 5e6 ? [1, 8, 100] : [1, 8])
         for (const congestion of ['cubic', 'bbr'])
           for (const cooperative of limited === 'ingress' ? [true, false] : [true])
             for (const family of rate === 10e6 && congestion === 'cubic'
