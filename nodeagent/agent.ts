@@ -122,7 +122,7 @@ export function startAgent(options: AgentOptions): Agent {
   const loop = startLoop({ pass, resyncMs, backOffMs: { first: 250, longest: 15_000 }, clock });
   const watch = watchCgroups(loop.kick);
   const conditions = createConditions({
-    patch: conditionPatch(kubeConfig),
+    patch: conditionPatch(kubeConfig, clock),
     onError: ({ namespace, name }, error) =>
       log.warn({ pod: `${namespace}/${name}`, error: error.message }, 'the condition of a pod could not be written'),
     clock,

@@ -36,7 +36,7 @@ export interface PodsOptions {
 }
 
 const path = '/api/v1/pods';
-const listTimeoutMs = 30_000;
+const answerTimeoutMs = 30_000;
 
 /** What this node's pods are selected by, on the server. */
 function selectors(nodeName: string) {
@@ -44,8 +44,9 @@ function selectors(nodeName: string) {
 }
 
 /** Lists the pods of a node that are marked as limited, once. @throws if the API server does not answer */
-export async function listPods(kubeConfig: KubeConfig, nodeName: string): Promise<readonly V1Pod[]> {
-  return (await kubeConfig.makeApiClient(CoreV1Api).listPodForAllNamespaces(selectors(nodeName))).items;
+export async function listPods(kubeConfig: KubeConfig, nodeName: string, clock: Clock): Promise<readonly V1Pod[]> {
+  const list = kubeConfig.makeApiClient(CoreV1Api).listPodForAllNamespaces(selectors(nodeName));
+  return (await withTimeout(list, answerTimeoutMs, clock)).items;
 }
 
 /**
@@ -75,7 +76,8 @@ export function watchPods(options: PodsOptions): Pods {
         return watch.watch(...args);
       },
     } as Watch;
-    const list = () => withTimeout(api.listPodForAllNamespaces({ fieldSelector, labelSelector }), listTimeoutMs, clock);
+    const list = () =>
+      withTimeout(api.listPodForAllNamespaces({ fieldSelector, labelSelector }), answerTimeoutMs, clock);
     const attempt: ListWatch<V1Pod> = new ListWatch<V1Pod>(path, watcher, list, false, labelSelector, fieldSelector);
     latest = attempt;
     attempt.on('change', () => {
@@ -122,13 +124,13 @@ export type PatchCondition = (
  * Builds the patch: a strategic merge of one condition by its type, with the pod's uid as a precondition, so that a pod that was
  * created anew under the same name is not told what was found about its predecessor.
  */
-export function conditionPatch(kubeConfig: KubeConfig): PatchCondition {
+export function conditionPatch(kubeConfig: KubeConfig, clock: Clock): PatchCondition {
   const api = kubeConfig.makeApiClient(CoreV1Api);
   const options = setHeaderOptions('Content-Type', PatchStrategy.StrategicMergePatch);
   return async ({ namespace, name, uid }, condition) => {
     const body = { metadata: { uid }, status: { conditions: [{ type: limitedCondition, ...condition }] } };
     try {
-      await api.patchNamespacedPodStatus({ namespace, name, body }, options);
+      await withTimeout(api.patchNamespacedPodStatus({ namespace, name, body }, options), answerTimeoutMs, clock);
       return 'done';
     } catch (error) {
       if (error instanceof ApiException && (error.code === 404 || error.code === 409)) return 'gone';
