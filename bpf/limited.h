@@ -126,7 +126,7 @@ static __always_inline void limited_socket(struct bpf_sock_ops *ops, struct limi
 	    op != BPF_SOCK_OPS_RTT_CB && op != BPF_SOCK_OPS_HDR_OPT_LEN_CB && op != BPF_SOCK_OPS_WRITE_HDR_OPT_CB &&
 	    op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
 		return;
-	socket = socket_of(ops);
+	socket = socket_of(ops, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!socket)
 		return;
 	if (limited->config->flags & PODRATE_RELEASE) {

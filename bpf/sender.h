@@ -103,14 +103,14 @@ static __always_inline void any_socket(struct bpf_sock_ops *ops)
 	}
 	if (op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
 		share = load_share(ops);
-		socket = share ? socket_of(ops) : 0;
+		socket = share ? socket_of(ops, BPF_SK_STORAGE_GET_F_CREATE) : 0;
 		if (socket)
 			on_share(ops, socket, share);
 		return;
 	}
 	if (op != BPF_SOCK_OPS_RTT_CB && op != BPF_SOCK_OPS_HDR_OPT_LEN_CB && op != BPF_SOCK_OPS_WRITE_HDR_OPT_CB)
 		return;
-	socket = socket_of(ops);
+	socket = socket_of(ops, 0);
 	if (!socket)
 		return;
 	/* Paced for a limit whose program is not called any more: it was detached, perhaps without a release. */

@@ -33,12 +33,12 @@ struct {
 	__type(value, struct socket);
 } sockets SEC(".maps");
 
-/* The storage of a callback's socket, made when it has none; NULL for request sockets and when memory is short. */
-static __always_inline struct socket *socket_of(struct bpf_sock_ops *ops)
+/* The storage of a callback's socket, made on demand; NULL for request sockets and when memory is short. */
+static __always_inline struct socket *socket_of(struct bpf_sock_ops *ops, __u64 create)
 {
 	struct bpf_sock *sk = ops->sk;
 
-	return sk ? bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+	return sk ? bpf_sk_storage_get(&sockets, sk, 0, create) : 0;
 }
 
 /* Whether both ends are on this machine's loopback: the pod's own address, 127/8, ::1. Its packets are never charged. */
