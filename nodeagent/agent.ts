@@ -11,6 +11,7 @@ import { ownerOf } from './owner.ts';
 import { conditionPatch, watchPods } from './pods.ts';
 import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
+import { withSharedConnections } from './shared-connections.ts';
 
 /** What is logged where the sender's half cannot be attached. */
 export const noSender = "the sender's half of cooperative ingress is not attached; limits hold without it";
@@ -122,7 +123,7 @@ export function startAgent(options: AgentOptions): Agent {
   const loop = startLoop({ pass, resyncMs, backOffMs: { first: 250, longest: 15_000 }, clock });
   const watch = watchCgroups(loop.kick);
   const conditions = createConditions({
-    patch: conditionPatch(kubeConfig, clock),
+    patch: conditionPatch(withSharedConnections(kubeConfig, monotonic), clock),
     onError: ({ namespace, name }, error) =>
       log.warn({ pod: `${namespace}/${name}`, error: error.message }, 'the condition of a pod could not be written'),
     clock,

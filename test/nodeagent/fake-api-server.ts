@@ -26,6 +26,8 @@ export interface FakeApiServer {
   expire(): void;
   /** Holds lists back until released. */
   holdLists(): () => void;
+  /** How many connections were opened since the start. */
+  connections(): number;
   /** How many watch at this moment. */
   watchers(): number;
   stop(): Promise<void>;
@@ -81,6 +83,10 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     else if (url.searchParams.has('watch')) watch(response, url.searchParams);
     else void list(response, url.searchParams);
   });
+  let connections = 0;
+  server.on('connection', () => {
+    connections += 1;
+  });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const kubeConfig = new KubeConfig();
   const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -123,6 +129,7 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
       held = promise;
       return resolve;
     },
+    connections: () => connections,
     watchers: () => open.size,
     async stop() {
       server.closeAllConnections();
