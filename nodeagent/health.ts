@@ -44,7 +44,7 @@ export function createHealthApp({ state, metrics, resyncMs, monotonic }: HealthO
 }
 
 /** Why the agent is not ready; undefined if it is. */
-export function notReady({ synced, last }: AgentState, resyncMs: number, nowMs: number): string | undefined {
+function notReady({ synced, last }: AgentState, resyncMs: number, nowMs: number): string | undefined {
   if (!synced) return 'the pods of this node are not known yet';
   if (last === undefined) return 'no pass has gone through yet';
   // Three resyncs without a pass: the kernel may be out of step with the pods.

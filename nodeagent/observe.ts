@@ -116,7 +116,7 @@ export function programsOf(output: unknown): AttachedProgram[] {
 }
 
 /** Tells whether bpftool failed because a cgroup's directory is no longer there. */
-export function isVanished(error: BpftoolError): boolean {
+function isVanished(error: BpftoolError): boolean {
   return error.message.includes("can't open cgroup");
 }
 

@@ -23,8 +23,8 @@ export function targetsOf(
   for (const old of slots) {
     const cgroup = existing.get(old.cgroupId);
     if (old.generation === generation || !isManual(old) || cgroup === undefined) continue;
-    if (targets.has(cgroup.id) || old.config.release || !old.marked) continue;
     const moved = slots.find((slot) => slot.generation === generation && slot.owner === old.owner && slot.marked);
+    if (targets.has(cgroup.id) || old.config.release || (!old.marked && moved === undefined)) continue;
     targets.set(cgroup.id, { owner: old.owner, cgroup, config: moved?.config ?? old.config });
   }
   return [...targets.values()];
