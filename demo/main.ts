@@ -59,7 +59,8 @@ async function main(): Promise<number> {
 
 async function demonstrate(values: Values, seconds: number): Promise<number> {
   const interrupt = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort(signal));
+  // Not `once`: execa ends the process when it finds no other listener while one of its programs runs.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupt.abort(signal));
   const clusters: Cluster[] = [];
   try {
     const { pods, curves, report } = await Promise.race([
