@@ -12,7 +12,15 @@ const globalSetup = 'test/levels/kernel-setup.ts';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [kernel, controlPlane, node] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [kernel, controlPlane, node],
+          // Some start programs or make RSA keys, which takes a busy machine seconds.
+          testTimeout: 30_000,
+        },
+      },
       {
         test: {
           name: 'kernel',

@@ -36,7 +36,7 @@ test('the counters of several connections are added', () => {
 });
 
 test('the sampling loop marks every reading with its time until its seconds are over', async () => {
-  const { stdout } = await execa('bash', ['-c', samplingLoop(1, 0.05)]);
+  const { stdout } = await execa('bash', ['-c', samplingLoop(2, 0.05)]);
   const times = parseSocketSamples(stdout, 9875).map((sample) => sample.seconds);
   expect(times.length).toBeGreaterThan(2);
   expect(times.toSorted((a, b) => a - b)).toEqual(times);
