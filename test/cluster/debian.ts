@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CommandContext, runCommand } from './command.ts';
+import { ClusterError } from './error.ts';
 
 /** A Debian release by its code name. */
 export type Suite = 'bullseye' | 'bookworm' | 'trixie';
@@ -8,14 +9,22 @@ export type Suite = 'bullseye' | 'bookworm' | 'trixie';
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /**
- * The apt sources (one-line style) of a Debian release, with updates and security fixes, from the mirror that this machine
- * uses for Debian itself, else from deb.debian.org.
+ * The apt sources (one-line style) of a Debian release, with updates and security fixes, from the mirrors that this machine
+ * uses for itself.
+ * Throws a ClusterError if it uses none.
  */
 export async function debianSources(suite: Suite): Promise<string> {
   const configured = await configuredUris('/etc/apt');
-  const mirror = configured.find((uri) => /\/debian\/?$/.test(uri)) ?? 'http://deb.debian.org/debian';
-  const security =
-    configured.find((uri) => /\/debian-security\/?$/.test(uri)) ?? 'http://deb.debian.org/debian-security';
+  const find = (name: string) => {
+    const found = configured.find((uri) => uri.replace(/\/$/, '').endsWith(`/${name}`));
+    if (found !== undefined) return found;
+    throw new ClusterError(
+      'cluster/missing-package',
+      `no source in /etc/apt ends in /${name}, so packages for the node cannot be fetched: add a Debian mirror to /etc/apt/sources.list.`,
+    );
+  };
+  const mirror = find('debian');
+  const security = find('debian-security');
   const line = (uri: string, name: string) => `deb [signed-by=${KEYRING}] ${uri} ${name} main\n`;
   return line(mirror, suite) + line(mirror, `${suite}-updates`) + line(security, `${suite}-security`);
 }
