@@ -16,7 +16,7 @@ Options:
   --keep           leave the cluster up, and print how to use it
   --json FILE      write every measured figure
   --plot FILE      where to draw throughput over time, as SVG (default: demo-output/throughput.svg)
-  --seconds N      how long each flow runs, 4 to 600 (default: 12)
+  --seconds N      how long each flow runs, 4 to 600 (default: 20)
   -h, --help       print this
 
 Needs root, Go, and a Debian-like machine; missing Debian packages are installed. What is built is kept in
@@ -29,7 +29,7 @@ const options = {
   keep: { type: 'boolean', default: false },
   json: { type: 'string' },
   plot: { type: 'string', default: 'demo-output/throughput.svg' },
-  seconds: { type: 'string', default: '12' },
+  seconds: { type: 'string', default: '20' },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 

@@ -5,6 +5,7 @@ import { changeLabelUnderTraffic } from './live-change.ts';
 import type { Curve } from './plot.ts';
 import type { DemoPod } from './pods.ts';
 import { withProgressBar } from './progress-bar.ts';
+import { waitUntilQuiet } from './quiet.ts';
 import type { DemoReport, MeasuredPod } from './report.ts';
 import { step } from './step.ts';
 import { installPodrate, provokeRefusal, startExamples } from './steps.ts';
@@ -40,6 +41,7 @@ export async function runDemo(
   const clusterSeconds = seconds();
   await step('Install podrate', (say) => installPodrate(cluster, say));
   const { pods, peer } = await step('Start pods with a rate label', (say) => startExamples(cluster, say));
+  await step('Wait until the node is at rest', (say) => waitUntilQuiet(cluster, say));
   const setupSeconds = seconds();
 
   const sent = await measure(cluster, pods, peer, 'egress', trafficSeconds);
