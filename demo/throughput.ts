@@ -47,8 +47,8 @@ export function steadyBytesPerSecond(samples: readonly SocketSample[], direction
 }
 
 /**
- * Seconds from `changedAt` until the new rate holds: until the mean over every second that begins later is within `tolerance`
- * of `target`. Undefined when that never happens.
+ * Seconds from `changedAt` until the new rate holds: until the mean over every second that begins within the next two is
+ * within `tolerance` of `target`. What happens later is no part of the change. Undefined when that never happens.
  *
  * @param tolerance Fraction of the target, e.g. 0.1.
  */
@@ -65,8 +65,11 @@ export function secondsToSettle(
       const end = samples.find((sample) => sample.seconds >= start.seconds + 1);
       return end ? [{ seconds: start.seconds, bytesPerSecond: ratio(start, end, direction) }] : [];
     });
-  const lastOff = means.findLastIndex((mean) => Math.abs(mean.bytesPerSecond - target) > tolerance * target);
-  const settled = means[lastOff + 1];
+  const holds = (start: number) =>
+    means
+      .filter(({ seconds }) => seconds >= start && seconds <= start + 2)
+      .every((mean) => Math.abs(mean.bytesPerSecond - target) <= tolerance * target);
+  const settled = means.find(({ seconds }) => holds(seconds));
   return settled && settled.seconds - changedAt;
 }
 

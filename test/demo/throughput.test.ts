@@ -41,7 +41,7 @@ test('throughput over time has one value per window', () => {
   expect(windows[3]?.bytesPerSecond).toBeCloseTo(2_000_000, 0);
 });
 
-test('a change has settled when the mean of every later second is the new rate', () => {
+test('a change has settled when the means of the next seconds are the new rate', () => {
   const changed = flow((seconds) => 1e6 * Math.min(seconds, 2.5) + 4e6 * Math.max(0, seconds - 2.5));
   expect(secondsToSettle(changed, 'egress', 102, 4e6, 0.01)).toBeCloseTo(0.5, 5);
 });
