@@ -1,8 +1,9 @@
-import type { LiveChange } from './live-change.ts';
+import type { Direction } from '../rate/limit.ts';
+import type { LiveChange, NewLimit } from './live-change.ts';
 import type { Curve } from './plot.ts';
 import type { DemoPod } from './pods.ts';
-import type { SocketSample } from './socket-samples.ts';
-import { type Direction, throughputOverTime } from './throughput.ts';
+import { type SocketSample, whileFlowing } from './socket-samples.ts';
+import { throughputOverTime } from './throughput.ts';
 
 /** Short enough to show bursts, long enough to hold some packets at 1 MB/s. */
 const WINDOW_SECONDS = 0.4;
@@ -17,11 +18,7 @@ export function directionCurve(direction: Direction, pod: DemoPod, samples: read
 }
 
 /** The curve of a label that changes under traffic. */
-export function liveChangeCurve(
-  pod: DemoPod,
-  change: LiveChange,
-  to: { label: string; limitBytesPerSecond: number },
-): Curve {
+export function liveChangeCurve(pod: DemoPod, change: LiveChange, to: NewLimit): Curve {
   const limitAt = (seconds: number) => (seconds < change.changedAt ? pod.limitBytesPerSecond : to.limitBytesPerSecond);
   return {
     panel: `${pod.name} sends, and its label becomes ${to.label}`,
@@ -31,7 +28,7 @@ export function liveChangeCurve(
 }
 
 function points(samples: readonly SocketSample[], direction: Direction, limitAt: (seconds: number) => number) {
-  const flowing = samples.filter((sample) => sample.connections.length > 0);
+  const flowing = whileFlowing(samples);
   const start = flowing[0]?.seconds ?? 0;
   return throughputOverTime(flowing, direction, WINDOW_SECONDS).map(({ seconds, bytesPerSecond }) => ({
     seconds: seconds - start,

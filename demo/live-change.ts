@@ -1,9 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cluster } from '../test/cluster/cluster.ts';
 import type { DemoPod } from './pods.ts';
-import type { SocketSample } from './socket-samples.ts';
+import { type SocketSample, whileFlowing } from './socket-samples.ts';
 import { secondsToSettle } from './throughput.ts';
 import { clockOffset, type Peer, runTraffic } from './traffic.ts';
+
+/** A label to change to, and the limit that it means. */
+export interface NewLimit {
+  readonly label: string;
+  readonly limitBytesPerSecond: number;
+}
 
 /** What changing a label under traffic did. */
 export interface LiveChange {
@@ -16,12 +22,12 @@ export interface LiveChange {
   readonly connectionsBroken: number;
 }
 
-/** Lets the pod send for `seconds`, and changes its label to `label` half-way. */
+/** Lets the pod send for `seconds`, and changes its label half-way. */
 export async function changeLabelUnderTraffic(
   cluster: Cluster,
   pod: DemoPod,
   peer: Peer,
-  change: { readonly label: string; readonly limitBytesPerSecond: number },
+  change: NewLimit,
   seconds: number,
 ): Promise<LiveChange> {
   const offset = await clockOffset(cluster);
@@ -38,10 +44,6 @@ export async function changeLabelUnderTraffic(
     secondsToSettle: secondsToSettle(whileFlowing(samples), 'egress', changedAt, target, 0.1),
     connectionsBroken: brokenConnections(samples, changedAt),
   };
-}
-
-function whileFlowing(samples: readonly SocketSample[]): SocketSample[] {
-  return samples.filter((sample) => sample.connections.length > 0);
 }
 
 function brokenConnections(samples: readonly SocketSample[], changedAt: number): number {

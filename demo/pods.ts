@@ -1,3 +1,4 @@
+import { defaultLabelKey, limitedCondition, stampAnnotation } from '../rate/keys.ts';
 import { parseRate } from '../rate/rate.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
 
@@ -24,15 +25,15 @@ interface PodObject {
 export async function readPod(cluster: Cluster, name: string): Promise<DemoPod> {
   const { stdout } = await cluster.kubectl(['get', 'pod', name, '-o', 'json']);
   const { metadata, status }: PodObject = JSON.parse(stdout);
-  const label = metadata.labels?.rate ?? '';
-  const limited = status.conditions?.find(({ type }) => type === 'podrate.dev/Limited');
+  const label = metadata.labels?.[defaultLabelKey] ?? '';
+  const limited = status.conditions?.find(({ type }) => type === limitedCondition);
   return {
     name,
     uid: metadata.uid,
     address: status.podIP ?? '',
     label,
     limitBytesPerSecond: parseRate(label),
-    stamp: metadata.annotations?.['podrate.dev/limit'] ?? 'none',
+    stamp: metadata.annotations?.[stampAnnotation] ?? 'none',
     condition: limited ? `${limited.status}: ${limited.message ?? ''}` : 'none',
   };
 }

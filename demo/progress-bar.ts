@@ -1,5 +1,5 @@
 /** `done` of `total` seconds as a bar of fixed width with numbers behind it. */
-export function progressBar(done: number, total: number): string {
+function progressBar(done: number, total: number): string {
   const width = 30;
   const filled = Math.round(Math.min(1, done / total) * width);
   return `${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${Math.min(done, total).toFixed(0)}/${total} s`;

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import type { Direction } from './throughput.ts';
+import type { Direction } from '../rate/limit.ts';
 
 /** One pod and direction, limit and measured rate in bytes per second of IP packets. */
 export interface MeasuredPod {

@@ -1,3 +1,4 @@
+import type { Direction } from '../rate/limit.ts';
 import { parseRate } from '../rate/rate.ts';
 import { type Cluster, startCluster } from '../test/cluster/cluster.ts';
 import { directionCurve, liveChangeCurve } from './curves.ts';
@@ -9,7 +10,7 @@ import { waitUntilQuiet } from './quiet.ts';
 import type { DemoReport, MeasuredPod } from './report.ts';
 import { step } from './step.ts';
 import { installPodrate, provokeRefusal, startExamples } from './steps.ts';
-import { type Direction, steadyBytesPerSecond } from './throughput.ts';
+import { steadyBytesPerSecond } from './throughput.ts';
 import { type Peer, runTraffic } from './traffic.ts';
 
 /** What the demo found. */

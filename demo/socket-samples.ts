@@ -43,6 +43,11 @@ export function samplingLoop(seconds: number, intervalSeconds: number): string {
   return `end=$((SECONDS + ${seconds})); while [ $SECONDS -lt $end ]; do ss -tinHO; echo "@ $EPOCHREALTIME"; ${tick}; done`;
 }
 
+/** The samples in which a connection was open: those before and after the traffic say nothing of its rate. */
+export function whileFlowing(samples: readonly SocketSample[]): SocketSample[] {
+  return samples.filter((sample) => sample.connections.length > 0);
+}
+
 function sampleOf(seconds: number, sockets: readonly string[]): SocketSample {
   return {
     seconds,

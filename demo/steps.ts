@@ -1,5 +1,7 @@
+import { limitedCondition } from '../rate/keys.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
 import { type DemoPod, readPod } from './pods.ts';
+import type { Say } from './step.ts';
 import type { Peer } from './traffic.ts';
 
 /** The example pods whose rates the demo measures. */
@@ -9,7 +11,7 @@ const LIMITED_PODS = ['rate-1m', 'rate-5m', 'rate-10m'];
 const PATIENCE = '--timeout=300s';
 
 /** Applies the shipped manifests as they are, and waits until webhook and agent are ready. */
-export async function installPodrate(cluster: Cluster, say: (text: string) => void): Promise<void> {
+export async function installPodrate(cluster: Cluster, say: Say): Promise<void> {
   say('kubectl apply -k manifests');
   await cluster.kubectl(['apply', '-k', manifests('')]);
   say('the certificates are made');
@@ -21,16 +23,13 @@ export async function installPodrate(cluster: Cluster, say: (text: string) => vo
 }
 
 /** Applies the shipped examples, and waits until they run and their limits are in force. */
-export async function startExamples(
-  cluster: Cluster,
-  say: (text: string) => void,
-): Promise<{ pods: DemoPod[]; peer: Peer }> {
+export async function startExamples(cluster: Cluster, say: Say): Promise<{ pods: DemoPod[]; peer: Peer }> {
   say('kubectl apply -k manifests/examples');
   await cluster.kubectl(['apply', '-k', manifests('examples')]);
   await cluster.kubectl(['wait', 'pod', '--all', '--for=condition=Ready', PATIENCE]);
   const names = LIMITED_PODS.map((name) => `pod/${name}`);
   say('the pods run; their limits come into force');
-  await cluster.kubectl(['wait', ...names, '--for=condition=podrate.dev/Limited', PATIENCE]);
+  await cluster.kubectl(['wait', ...names, `--for=condition=${limitedCondition}`, PATIENCE]);
   const pods = await Promise.all(LIMITED_PODS.map((name) => readPod(cluster, name)));
   return { pods, peer: await readPeer(cluster, 'peer') };
 }

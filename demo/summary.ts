@@ -1,3 +1,4 @@
+import { directions } from '../rate/limit.ts';
 import type { DemoPod } from './pods.ts';
 import { type DemoReport, outsideBounds } from './report.ts';
 import { formatTable } from './table.ts';
@@ -9,7 +10,7 @@ export function summarize(pods: readonly DemoPod[], report: DemoReport): string 
     pod.label,
     pod.stamp,
     pod.condition,
-    ...(['egress', 'ingress'] as const).map((direction) => {
+    ...directions.map((direction) => {
       const found = report.pods.find(({ name, direction: its }) => name === pod.name && its === direction);
       return found ? (found.measuredBytesPerSecond / 1e6).toFixed(3) : '-';
     }),

@@ -1,7 +1,5 @@
+import type { Direction } from '../rate/limit.ts';
 import type { SocketSample } from './socket-samples.ts';
-
-/** `egress`: the pod sends; `ingress`: the pod receives. */
-export type Direction = 'egress' | 'ingress';
 
 /** Bytes per second over one window; `seconds` is the window's end. */
 export interface Throughput {

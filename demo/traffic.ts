@@ -1,7 +1,8 @@
+import type { Direction } from '../rate/limit.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
+import { nodeOf } from './node.ts';
 import type { DemoPod } from './pods.ts';
 import { parseSocketSamples, type SocketSample, samplingLoop } from './socket-samples.ts';
-import type { Direction } from './throughput.ts';
 
 /** The port on which every example pod swallows what it is sent. */
 const PORT = 9875;
@@ -36,7 +37,7 @@ export async function runTraffic(
 
 /** How far the node's clock is ahead of this machine's, in seconds; at most the way of an answer too small. */
 export async function clockOffset(cluster: Cluster): Promise<number> {
-  const { stdout } = await node(cluster).exec('date +%s.%N');
+  const { stdout } = await nodeOf(cluster).exec('date +%s.%N');
   return Number(stdout) - Date.now() / 1000;
 }
 
@@ -52,11 +53,5 @@ async function sampleSockets(cluster: Cluster, pod: DemoPod, seconds: number): P
     `pid=$(find /sys/fs/cgroup/kubepods.slice -path '${slice}' -name cgroup.procs -exec cat {} + | head -n 1)`,
     `exec nsenter --target "$pid" --net bash -c '${samplingLoop(seconds, SAMPLE_INTERVAL_SECONDS)}'`,
   ].join('\n');
-  return parseSocketSamples((await node(cluster).exec(script)).stdout, PORT);
-}
-
-function node(cluster: Cluster) {
-  const [first] = cluster.nodes;
-  if (!first) throw new Error('The cluster has no node; start it with at least one.');
-  return first;
+  return parseSocketSamples((await nodeOf(cluster).exec(script)).stdout, PORT);
 }

@@ -1,4 +1,5 @@
 /** Keeps the conditions of the pods as they should be: patches what differs, again and again until it is done. */
+import { backOffWithJitter } from './back-off.ts';
 import type { LimitedCondition } from './condition.ts';
 import type { ShapedPod } from './desired.ts';
 import type { Clock } from './loop.ts';
@@ -79,9 +80,9 @@ export function createConditions({ patch, onError, clock, now }: ConditionsOptio
       queue.add(uid);
     } catch (error) {
       onError(pod, error instanceof Error ? error : new Error(String(error)));
-      const wait = Math.min(backOffMs.first * 2 ** Math.min(entry.failures, 20), backOffMs.longest);
+      const waitMs = backOffWithJitter(backOffMs, entry.failures, clock.random());
       entry.failures += 1;
-      clock.after(wait * (0.5 + clock.random() / 2), () => {
+      clock.after(waitMs, () => {
         entry.waiting = false;
         queue.add(uid);
         pump();

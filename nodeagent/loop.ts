@@ -1,5 +1,7 @@
 /** Runs passes when something may have changed. It never looks at what changed: a pass reads everything. */
 
+import { type BackOff, backOffWithJitter } from './back-off.ts';
+
 /** A clock that can be injected. */
 export interface Clock {
   /** Calls back once after a time in ms. @returns what takes the call back */
@@ -28,8 +30,8 @@ export interface LoopOptions {
   readonly pass: (full: boolean, superseded: () => boolean) => Promise<{ ok: boolean; againInMs?: number | undefined }>;
   /** Time between thorough passes, in ms; each is up to a quarter longer, so that nodes do not run in step. */
   readonly resyncMs: number;
-  /** First and longest wait after a failure, in ms; each wait doubles the one before. */
-  readonly backOffMs: { readonly first: number; readonly longest: number };
+  /** Waits after a failure. */
+  readonly backOffMs: BackOff;
   readonly clock: Clock;
 }
 
@@ -70,10 +72,7 @@ export function startLoop({ pass, resyncMs, backOffMs, clock }: LoopOptions): Lo
       const { ok, againInMs } = await pass(full, () => dirty).catch(() => ({ ok: false, againInMs: undefined }));
       failures = ok ? 0 : failures + 1;
       const waits = againInMs === undefined ? [] : [againInMs];
-      if (!ok) {
-        const backOff = Math.min(backOffMs.first * 2 ** Math.min(failures - 1, 20), backOffMs.longest);
-        waits.push(backOff * (0.5 + clock.random() / 2));
-      }
+      if (!ok) waits.push(backOffWithJitter(backOffMs, failures - 1, clock.random()));
       if (waits.length > 0) cancelRetry = clock.after(Math.min(...waits), kick);
     }
     running = false;

@@ -10,6 +10,7 @@ import {
   Watch,
 } from '@kubernetes/client-node';
 import { limitedCondition, shapedLabel, shapedValue } from '../rate/keys.ts';
+import { type BackOff, backOffWithJitter } from './back-off.ts';
 import type { LimitedCondition } from './condition.ts';
 import type { Clock } from './loop.ts';
 
@@ -31,8 +32,8 @@ export interface PodsOptions {
   /** Called when the list or the watch failed; another try follows. */
   readonly onError: (error: Error, retryMs: number) => void;
   readonly clock: Clock;
-  /** First and longest wait before another try, in ms. */
-  readonly backOffMs?: { readonly first: number; readonly longest: number };
+  /** Waits before another try. */
+  readonly backOffMs?: BackOff;
 }
 
 const path = '/api/v1/pods';
@@ -88,8 +89,7 @@ export function watchPods(options: PodsOptions): Pods {
       latest = undefined;
       // Ends the connection; the failure that this causes is no longer listened to.
       void attempt.stop();
-      const wait = Math.min(backOffMs.first * 2 ** Math.min(failures, 20), backOffMs.longest);
-      const retryMs = Math.round(wait * (0.5 + clock.random() / 2));
+      const retryMs = Math.round(backOffWithJitter(backOffMs, failures, clock.random()));
       failures += 1;
       onError(error instanceof Error ? error : new Error(String(error)), retryMs);
       cancel = clock.after(retryMs, start);

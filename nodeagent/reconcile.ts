@@ -1,5 +1,6 @@
 /** One pass: look at the pods, the cgroup tree and the kernel, and make the kernel agree with the pods. */
 import type { Limit } from '../rate/limit.ts';
+import { backOff } from './back-off.ts';
 import type { BpftoolError } from './bpftool.ts';
 import type { Cgroups, PodCgroups } from './cgroups.ts';
 import type { ShapedPod } from './desired.ts';
@@ -123,9 +124,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
       const results = pods.map((pod) => resultOf(pod, tree, observation, last, failures));
       const missing = results.some(({ state, pod }) => state === 'no-cgroup' && pod.running);
       missingPasses = missing ? missingPasses + 1 : 0;
-      const retryMs = missing
-        ? Math.min(missingMs.first * 2 ** Math.min(missingPasses - 1, 20), missingMs.longest)
-        : undefined;
+      const retryMs = missing ? backOff(missingMs, missingPasses - 1) : undefined;
       // Something changes as fast as it is put right: let others have their turn, and go on.
       const unfinished = last.steps.length > 0 && failures.length === 0 ? missingMs.first : undefined;
       const again = [last.againInMs, retryMs, unfinished].filter((ms) => ms !== undefined);

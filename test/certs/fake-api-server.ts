@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Pair } from '../../certs/certificates.ts';
+import { makeCertificates } from '../../certs/make.ts';
 
 type Stored = { metadata: { name: string; resourceVersion?: string }; [field: string]: unknown };
 
@@ -43,9 +44,18 @@ export class FakeApiServer {
     });
   }
 
-  /** Starts a server on a free port of the loopback interface. */
-  static async start(pair: Pair, authority: string): Promise<FakeApiServer> {
-    const fake = new FakeApiServer(pair, authority);
+  /** Starts a server, with certificates of its own, on a free port of the loopback interface. */
+  static async start(): Promise<FakeApiServer> {
+    const { serving, authority } = await makeCertificates({
+      authority: undefined,
+      serving: undefined,
+      dnsNames: ['localhost'],
+      authorityDays: 1,
+      servingDays: 1,
+      renew: false,
+      now: new Date(),
+    });
+    const fake = new FakeApiServer(serving, authority.certificate);
     await new Promise<void>((resolve) => fake.server.listen(0, '127.0.0.1', resolve));
     fake.put(`${configurationsPath}/podrate`, {
       metadata: { name: 'podrate' },

@@ -2,7 +2,6 @@ import { X509Certificate } from 'node:crypto';
 import { KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type InstallOptions, install } from '../../certs/install.ts';
-import { makeCertificates } from '../../certs/make.ts';
 import { certificateObjects } from '../../certs/objects.ts';
 import { configurationsPath, FakeApiServer, secretsPath } from './fake-api-server.ts';
 
@@ -13,16 +12,7 @@ let server: FakeApiServer;
 let sentences: string[];
 
 beforeEach(async () => {
-  const tls = await makeCertificates({
-    authority: undefined,
-    serving: undefined,
-    dnsNames: ['localhost'],
-    authorityDays: 1,
-    servingDays: 1,
-    renew: false,
-    now: new Date(),
-  });
-  server = await FakeApiServer.start(tls.serving, tls.authority.certificate);
+  server = await FakeApiServer.start();
   sentences = [];
 });
 

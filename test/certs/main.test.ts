@@ -6,7 +6,6 @@ import process from 'node:process';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { makeCertificates } from '../../certs/make.ts';
 import { FakeApiServer } from './fake-api-server.ts';
 
 // Each command is a process of its own, and loading the Kubernetes client alone takes a second.
@@ -82,16 +81,7 @@ describe('the command "manifest"', () => {
 
 describe('the command "install"', () => {
   test('installs through a kubeconfig, says so without keys, and changes nothing the second time', async () => {
-    const tls = await makeCertificates({
-      authority: undefined,
-      serving: undefined,
-      dnsNames: ['localhost'],
-      authorityDays: 1,
-      servingDays: 1,
-      renew: false,
-      now: new Date(),
-    });
-    const server = await FakeApiServer.start(tls.serving, tls.authority.certificate);
+    const server = await FakeApiServer.start();
     const kubeconfig = join(folder, 'kubeconfig');
     await writeFile(kubeconfig, server.kubeconfig);
     const first = await certs('install', '--kubeconfig', kubeconfig);

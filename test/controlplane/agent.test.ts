@@ -24,10 +24,6 @@ let agent: HostAgent;
 let root: string;
 
 beforeAll(async () => {
-  await execa('make', ['-C', new URL('../../bpf', import.meta.url).pathname]);
-  if ((await execa('findmnt', ['--types', 'bpf', '/sys/fs/bpf'], { reject: false })).failed) {
-    await execa('mount', ['-t', 'bpf', 'bpf', '/sys/fs/bpf']);
-  }
   root = join(await findCgroup2(), name);
   await mkdir(root);
   cluster = await startCluster({ nodes: 0 });

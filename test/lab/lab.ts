@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { execa } from 'execa';
+import { mountBpffs } from './bpffs.ts';
 import { createCgroup, findCgroup2, removeCgroup } from './cgroups.ts';
 import { createNetwork, type PodNetwork, removeNetwork } from './network.ts';
 import { type LoadedShaper, loadShaper } from './shaper.ts';
@@ -52,10 +52,4 @@ export async function openLab(): Promise<Lab> {
     await close();
     throw error;
   }
-}
-
-/** Pins live in bpffs, which not every machine mounts by itself. */
-async function mountBpffs(): Promise<void> {
-  const { exitCode } = await execa('mountpoint', ['-q', '/sys/fs/bpf'], { reject: false });
-  if (exitCode !== 0) await execa('mount', ['-t', 'bpf', 'bpf', '/sys/fs/bpf']);
 }

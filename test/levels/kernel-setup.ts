@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { installPackages } from '../cluster/packages.ts';
+import { mountBpffs } from '../lab/bpffs.ts';
 
 /**
  * What the levels that touch the kernel need before their first test: Debian's packages, the compiled shaper, and bpffs.
@@ -18,6 +19,5 @@ export async function setup(): Promise<void> {
   await execa('make', ['-C', new URL('../../bpf', import.meta.url).pathname], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  const mounted = await execa('findmnt', ['--types', 'bpf', '/sys/fs/bpf'], { reject: false });
-  if (mounted.failed) await execa('mount', ['-t', 'bpf', 'bpf', '/sys/fs/bpf']);
+  await mountBpffs();
 }

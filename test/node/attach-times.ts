@@ -1,20 +1,11 @@
 import type { ClusterNode } from '../cluster/access.ts';
 
-/** Moments of one pod in seconds since the node's boot. */
-export interface PodTimes {
-  readonly uid: string;
-  /** When `bpftool cgroup show` first listed all of podrate's programs on the pod's slice; undefined if never. */
-  readonly attached: number | undefined;
-  /** When the first process of the pod's container started. */
-  readonly started: number;
-}
-
 const SLICES = "find /sys/fs/cgroup/kubepods.slice -maxdepth 2 -type d -name '*-pod*.slice'";
 
 /**
  * Looks, as often as the node manages, which of the slices that appear from now on carry podrate's programs.
  *
- * @returns The first sighting of each, by pod uid; later than the attach itself by up to one round of looking.
+ * @returns The first sighting of each, by pod uid, in seconds since the node's boot; later than the attach itself by up to one round of looking.
  */
 export async function watchAttachments(
   node: ClusterNode,
@@ -42,7 +33,10 @@ export async function watchAttachments(
   );
 }
 
-/** When each pod's container was started: the kernel's start time of its first process that is not the sandbox's. */
+/**
+ * When each pod's container was started, in seconds since the node's boot, by pod uid: the kernel's start time of its first
+ * process that is not the sandbox's.
+ */
 export async function containerStarts(node: ClusterNode, uids: readonly string[]): Promise<Map<string, number>> {
   const script = `
     ticks=$(getconf CLK_TCK)

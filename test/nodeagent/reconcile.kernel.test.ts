@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { watchCgroups } from '../../nodeagent/cgroup-watch.ts';
 import { createCgroups } from '../../nodeagent/cgroups.ts';
 import type { ShapedPod } from '../../nodeagent/desired.ts';
+import { hooks } from '../../nodeagent/hooks.ts';
 import { generationOf } from '../../nodeagent/pins.ts';
 import type { Reconciler } from '../../nodeagent/reconcile.ts';
 import { configOfLimit } from '../../nodeagent/slot-config.ts';
@@ -26,6 +27,19 @@ afterEach(() => scene.end());
 const burstable = (uid: string) => `kubepods/burstable/pod${uid}`;
 const statesOf = async (reconciler: Reconciler, pods: readonly ShapedPod[], full = false) =>
   (await reconciler.pass(pods, full)).pods.map(({ state }) => state);
+
+/** Limits a cgroup as the command line tool does. */
+async function limitByHand() {
+  const cgroup = scene.make('by-hand');
+  const config = configOfLimit({ egress: parseRate('3M') }, 20);
+  const owner = `manual/${cgroup.id}`;
+  const generation = await generationOf(objectFile);
+  await scene.shaper.install();
+  await scene.shaper.apply([
+    { kind: 'attach', generation, slot: 5, owner, cgroup, config, claim: true, fresh: true, hooks: [...hooks] },
+  ]);
+  return { cgroup, config };
+}
 
 /** Passes until nothing is waited for. */
 async function settle(reconciler: Reconciler, pods: readonly ShapedPod[]) {
@@ -301,25 +315,7 @@ describe('another generation of the object', () => {
   });
 
   test('also takes over what was limited by hand, with its own limit', async () => {
-    const cgroup = scene.make('by-hand');
-    const generation = await generationOf(objectFile);
-    const config = configOfLimit({ egress: parseRate('3M') }, 20);
-    await scene.shaper.install();
-    await scene.shaper.apply([
-      {
-        ...{
-          kind: 'attach',
-          generation,
-          slot: 5,
-          owner: `manual/${cgroup.id}`,
-          cgroup,
-          config,
-          claim: true,
-          fresh: true,
-        },
-        hooks: ['egress', 'ingress', 'sockops'],
-      },
-    ]);
+    const { cgroup, config } = await limitByHand();
     const { slots } = await scene.restart({ objectFile: newer }).reconciler.pass([], true);
     expect(slots).toMatchObject([
       { generation: await generationOf(newer), owner: `manual/${cgroup.id}`, config, marked: true },
@@ -330,25 +326,7 @@ describe('another generation of the object', () => {
 });
 
 test('what was limited by hand is left alone, and freed when its cgroup is gone', async () => {
-  const cgroup = scene.make('by-hand');
-  const generation = await generationOf(objectFile);
-  const config = configOfLimit({ egress: parseRate('3M') });
-  await scene.shaper.install();
-  await scene.shaper.apply([
-    {
-      ...{
-        kind: 'attach',
-        generation,
-        slot: 5,
-        owner: `manual/${cgroup.id}`,
-        cgroup,
-        config,
-        claim: true,
-        fresh: true,
-      },
-      hooks: ['egress', 'ingress', 'sockops'],
-    },
-  ]);
+  const { cgroup } = await limitByHand();
   expect((await scene.reconciler.pass([], true)).steps).toEqual({});
   expect(await scene.attached(cgroup.path)).toEqual(ours);
   await scene.remove('by-hand');
