@@ -4,11 +4,12 @@ import { backOff } from './back-off.ts';
 import type { BpftoolError } from './bpftool.ts';
 import type { Cgroups, PodCgroups } from './cgroups.ts';
 import type { ShapedPod } from './desired.ts';
+import { liveChanges } from './live-changes.ts';
 import { ownerOf } from './owner.ts';
 import { type Plan, plan, sameConfig } from './plan.ts';
 import type { Shaper } from './shaper.ts';
 import { configOfLimit } from './slot-config.ts';
-import { type Cgroup, type Observation, type SlotState, type StepFailure, slotKey } from './state.ts';
+import { type Cgroup, type Observation, type SlotState, type Step, type StepFailure, slotKey } from './state.ts';
 import { createStopwatches } from './stopwatches.ts';
 import { doubtful, existingCgroups, keptOwners, targetsOf } from './targets.ts';
 import { createTurns } from './turns.ts';
@@ -65,21 +66,30 @@ const missingMs = { first: 250, longest: 10_000 };
  */
 const verifiedAtOnce = 2;
 
-/** Builds a reconciler. Its memory is of waits only: losing it costs a repeated one. */
+/** Builds a reconciler. Losing its memory costs a repeated wait, or a look before a changed label comes into force. */
 export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): Reconciler {
   const released = createStopwatches(now);
   const vanished = createStopwatches(now);
   const turns = createTurns(verifiedAtOnce);
+  let left: readonly SlotState[] = [];
   let missingPasses = 0;
 
   return {
     async pass(pods, full, superseded = () => false) {
-      await shaper.install();
+      const kept = await shaper.install();
+      const early = liveChanges(pods, kept ? left : []);
+      // What a pass that fails leaves behind is not known.
+      left = [];
       let sender: BpftoolError | undefined;
       let unverified = full;
       let verify: readonly Cgroup[] = [];
       const failures: StepFailure[] = [];
       const steps: Record<string, number> = {};
+      const apply = async (todo: readonly Step[]) => {
+        for (const step of todo) steps[step.kind] = (steps[step.kind] ?? 0) + 1;
+        failures.push(...(await shaper.apply(todo)));
+      };
+      if (early.length > 0) await apply(early);
       let tree = await cgroups.scan({ searchTrees: full });
       let seen: { observation: Observation; plan: Plan } | undefined;
 
@@ -115,12 +125,14 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
           if (verify.length === 0) break;
           continue;
         }
-        for (const step of todo) steps[step.kind] = (steps[step.kind] ?? 0) + 1;
-        failures.push(...(await shaper.apply(todo)));
+        await apply(todo);
         tree = await cgroups.scan();
       }
 
       const { observation, plan: last } = seen as { observation: Observation; plan: Plan };
+      // Slots of an old generation are about to be moved, and where steps are open, others may have been done.
+      if (last.steps.length === 0)
+        left = observation.slots.filter(({ generation }) => generation === observation.generation);
       const results = pods.map((pod) => resultOf(pod, tree, observation, last, failures));
       const missing = results.some(({ state, pod }) => state === 'no-cgroup' && pod.running);
       missingPasses = missing ? missingPasses + 1 : 0;

@@ -32,8 +32,12 @@ export interface ShaperOptions {
 
 /** The verbs of a shaper. All of them may be called at any time and in any state of the kernel. */
 export interface Shaper {
-  /** Makes the object's generation loaded and pinned; costs no run of bpftool where it is. @throws BpftoolError */
-  install(): Promise<void>;
+  /**
+   * Makes the object's generation loaded and pinned; costs no run of bpftool where it is.
+   * @returns whether this shaper had found it so before: its maps are those of the last call then
+   * @throws BpftoolError
+   */
+  install(): Promise<boolean>;
   /**
    * Makes the sender's half of this generation attached, and that of no other.
    * @returns why it could not be; pods can be limited without it
@@ -85,6 +89,7 @@ export function createShaper(options: ShaperOptions): Shaper {
       fresh = undefined;
       // The object is the installation's constant: its hash is computed once, not on each pass.
       const generation = installed?.generation ?? (await generationOf(objectFile));
+      const kept = installed;
       if (!(await pins.complete(generation))) {
         installed = undefined;
         // What is left of the pins steers nothing; the programs that lost them are found on their cgroups as orphans.
@@ -93,6 +98,7 @@ export function createShaper(options: ShaperOptions): Shaper {
         await pins.load(objectFile, generation);
       }
       installed ??= { generation, sizes: await valueSizes(generation) };
+      return installed === kept;
     },
 
     async installSender() {

@@ -101,7 +101,7 @@ describe('an agent that is killed', () => {
     const [pod] = pods as [DemoPod];
     const traffic = runTraffic(cluster, pod, peer, 'egress', FLOW_SECONDS * 3);
     await sleep(5000);
-    await node.exec("kill -KILL $(pgrep -f '^node .*nodeagent/main.ts')");
+    await node.exec("kill -KILL $(pgrep -f '^node .*nodeagent/main.js')");
     const share = steadyBytesPerSecond(await traffic, 'egress') / pod.limitBytesPerSecond;
     expect(share).toBeLessThan(1.05);
     expect(share).toBeGreaterThan(0.8);

@@ -209,6 +209,30 @@ describe('a restarted agent', () => {
   });
 });
 
+test('a changed label is in force after one run of bpftool, which checks it too', async () => {
+  const cgroup = scene.make(burstable(uidOf(1)));
+  const bpftool = countingBpftool(scene.bpftool);
+  const { reconciler } = scene.restart({ bpftool });
+  await reconciler.pass([podOf(uidOf(1), '1M')], true);
+  bpftool.runs = 0;
+  const { pods, steps } = await reconciler.pass([podOf(uidOf(1), '2M')], false);
+  expect(pods).toMatchObject([
+    { state: 'in-force', slot: { cgroupId: cgroup.id, config: { egress: { rate: 2_000_000 } } } },
+  ]);
+  expect(steps).toEqual({ update: 1 });
+  expect(bpftool.runs).toBe(1);
+});
+
+test('a label that changed while the pins were lost is attached anew, and not written to a slot that is none', async () => {
+  scene.make(burstable(uidOf(1)));
+  await scene.reconciler.pass([podOf(uidOf(1), '1M')], true);
+  await scene.pins.remove(await generationOf(objectFile));
+  const { pods, steps } = await scene.reconciler.pass([podOf(uidOf(1), '2M')], false);
+  expect(pods).toMatchObject([{ state: 'in-force', slot: { config: { egress: { rate: 2_000_000 } } } }]);
+  expect(steps).toMatchObject({ attach: 1 });
+  expect(steps).not.toHaveProperty('update');
+});
+
 test('a thorough pass that another one waits for does what is to be done, and verifies nothing', async () => {
   scene.make(burstable(uidOf(1)));
   const bpftool = countingBpftool(scene.bpftool);
