@@ -2,13 +2,12 @@ import type { Direction } from '../rate/limit.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
 import { nodeOf } from './node.ts';
 import type { DemoPod } from './pods.ts';
-import { parseSocketSamples, type SocketSample, samplingLoop } from './socket-samples.ts';
+import { parseSocketSamples, type SocketSample } from './socket-samples.ts';
 
 /** The port on which every example pod swallows what it is sent. */
 const PORT = 9875;
 
-/** Often enough to see a change, seldom enough to leave an emulated processor to the traffic. */
-const SAMPLE_INTERVAL_SECONDS = 0.15;
+const SAMPLE_INTERVAL_SECONDS = 0.1;
 
 /** A flow begins when kubectl and the runtime have started its process, which takes a slow node seconds. */
 const START_SECONDS = 4;
@@ -51,7 +50,7 @@ async function sampleSockets(cluster: Cluster, pod: DemoPod, seconds: number): P
   const slice = `*pod${pod.uid.replaceAll('-', '_')}*`;
   const script = [
     `pid=$(find /sys/fs/cgroup/kubepods.slice -path '${slice}' -name cgroup.procs -exec cat {} + | head -n 1)`,
-    `exec nsenter --target "$pid" --net bash -c '${samplingLoop(seconds, SAMPLE_INTERVAL_SECONDS)}'`,
+    `exec nsenter --target "$pid" --net tcp-counters ${PORT} ${seconds} ${SAMPLE_INTERVAL_SECONDS}`,
   ].join('\n');
-  return parseSocketSamples((await nodeOf(cluster).exec(script)).stdout, PORT);
+  return parseSocketSamples((await nodeOf(cluster).exec(script)).stdout);
 }

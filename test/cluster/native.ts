@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { type Cache, cached, sourceOf } from './cache.ts';
 import { type CommandContext, runCommand } from './command.ts';
 
-const programs = ['pause', 'node-exec-server', 'node-exec-client'];
+const programs = ['pause', 'node-exec-server', 'node-exec-client', 'tcp-counters'];
 
-/** Compiles the few static C programs of native/ and returns their directory: pause, node-exec-server, node-exec-client. */
+/** Compiles the few static C programs of native/ and returns their directory. */
 export async function buildNative(cache: Cache, context: CommandContext): Promise<string> {
   const source = (name: string) => join(import.meta.dirname, 'native', name);
   const files = [...programs.map((name) => `${name}.c`), 'node-exec.h'];

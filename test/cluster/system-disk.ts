@@ -13,7 +13,7 @@ export interface SystemDiskParts {
   rootfs: string;
   /** Directory with Kubernetes, containerd and the network plugins. */
   programs: string;
-  /** Directory with node-exec-server. */
+  /** Directory with node-exec-server and tcp-counters. */
   native: string;
   kernel: Kernel;
 }
@@ -70,7 +70,9 @@ async function copyPrograms({ programs, native }: SystemDiskParts, tree: string)
   await mkdir(join(tree, 'opt/cni/bin'), { recursive: true });
   for (const name of nodePrograms) await put(join(programs, name), join(tree, 'usr/local/bin', name));
   for (const name of networkPluginNames) await put(join(programs, name), join(tree, 'opt/cni/bin', name));
-  await put(join(native, 'node-exec-server'), join(tree, 'usr/local/bin/node-exec-server'));
+  for (const program of ['node-exec-server', 'tcp-counters']) {
+    await put(join(native, program), join(tree, 'usr/local/bin', program));
+  }
 }
 
 // Enables the node's units and masks what costs boot time here and serves nothing.
