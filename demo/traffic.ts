@@ -10,7 +10,7 @@ const PORT = 9875;
 const SAMPLE_INTERVAL_SECONDS = 0.1;
 
 /** A flow begins when kubectl and the runtime have started its process, which takes a slow node seconds. */
-const START_SECONDS = 4;
+const START_SECONDS = 10;
 
 /** The other end of the traffic: a pod without a limit. */
 export interface Peer {

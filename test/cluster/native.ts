@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { type Cache, cached, sourceOf } from './cache.ts';
 import { type CommandContext, runCommand } from './command.ts';
 
-const programs = ['pause', 'node-exec-server', 'node-exec-client', 'tcp-counters'];
+/** Those that go into a node's system disk. */
+export const nativeNodePrograms = ['node-exec-server', 'tcp-counters', 'shaped-slices'];
+const programs = ['pause', 'node-exec-client', ...nativeNodePrograms];
 
 /** Compiles the few static C programs of native/ and returns their directory. */
 export async function buildNative(cache: Cache, context: CommandContext): Promise<string> {

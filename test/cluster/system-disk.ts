@@ -4,6 +4,7 @@ import { type Cache, cached, sourceOf } from './cache.ts';
 import { type CommandContext, runCommand } from './command.ts';
 import { writeExt4 } from './ext4.ts';
 import type { Kernel } from './kernel.ts';
+import { nativeNodePrograms } from './native.ts';
 import { networkPluginNames } from './programs.ts';
 import type { Report } from './progress.ts';
 
@@ -13,7 +14,7 @@ export interface SystemDiskParts {
   rootfs: string;
   /** Directory with Kubernetes, containerd and the network plugins. */
   programs: string;
-  /** Directory with node-exec-server and tcp-counters. */
+  /** Directory with the node's programs. */
   native: string;
   kernel: Kernel;
 }
@@ -70,8 +71,8 @@ async function copyPrograms({ programs, native }: SystemDiskParts, tree: string)
   await mkdir(join(tree, 'opt/cni/bin'), { recursive: true });
   for (const name of nodePrograms) await put(join(programs, name), join(tree, 'usr/local/bin', name));
   for (const name of networkPluginNames) await put(join(programs, name), join(tree, 'opt/cni/bin', name));
-  for (const program of ['node-exec-server', 'tcp-counters']) {
-    await put(join(native, program), join(tree, 'usr/local/bin', program));
+  for (const name of nativeNodePrograms) {
+    await put(join(native, name), join(tree, 'usr/local/bin', name));
   }
 }
 

@@ -3,9 +3,9 @@ import type { ClusterNode } from '../cluster/access.ts';
 const SLICES = "find /sys/fs/cgroup/kubepods.slice -maxdepth 2 -type d -name '*-pod*.slice'";
 
 /**
- * Looks, as often as the node manages, which of the slices that appear from now on carry podrate's programs.
+ * Asks `bpftool cgroup show`, for each of `count` slices that appear from now on, once something is attached to it.
  *
- * @returns The first sighting of each, by pod uid, in seconds since the node's boot; later than the attach itself by up to one round of looking.
+ * @returns When it had named podrate's programs, by pod uid, in seconds since the node's boot; later than the attach itself by what bpftool takes.
  */
 export async function watchAttachments(
   node: ClusterNode,
@@ -13,15 +13,10 @@ export async function watchAttachments(
   seconds: number,
 ): Promise<Map<string, number>> {
   const script = `
-    seen=" $(${SLICES} | tr '\\n' ' ') "; found=0; end=$((SECONDS + ${seconds}))
-    while [ $SECONDS -lt $end ] && [ $found -lt ${count} ]; do
-      for slice in $(${SLICES}); do
-        case "$seen" in *" $slice "*) continue ;; esac
-        programs=$(bpftool cgroup show "$slice" 2> /dev/null)
-        case "$programs" in *podrate_*podrate_*podrate_*) ;; *) continue ;; esac
-        read -r now idle < /proc/uptime
-        echo "$now $slice"; seen="$seen$slice "; found=$((found + 1))
-      done
+    shaped-slices /sys/fs/cgroup/kubepods.slice ${count} ${seconds} | while read -r slice; do
+      case "$(bpftool cgroup show "$slice")" in *podrate_*podrate_*podrate_*) ;; *) continue ;; esac
+      read -r now idle < /proc/uptime
+      echo "$now $slice"
     done`;
   const { stdout } = await node.exec(script);
   return new Map(

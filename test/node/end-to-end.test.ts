@@ -72,6 +72,23 @@ describe('the shipped examples', () => {
   });
 });
 
+describe('an agent that is killed', () => {
+  test('leaves the limits in force, and its successor adopts them with their counters', async () => {
+    const before = await podratePrograms(node);
+    const [pod] = pods as [DemoPod];
+    const traffic = runTraffic(cluster, pod, peer, 'egress', FLOW_SECONDS * 3);
+    await sleep(5000);
+    await node.exec("kill -KILL $(pgrep -f '^node .*nodeagent/main.js')");
+    const share = steadyBytesPerSecond(await traffic, 'egress') / pod.limitBytesPerSecond;
+    expect(share).toBeLessThan(1.05);
+    expect(share).toBeGreaterThan(0.8);
+    await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', 'daemonset/podrate-agent', '--timeout=120s']);
+    await cluster.kubectl(['label', 'pod', 'rate-5m', '--overwrite', 'rate=6M']);
+    await expect.poll(async () => (await readPod(cluster, 'rate-5m')).condition, { timeout: 30_000 }).toMatch(/6M/);
+    expect(await podratePrograms(node)).toEqual(before);
+  });
+});
+
 describe('twenty pods started at once', () => {
   const names = Array.from({ length: 20 }, (_, index) => `many-${index}`);
 
@@ -92,23 +109,6 @@ describe('twenty pods started at once', () => {
     const before = await podrateSlots(node);
     await cluster.kubectl(['delete', 'pod', ...names.slice(0, 3), '--timeout=120s']);
     await expect.poll(() => podrateSlots(node), { timeout: 60_000, interval: 1000 }).toBe(before - 3);
-  });
-});
-
-describe('an agent that is killed', () => {
-  test('leaves the limits in force, and its successor adopts them with their counters', async () => {
-    const before = await podratePrograms(node);
-    const [pod] = pods as [DemoPod];
-    const traffic = runTraffic(cluster, pod, peer, 'egress', FLOW_SECONDS * 3);
-    await sleep(5000);
-    await node.exec("kill -KILL $(pgrep -f '^node .*nodeagent/main.js')");
-    const share = steadyBytesPerSecond(await traffic, 'egress') / pod.limitBytesPerSecond;
-    expect(share).toBeLessThan(1.05);
-    expect(share).toBeGreaterThan(0.8);
-    await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', 'daemonset/podrate-agent', '--timeout=120s']);
-    await cluster.kubectl(['label', 'pod', 'rate-5m', '--overwrite', 'rate=6M']);
-    await expect.poll(async () => (await readPod(cluster, 'rate-5m')).condition, { timeout: 30_000 }).toMatch(/6M/);
-    expect(await podratePrograms(node)).toEqual(before);
   });
 });
 

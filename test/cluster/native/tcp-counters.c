@@ -1,5 +1,5 @@
 // tcp-counters PORT SECONDS INTERVAL: prints what the kernel's TCP counted (tcp_info) of every established connection with this
-// local or remote port, again and again. One process for all readings: on a slow machine starting ss each time would take the
+// local or remote port, again and again, until the connections that it saw have ended, or for SECONDS. One process for all readings: on a slow machine starting ss each time would take the
 // time that the traffic needs. Each reading is lines of
 //   LOCAL REMOTE bytes_sent segs_out bytes_received segs_in
 // and ends with a line "@ SECONDS", the time of day.
@@ -30,9 +30,9 @@ static const char *address_of(int family, const void *raw, int port, char *text)
   return text;
 }
 
-static void print_socket(const struct inet_diag_msg *message, int length, int port) {
+static int print_socket(const struct inet_diag_msg *message, int length, int port) {
   int from = ntohs(message->id.idiag_sport), to = ntohs(message->id.idiag_dport);
-  if (from != port && to != port) return;
+  if (from != port && to != port) return 0;
   int left = length - NLMSG_ALIGN(sizeof *message);
   struct rtattr *attribute = (void *)((char *)message + NLMSG_ALIGN(sizeof *message));
   for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
@@ -44,10 +44,13 @@ static void print_socket(const struct inet_diag_msg *message, int length, int po
     printf("%s %s %llu %u %llu %u\n", address_of(message->idiag_family, message->id.idiag_src, from, local),
            address_of(message->idiag_family, message->id.idiag_dst, to, remote), info.tcpi_bytes_sent,
            info.tcpi_segs_out, info.tcpi_bytes_received, info.tcpi_segs_in);
+    return 1;
   }
+  return 0;
 }
 
-static void read_sockets(int netlink, int family, int port) {
+// Returns how many connections it printed.
+static int read_sockets(int netlink, int family, int port) {
   struct {
     struct nlmsghdr header;
     struct inet_diag_req_v2 body;
@@ -60,16 +63,17 @@ static void read_sockets(int netlink, int family, int port) {
   };
   if (send(netlink, &request, sizeof request, 0) < 0) die("send");
   static char buffer[1 << 16];
+  int found = 0;
   for (;;) {
     int length = recv(netlink, buffer, sizeof buffer, 0);
     if (length < 0) die("recv");
     for (struct nlmsghdr *header = (void *)buffer; NLMSG_OK(header, length); header = NLMSG_NEXT(header, length)) {
-      if (header->nlmsg_type == NLMSG_DONE) return;
+      if (header->nlmsg_type == NLMSG_DONE) return found;
       if (header->nlmsg_type == NLMSG_ERROR) {
         fputs("the kernel refused to list the sockets\n", stderr);
         exit(1);
       }
-      print_socket(NLMSG_DATA(header), NLMSG_PAYLOAD(header, 0), port);
+      found += print_socket(NLMSG_DATA(header), NLMSG_PAYLOAD(header, 0), port);
     }
   }
 }
@@ -89,9 +93,11 @@ int main(int count, char **arguments) {
   double end = now(CLOCK_MONOTONIC) + atof(arguments[2]), interval = atof(arguments[3]);
   int netlink = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
   if (netlink < 0) die("socket");
-  while (now(CLOCK_MONOTONIC) < end) {
-    read_sockets(netlink, AF_INET, port);
-    read_sockets(netlink, AF_INET6, port);
+  int seen = 0, without = 0;
+  while (now(CLOCK_MONOTONIC) < end && without < 3) {
+    int found = read_sockets(netlink, AF_INET, port) + read_sockets(netlink, AF_INET6, port);
+    seen |= found > 0;
+    without = seen && found == 0 ? without + 1 : 0;
     printf("@ %.6f\n", now(CLOCK_REALTIME));
     fflush(stdout);
     usleep(interval * 1e6);
