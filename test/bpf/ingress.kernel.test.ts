@@ -71,7 +71,7 @@ test.each([
       const before = await lab.shaper.readCounters(SLOT);
       await stream(lab.pods.b[family], connections);
       await sleep(1000);
-      const ratio = (await measureRate(() => readDelivered(lab.pods.b), 2000)) / rate;
+      const ratio = (await measureRate(() => readDelivered(lab.pods.b), 1200)) / rate;
       expect(ratio).toBeGreaterThan(0.85);
       expect(ratio).toBeLessThan(1.05);
       const { ingress } = await lab.shaper.readCounters(SLOT);

@@ -10,20 +10,23 @@ Levels, in this order:
   types          tsc
   lint           biome
   unit           pure code, HTTP and TLS; no root
-  kernel         real programs on real cgroups, real traffic; root
   controlplane   a real API server with etcd, controllers and kubectl; root, Go
+  kernel         real programs on real cgroups, real traffic; root
   node           a real kubelet and containerd in a virtual machine; root, Go
 
 Exit code: 0 when nothing failed, 1 when something did, 2 for a wrong call.`;
 
-const levels: Record<string, () => Promise<LevelResult>> = {
-  types: () => runCheck('types', 'tsc', []),
-  lint: () => runCheck('lint', 'biome', ['check', '.']),
-  unit: () => runProject('unit'),
-  kernel: () => runProject('kernel'),
-  controlplane: () => runProject('controlplane'),
-  node: () => runProject('node'),
+type Level = (quiet: boolean) => Promise<LevelResult>;
+const levels: Record<string, Level> = {
+  types: (quiet) => runCheck('types', 'tsc', [], quiet),
+  lint: (quiet) => runCheck('lint', 'biome', ['check', '.'], quiet),
+  unit: (quiet) => runProject('unit', quiet),
+  controlplane: (quiet) => runProject('controlplane', quiet),
+  kernel: (quiet) => runProject('kernel', quiet),
+  node: (quiet) => runProject('node', quiet),
 };
+// What runs side by side. The kernel level is alone because it sends traffic, the node level because it takes all processors.
+const groups = [['types', 'lint'], ['unit', 'controlplane'], ['kernel'], ['node']];
 
 const { values, positionals } = parseArgs({
   options: { help: { type: 'boolean', short: 'h' } },
@@ -41,10 +44,13 @@ if (values.help) {
 
 async function runLevels(names: readonly string[]): Promise<void> {
   const results: LevelResult[] = [];
-  for (const name of names) {
-    console.log(`\n── ${name} ──`);
-    const result = await levels[name]?.();
-    if (result) results.push(result);
+  for (const group of groups) {
+    const wanted = group.filter((name) => names.includes(name));
+    if (wanted.length === 0) continue;
+    console.log(`\n── ${wanted.join(' beside ')} ──`);
+    // Two programs on one terminal are a mess: only the last of them, which takes longest, is shown while it runs.
+    const running = wanted.map((name, index) => levels[name]?.(index < wanted.length - 1));
+    for (const result of await Promise.all(running)) if (result) results.push(result);
   }
   console.log();
   for (const { name, passed, failed, skipped, seconds } of results) {

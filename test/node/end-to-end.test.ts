@@ -97,7 +97,8 @@ describe('twenty pods started at once', () => {
     const manifest = names.map((name) => busyboxPod(name, { rate: '2M' })).join('---\n');
     await cluster.kubectl(['apply', '-f', '-'], { input: manifest });
     await cluster.kubectl(['wait', ...names.map((name) => `pod/${name}`), '--for=condition=Ready', '--timeout=240s']);
-    const uids = (await Promise.all(names.map((name) => readPod(cluster, name)))).map(({ uid }) => uid);
+    const { stdout } = await cluster.kubectl(['get', 'pods', ...names, '-o', 'jsonpath={.items[*].metadata.uid}']);
+    const uids = stdout.trim().split(' ');
     const attached = await watching;
     const started = await containerStarts(node, uids);
     const late = uids.filter((uid) => !((attached.get(uid) ?? Number.POSITIVE_INFINITY) < (started.get(uid) ?? 0)));
