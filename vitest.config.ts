@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 const kernel = 'test/**/*.kernel.test.ts';
+const datapath = 'test/bpf/**/*.kernel.test.ts';
 const controlPlane = 'test/controlplane/**/*.test.ts';
 const node = 'test/node/**/*.test.ts';
 
@@ -25,6 +26,17 @@ export default defineConfig({
         test: {
           name: 'kernel',
           include: [kernel],
+          exclude: [datapath],
+          globalSetup,
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'datapath',
+          include: [datapath],
           globalSetup,
           fileParallelism: false,
           testTimeout: 60_000,

@@ -1,32 +1,44 @@
 import { describe } from '../nodeagent/condition.ts';
+import type { SlotConfig } from '../nodeagent/layout.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { isManual, manualOwner } from '../nodeagent/owner.ts';
 import { plan } from '../nodeagent/plan.ts';
 import { configOfLimit } from '../nodeagent/slot-config.ts';
-import type { Cgroup, Observation } from '../nodeagent/state.ts';
-import { namedCgroup } from './cgroup.ts';
+import type { Cgroup, Observation, SlotState } from '../nodeagent/state.ts';
+import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, readLimit } from './limit.ts';
 
 /**
- * Limits a cgroup, or changes its limit.
+ * Limits the cgroup that the options name, or changes its limit as a whole.
  * @returns what is in force now, in words
  * @throws CommandError
  */
-export async function attach(
-  node: Node,
-  options: LimitOptions & { readonly cgroup?: string | undefined },
-): Promise<string> {
+export async function attach(node: Node, options: LimitOptions & CgroupOptions): Promise<string> {
   const { limit, burstMs } = readLimit(options);
-  const cgroup = await namedCgroup(options.cgroup, node.cgroupMount);
-  const { shaper } = node;
+  const cgroup = await namedCgroup(options, node.cgroupMount);
+  return limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
+}
+
+/**
+ * Brings a limit into force on a cgroup.
+ * @param choose makes the limit of the one that is in force, which is undefined where none is
+ * @returns what is in force now, in words
+ * @throws CommandError, also what `choose` throws
+ */
+export async function limitCgroup(
+  { shaper }: Node,
+  cgroup: Cgroup,
+  choose: (current: SlotConfig | undefined) => SlotConfig,
+): Promise<string> {
   await shaper.install();
   const sender = await shaper.installSender();
   const observation = await shaper.observe(() => [cgroup]);
   refusePods(cgroup, observation);
 
   const owner = manualOwner(cgroup.id);
-  const config = configOfLimit(limit, burstMs);
+  const isInForce = (slot: SlotState) => slot.owner === owner && slot.marked && !slot.config.release;
+  const config = choose(observation.slots.find(isInForce)?.config);
   const { steps, refused } = plan({
     targets: [{ owner, cgroup, config }],
     keep: new Set(observation.slots.map((slot) => slot.owner).filter((other) => other !== owner)),
@@ -43,7 +55,7 @@ export async function attach(
   if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
 
   const after = await shaper.observe(() => []);
-  const slot = after.slots.find((candidate) => candidate.owner === owner && candidate.marked);
+  const slot = after.slots.find(isInForce);
   if (slot === undefined) {
     throw new CommandError('cli/failed', `${cgroup.path} vanished, or another process changed it: try again`);
   }

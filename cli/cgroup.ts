@@ -1,18 +1,29 @@
-import { realpath, statfs } from 'node:fs/promises';
-import { relative } from 'node:path';
+import { readFile, realpath, statfs } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { inode } from '../nodeagent/cgroups.ts';
 import type { Cgroup } from '../nodeagent/state.ts';
 import { CommandError } from './errors.ts';
 
 const cgroup2Magic = 0x63677270n;
 
+/** The ways to name a cgroup. */
+export interface CgroupOptions {
+  /** Its directory. */
+  readonly cgroup?: string | undefined;
+  /** A process in it. */
+  readonly pid?: string | undefined;
+}
+
 /**
  * Finds the cgroup that a user named.
  * @param mount where the cgroup2 tree begins
- * @throws CommandError if the path is no directory of that tree
+ * @throws CommandError if there is none, or if it is the whole machine's
  */
-export async function namedCgroup(path: string | undefined, mount: string): Promise<Cgroup> {
-  if (path === undefined) throw new CommandError('cli/usage', 'name the cgroup with --cgroup DIR');
+export async function namedCgroup({ cgroup, pid }: CgroupOptions, mount: string): Promise<Cgroup> {
+  if ((cgroup === undefined) === (pid === undefined)) {
+    throw new CommandError('cli/usage', 'name the cgroup with either --cgroup DIR or --pid N');
+  }
+  const path = cgroup ?? join(mount, await cgroupOfProcess(pid ?? ''));
   const real = await realpath(path).catch(() => undefined);
   const id = real === undefined ? undefined : await inode(real);
   if (real === undefined || id === undefined) {
@@ -22,5 +33,22 @@ export async function namedCgroup(path: string | undefined, mount: string): Prom
   if (type !== cgroup2Magic || relative(mount, real).startsWith('..')) {
     throw new CommandError('cli/no-cgroup', `${path} is not a directory of cgroup v2: name one below ${mount}`);
   }
+  if (pid !== undefined && relative(mount, real) === '') {
+    const advice = 'start it with podrate run, or move it to a cgroup of its own';
+    throw new CommandError('cli/no-cgroup', `process ${pid} is in the root cgroup, with all the machine: ${advice}`);
+  }
   return { id, path: real };
+}
+
+/**
+ * The cgroup of a process in the cgroup2 hierarchy, from its root: the line of /proc/PID/cgroup that begins with `0::` (cgroups(7)).
+ * @throws CommandError
+ */
+export async function cgroupOfProcess(pid: string): Promise<string> {
+  if (!/^([1-9]\d*|self)$/.test(pid))
+    throw new CommandError('cli/usage', `--pid ${pid} is not the number of a process`);
+  const text = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => {
+    throw new CommandError('cli/no-cgroup', `there is no process ${pid}`);
+  });
+  return /^0::(.*)$/m.exec(text)?.[1] ?? '/';
 }

@@ -4,7 +4,7 @@ import { isManual } from '../nodeagent/owner.ts';
 import { releaseMs } from '../nodeagent/plan.ts';
 import { attachedHooks, type Step } from '../nodeagent/state.ts';
 import { refusePods } from './attach.ts';
-import { namedCgroup } from './cgroup.ts';
+import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import { CommandError } from './errors.ts';
 
 const allHooks: ReadonlySet<Hook> = new Set(hooks);
@@ -17,10 +17,10 @@ const allHooks: ReadonlySet<Hook> = new Set(hooks);
  */
 export async function detach(
   node: Node,
-  options: { readonly cgroup?: string | undefined },
+  options: CgroupOptions,
   wait: (ms: number) => Promise<unknown>,
 ): Promise<string> {
-  const cgroup = await namedCgroup(options.cgroup, node.cgroupMount);
+  const cgroup = await namedCgroup(options, node.cgroupMount);
   const { shaper } = node;
   await shaper.install();
   const observation = await shaper.observe(() => [cgroup]);

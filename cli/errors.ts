@@ -1,5 +1,11 @@
 /** Why a command could not be done; a stable name, for programs. */
-export type CommandErrorCode = 'cli/usage' | 'cli/no-cgroup' | 'cli/pod' | 'cli/no-slot' | 'cli/failed';
+export type CommandErrorCode =
+  | 'cli/usage'
+  | 'cli/no-cgroup'
+  | 'cli/pod'
+  | 'cli/not-limited'
+  | 'cli/no-slot'
+  | 'cli/failed';
 
 /** A command that was not done. The message says what to do. */
 export class CommandError extends Error {

@@ -13,8 +13,21 @@ export interface LimitOptions {
 /** The longest burst, in ms: one second of the rate. */
 const maxBurstMs = 1000;
 
-/** Reads the limit that the options ask for. @throws CommandError */
+/** Reads the limit that the options ask for, which must be one. @throws CommandError */
 export function readLimit(options: LimitOptions): { limit: Limit; burstMs: number } {
+  const limit = readRates(options);
+  if (limit.egress === undefined && limit.ingress === undefined) throw noLimit();
+  return { limit, burstMs: readBurst(options.burst) };
+}
+
+/** The error for options that leave no limit at all. */
+export function noLimit(): CommandError {
+  const message = 'say what the limit is, such as --rate 1M; to take a limit off, use podrate detach';
+  return new CommandError('cli/usage', message);
+}
+
+/** Reads the rates that the options ask for; a direction that is `none` or not said has none. @throws CommandError */
+export function readRates(options: LimitOptions): Limit {
   const limit: { egress?: Rate; ingress?: Rate } = {};
   for (const direction of directions) {
     const own = options[direction];
@@ -22,13 +35,7 @@ export function readLimit(options: LimitOptions): { limit: Limit; burstMs: numbe
     if (text === undefined || text === 'none') continue;
     limit[direction] = readRate(own === undefined ? 'rate' : direction, text);
   }
-  if (limit.egress === undefined && limit.ingress === undefined) {
-    throw new CommandError(
-      'cli/usage',
-      'say what the limit is, such as --rate 1M; to take a limit off, use podrate detach',
-    );
-  }
-  return { limit, burstMs: readBurst(options.burst) };
+  return limit;
 }
 
 function readRate(flag: string, text: string): Rate {
@@ -40,7 +47,8 @@ function readRate(flag: string, text: string): Rate {
   }
 }
 
-function readBurst(text: string | undefined): number {
+/** Reads a burst, in ms; 0, the shaper's default, where none is said. @throws CommandError */
+export function readBurst(text: string | undefined): number {
   if (text === undefined) return 0;
   const burstMs = Number(text);
   if (!/^\d+$/.test(text) || burstMs < 1 || burstMs > maxBurstMs) {

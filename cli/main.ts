@@ -9,16 +9,18 @@ import { detach } from './detach.ts';
 import { doctor, formatChecks } from './doctor.ts';
 import { CommandError } from './errors.ts';
 import { formatList, list } from './list.ts';
+import { run } from './run.ts';
+import { set } from './set.ts';
 import { usage } from './usage.ts';
 
 try {
-  process.exitCode = await run(process.argv.slice(2));
+  process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   process.stderr.write(`podrate: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = exitStatus(error);
 }
 
-async function run(args: readonly string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(() =>
     parseArgs({
       args: [...args],
@@ -26,6 +28,7 @@ async function run(args: readonly string[]): Promise<number> {
       options: {
         ...shaperFlags,
         cgroup: { type: 'string' },
+        pid: { type: 'string' },
         rate: { type: 'string' },
         egress: { type: 'string' },
         ingress: { type: 'string' },
@@ -39,14 +42,20 @@ async function run(args: readonly string[]): Promise<number> {
     print(usage.trimEnd());
     return 0;
   }
-  const [command, surplus] = positionals;
+  const [command, ...words] = positionals;
+  const surplus = command === 'run' ? undefined : words[0];
   if (surplus !== undefined) throw new CommandError('cli/usage', `unexpected argument ${surplus}: see podrate --help`);
   const config = readShaperConfig(values, process.env);
   const asJson = (value: unknown) => JSON.stringify(value, null, 2);
 
   switch (command) {
+    case 'run':
+      return run(await openNode(config), values, words, wait);
     case 'attach':
       print(await attach(await openNode(config), values));
+      return 0;
+    case 'set':
+      print(await set(await openNode(config), values));
       return 0;
     case 'detach':
       print(await detach(await openNode(config), values, wait));

@@ -6,15 +6,18 @@ export const usage = `Usage: podrate <command> [options]
 Limits any cgroup by hand, with the shaper that limits pods.
 
 Commands:
+  run        run a command under a limit, which ends with the last process of it
   attach     limit a cgroup, or change its limit while it runs
+  set        change a part of a limit, e.g. one direction
   detach     take the limit off a cgroup
   list       show everything that is limited on this machine, pods too
   doctor     check whether limits can be enforced here; names what is missing, with the remedy
   uninstall  take all limits off this machine, of pods too, and remove all pins
 
-attach and detach:
+attach, set and detach:
   --cgroup DIR           directory of a cgroup v2
-attach:
+  --pid N                the cgroup of this process, with all others in it
+run, attach and set:
   --rate RATE            limit of both directions
   --egress RATE          limit of what the cgroup sends; wins over --rate
   --ingress RATE         limit of what the cgroup receives; wins over --rate
@@ -28,9 +31,12 @@ ${shaperUsage}
 A RATE is a number with a unit: 1M (1 megabyte per second), 1.5M, 500K, 2G, 1Mi (powers of 1024), 8Mbit, or none.
 
 Examples:
+  podrate run --rate 1M -- curl -O https://example.com/large.iso
   podrate attach --cgroup /sys/fs/cgroup/backup.slice --rate 1M
   podrate attach --cgroup /sys/fs/cgroup/backup.slice --egress 500K --ingress 2M
+  podrate set --cgroup /sys/fs/cgroup/backup.slice --ingress 5M
   podrate detach --cgroup /sys/fs/cgroup/backup.slice
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 this machine lacks something (it is named, with the remedy).
+run has the status of its command: 128 and the signal's number if a signal ended it, 127 if there is no such command.
 `;

@@ -76,6 +76,104 @@ describe('attach', () => {
   });
 });
 
+describe('set', () => {
+  const set = (cgroup: string, ...limit: string[]) => podrate(['set', '--cgroup', cgroup, ...limit, ...where]);
+
+  test('changes one direction and leaves the other', async () => {
+    const { path } = scene.make('backup');
+    await attach(path, '--rate', '1M');
+    expect((await set(path, '--ingress', '5M')).out).toBe(
+      `${path}: It sends at most 1M (1000000 bytes/s) and receives at most 5M (5000000 bytes/s).`,
+    );
+    expect((await set(path, '--egress', 'none')).out).toBe(
+      `${path}: It sends without limit and receives at most 5M (5000000 bytes/s).`,
+    );
+  });
+
+  test('leaves a limit that it would take off altogether, and refuses a cgroup without one', async () => {
+    const { path } = scene.make('backup');
+    expect(await set(path, '--rate', '1M')).toMatchObject({
+      status: 1,
+      err: expect.stringContaining('use podrate attach'),
+    });
+    await attach(path, '--egress', '1M');
+    expect(await set(path, '--egress', 'none')).toMatchObject({
+      status: 2,
+      err: expect.stringContaining('use podrate detach'),
+    });
+    expect(await list()).toMatchObject([{ egressBytesPerSecond: 1_000_000 }]);
+  });
+});
+
+describe('run', () => {
+  const run = (limit: readonly string[], command: readonly string[], wrapper?: readonly string[]) =>
+    podrate(['run', ...limit, ...where, '--', ...command], wrapper);
+  const own = ['sh', '-c', 'cat /proc/self/cgroup'];
+
+  test('runs a command in a limited cgroup of its own, which is gone afterwards', async () => {
+    const command = ['sh', '-c', `cat /proc/self/cgroup; ${process.execPath} cli/main.ts list ${where.join(' ')}`];
+    const { status, out, err } = await run(['--rate', '1M'], command);
+    expect({ status, err }).toEqual({ status: 0, err: '' });
+    const cgroup = /^0::(.*podrate-run-\d+)$/m.exec(out)?.[1] ?? 'none';
+    expect(out).toMatch(new RegExp(`manual/\\d+ +1M +1M .*${cgroup}$`));
+    expect(await list()).toEqual([]);
+    expect((await podrate(['attach', '--cgroup', `${scene.mount}${cgroup}`, '--rate', '1M', ...where])).err).toContain(
+      'does not exist',
+    );
+  });
+
+  test.each([
+    [['sh', '-c', 'exit 7'], 7],
+    [['sh', '-c', 'kill -TERM $$'], 143],
+    [['/nonexistent/command'], 127],
+  ])('%j ends with the status of the command', async (command, expected) => {
+    expect((await run(['--egress', '1M'], command)).status).toBe(expected);
+    expect(await list()).toEqual([]);
+  });
+
+  test('waits for what the command left behind', async () => {
+    const { status, out } = await run(['--rate', '1M'], ['sh', '-c', '(sleep 1; echo later) & echo now']);
+    expect([status, out]).toEqual([0, 'now\nlater']);
+  });
+
+  test('passes SIGTERM on and cleans up', async () => {
+    const { status } = await run(['--rate', '1M'], ['sleep', '30'], ['timeout', '--signal=TERM', '3']);
+    expect(status).toBe(124);
+    expect(await list()).toEqual([]);
+  });
+
+  test('runs nothing without a limit or a command', async () => {
+    expect(await run([], own)).toMatchObject({ status: 2, out: '' });
+    expect(await run(['--rate', '1M'], [])).toMatchObject({ status: 2, out: '' });
+    expect(await run(['--rate', '1X'], own)).toMatchObject({ status: 2, out: '' });
+  });
+});
+
+test('a cgroup can be named by a process in it', async () => {
+  const { path } = scene.make('backup');
+  const sleeper = execa('sh', ['-c', `echo $$ > ${path}/cgroup.procs; echo in; exec sleep 60`], { reject: false });
+  try {
+    await new Promise((resolve) => sleeper.stdout.once('data', resolve));
+    const pid = String(sleeper.pid);
+    expect((await podrate(['attach', '--pid', pid, '--rate', '1M', ...where])).out).toContain(`${path}: It sends`);
+    expect((await podrate(['detach', '--pid', pid, ...where])).out).toBe(`${path} is no longer limited.`);
+  } finally {
+    sleeper.kill('SIGKILL');
+    await sleeper;
+  }
+});
+
+test.each([
+  [['--pid', '4194304'], 1, 'there is no process 4194304'],
+  [['--pid', 'x'], 2, '--pid x is not the number of a process'],
+  [['--pid', '2'], 1, 'process 2 is in the root cgroup, with all the machine'],
+  [['--pid', '1', '--cgroup', '/'], 2, 'name the cgroup with either --cgroup DIR or --pid N'],
+])('attach %j is refused', async (args, expected, message) => {
+  const { status, err } = await podrate(['attach', ...args, '--rate', '1M', ...where]);
+  expect(status).toBe(expected);
+  expect(err).toContain(message);
+});
+
 describe('detach', () => {
   test('takes the limit off, and twice is no error', async () => {
     const { path } = scene.make('backup');

@@ -11,7 +11,8 @@ Levels, in this order:
   lint           biome
   unit           pure code, HTTP and TLS; no root
   controlplane   a real API server with etcd, controllers and kubectl; root, Go
-  kernel         real programs on real cgroups, real traffic; root
+  kernel         real programs on real cgroups; root
+  datapath       real traffic through the shaper; root
   node           a real kubelet and containerd in a virtual machine; root, Go
 
 Exit code: 0 when nothing failed, 1 when something did, 2 for a wrong call.`;
@@ -23,10 +24,11 @@ const levels: Record<string, Level> = {
   unit: (quiet) => runProject('unit', quiet),
   controlplane: (quiet) => runProject('controlplane', quiet),
   kernel: (quiet) => runProject('kernel', quiet),
+  datapath: (quiet) => runProject('datapath', quiet),
   node: (quiet) => runProject('node', quiet),
 };
-// What runs side by side. The kernel level is alone because it sends traffic, the node level because it takes all processors.
-const groups = [['types', 'lint'], ['unit', 'controlplane'], ['kernel'], ['node']];
+// What runs side by side. The datapath level is alone because it measures, the node level because it takes all processors.
+const groups = [['types', 'lint'], ['unit', 'kernel', 'controlplane'], ['datapath'], ['node']];
 
 const { values, positionals } = parseArgs({
   options: { help: { type: 'boolean', short: 'h' } },

@@ -1,0 +1,83 @@
+import { spawn } from 'node:child_process';
+import { mkdir, readFile, rmdir } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { inode } from '../nodeagent/cgroups.ts';
+import type { Node } from '../nodeagent/node.ts';
+import { configOfLimit } from '../nodeagent/slot-config.ts';
+import type { Cgroup } from '../nodeagent/state.ts';
+import { limitCgroup } from './attach.ts';
+import { cgroupOfProcess } from './cgroup.ts';
+import { detach } from './detach.ts';
+import { CommandError } from './errors.ts';
+import { type LimitOptions, readLimit } from './limit.ts';
+
+/** How often it is looked whether a cgroup has become empty, in ms. */
+const pollMs = 50;
+
+/**
+ * Runs a command in a cgroup of its own, which is limited before the command starts and removed when the last process of it has
+ * ended, also those that the command left behind.
+ * @param wait waits for a time in ms
+ * @returns the command's exit status; 128 and the signal's number where a signal ended it, 127 where there is no such command
+ * @throws CommandError
+ */
+export async function run(
+  node: Node,
+  options: LimitOptions,
+  command: readonly string[],
+  wait: (ms: number) => Promise<unknown>,
+): Promise<number> {
+  const { limit, burstMs } = readLimit(options);
+  if (command.length === 0) throw new CommandError('cli/usage', 'say what to run: podrate run --rate 1M -- COMMAND');
+  const cgroup = await createCgroup(node.cgroupMount);
+  try {
+    await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
+    const status = await runIn(cgroup, command);
+    while (await isPopulated(cgroup)) await wait(pollMs);
+    return status;
+  } finally {
+    await detach(node, { cgroup: cgroup.path }, async () => {});
+    await rmdir(cgroup.path);
+  }
+}
+
+/** Makes a cgroup below this process's own, so that what is set there holds for the command too. */
+async function createCgroup(mount: string): Promise<Cgroup> {
+  const path = join(mount, await cgroupOfProcess('self'), `podrate-run-${process.pid}`);
+  await mkdir(path).catch((error: NodeJS.ErrnoException) => {
+    const advice = 'podrate run needs root, and must see the cgroup that it is in itself';
+    throw new CommandError('cli/no-cgroup', `${path} cannot be made (${error.code}): ${advice}`, { cause: error });
+  });
+  const id = await inode(path);
+  if (id === undefined) throw new CommandError('cli/no-cgroup', `${path} vanished`);
+  return { id, path };
+}
+
+async function runIn(cgroup: Cgroup, [file = '', ...args]: readonly string[]): Promise<number> {
+  // The process moves itself before it becomes the command, so not one packet is sent outside.
+  const script = 'echo $$ > "$0/cgroup.procs" && exec "$@"';
+  const child = spawn('sh', ['-c', script, cgroup.path, file, ...args], { stdio: 'inherit' });
+  // The terminal tells the command of Ctrl-C itself; this process stays to clean up.
+  const ignore = () => {};
+  const pass = (signal: NodeJS.Signals) => child.kill(signal);
+  const handlers = [
+    ['SIGINT', ignore],
+    ['SIGQUIT', ignore],
+    ['SIGTERM', pass],
+    ['SIGHUP', pass],
+  ] as const;
+  for (const [signal, handler] of handlers) process.on(signal, handler);
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal ?? 'SIGKILL']));
+    });
+  } finally {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  }
+}
+
+async function isPopulated({ path }: Cgroup): Promise<boolean> {
+  return (await readFile(join(path, 'cgroup.events'), 'utf8')).includes('populated 1');
+}

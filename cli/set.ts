@@ -1,0 +1,32 @@
+import type { Node } from '../nodeagent/node.ts';
+import { directions } from '../rate/limit.ts';
+import { limitCgroup } from './attach.ts';
+import { type CgroupOptions, namedCgroup } from './cgroup.ts';
+import { CommandError } from './errors.ts';
+import { type LimitOptions, noLimit, readBurst, readRates } from './limit.ts';
+
+/**
+ * Changes what the options say of a cgroup's limit, and leaves the rest of it as it is.
+ * @returns what is in force now, in words
+ * @throws CommandError
+ */
+export async function set(node: Node, options: LimitOptions & CgroupOptions): Promise<string> {
+  const rates = readRates(options);
+  const burstNs = readBurst(options.burst) * 1_000_000;
+  const cgroup = await namedCgroup(options, node.cgroupMount);
+  return limitCgroup(node, cgroup, (current) => {
+    if (current === undefined) {
+      throw new CommandError('cli/not-limited', `${cgroup.path} is not limited: use podrate attach`);
+    }
+    const config = { ...current };
+    for (const direction of directions) {
+      const old = current[direction];
+      const said = (options[direction] ?? options.rate) !== undefined;
+      const rate = said ? (rates[direction] ?? 0) : old.rate;
+      const burst = options.burst === undefined ? old.burstNs : burstNs;
+      config[direction] = { rate, burstNs: rate === 0 ? 0 : burst };
+    }
+    if (config.egress.rate === 0 && config.ingress.rate === 0) throw noLimit();
+    return config;
+  });
+}
