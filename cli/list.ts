@@ -1,6 +1,7 @@
 import type { Counters } from '../nodeagent/layout.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { formatRate, isRate } from '../rate/rate.ts';
+import { formatTable } from './table.ts';
 
 /** A limited cgroup. */
 export interface Listed {
@@ -51,13 +52,5 @@ export function formatList(listed: readonly Listed[]): string {
       `${entry.cgroup ?? '(gone)'}${entry.inForce ? '' : ' (not in force)'}`,
     ]),
   ];
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  return formatTable(rows);
 }

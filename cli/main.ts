@@ -11,6 +11,7 @@ import { CommandError } from './errors.ts';
 import { formatList, list } from './list.ts';
 import { run } from './run.ts';
 import { set } from './set.ts';
+import { type Busy, formatFlows, readInterval, top } from './top.ts';
 import { usage } from './usage.ts';
 
 try {
@@ -33,6 +34,7 @@ async function main(args: readonly string[]): Promise<number> {
         egress: { type: 'string' },
         ingress: { type: 'string' },
         burst: { type: 'string' },
+        interval: { type: 'string' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -63,6 +65,17 @@ async function main(args: readonly string[]): Promise<number> {
     case 'list': {
       const listed = await list(await openNode(config));
       print(values.json ? asJson(listed) : formatList(listed));
+      return 0;
+    }
+    case 'top': {
+      const interval = readInterval(values.interval);
+      const live = process.stdout.isTTY && !values.json;
+      const show = (flows: readonly Busy[]) => {
+        // Cursor to the upper left corner, and clear from there (ECMA-48 CUP, ED).
+        print(values.json ? asJson(flows) : `${live ? '\x1b[H\x1b[J' : ''}${formatFlows(flows)}`);
+        return live;
+      };
+      await top(await openNode(config), interval, show, wait, () => performance.now());
       return 0;
     }
     case 'doctor': {

@@ -11,6 +11,7 @@ Commands:
   set        change a part of a limit, e.g. one direction
   detach     take the limit off a cgroup
   list       show everything that is limited on this machine, pods too
+  top        show what flows through the limits: until Ctrl-C on a terminal, once elsewhere
   doctor     check whether limits can be enforced here; names what is missing, with the remedy
   uninstall  take all limits off this machine, of pods too, and remove all pins
 
@@ -22,7 +23,9 @@ run, attach and set:
   --egress RATE          limit of what the cgroup sends; wins over --rate
   --ingress RATE         limit of what the cgroup receives; wins over --rate
   --burst MS             milliseconds of the rate that may pass at once after idle (default: the shaper's)
-list and doctor:
+top:
+  --interval SECONDS     time between two looks (default 1)
+list, top and doctor:
   --json                 print JSON
 All commands:
 ${shaperUsage}

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Listed } from '../../cli/list.ts';
+import { type Busy, top } from '../../cli/top.ts';
+import { openNode } from '../../nodeagent/node.ts';
 import type { Check } from '../../nodeagent/preflight.ts';
 import { podOf, uidOf } from '../nodeagent/pods.ts';
-import { makeScene, type Scene, sendFrom } from '../nodeagent/scene.ts';
+import { makeScene, objectFile, type Scene, sendFrom } from '../nodeagent/scene.ts';
 import { podrate } from './podrate.ts';
 
 const ours = ['egress podrate_egress', 'ingress podrate_ingress', 'sock_ops podrate_sockops'];
@@ -191,6 +193,33 @@ test('list shows a table without --json', async () => {
   expect((await podrate(['list', ...where])).out).toBe('Nothing is limited on this machine.');
   await attach(path, '--rate', '1M');
   expect((await podrate(['list', ...where])).out).toMatch(/^OWNER .*\nmanual\/\d+ +1M +1M .*backup$/);
+});
+
+test('top shows what flowed through a limit since the look before', async () => {
+  const { path } = scene.make('backup');
+  await attach(path, '--rate', '1M');
+  const node = await openNode({
+    ...{ bpftool: 'bpftool', bpfObject: objectFile, pinDir: scene.pinDir },
+    ...{ cgroupRoot: scene.root, senderCgroup: scene.root },
+  });
+  const seen: (readonly Busy[])[] = [];
+  const show = (flows: readonly Busy[]) => seen.push(flows) < 2;
+  let seconds = 0;
+  const wait = () => {
+    seconds += 2;
+    return sendFrom(path, seconds === 2 ? 30 : 0);
+  };
+  await top(node, 2, show, wait, () => seconds * 1000);
+  // 30 datagrams of 34 bytes: IP and UDP headers, "hello" and its line feed.
+  expect(seen.map(([flow]) => flow?.egress.bytesPerSecond)).toEqual([(30 * 34) / 2, 0]);
+  expect(seen[0]).toMatchObject([{ cgroup: path, egress: { limitBytesPerSecond: 1_000_000 } }]);
+});
+
+test('top shows once where there is no terminal', async () => {
+  const { path } = scene.make('backup');
+  await attach(path, '--rate', '1M');
+  expect((await podrate(['top', '--interval', '0.1', ...where])).out).toMatch(/^EGRESS MB\/s .*\n0\.000 .*backup$/);
+  expect(JSON.parse((await podrate(['top', '--interval', '0.1', '--json', ...where])).out)).toHaveLength(1);
 });
 
 test('uninstall takes everything off', async () => {
