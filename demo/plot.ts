@@ -44,7 +44,8 @@ export async function plotThroughput(title: string, curves: readonly Curve[]): P
       },
       layer: [
         {
-          mark: { type: 'line', strokeDash: [5, 4], strokeWidth: 1.5, opacity: 0.7, interpolate: 'step-before' },
+          // A point is its window's end: a limit that changed within the window is not drawn before it did.
+          mark: { type: 'line', strokeDash: [5, 4], strokeWidth: 1.5, opacity: 0.7, interpolate: 'step-after' },
           encoding: { y: { field: 'limit', type: 'quantitative' } },
         },
         {
