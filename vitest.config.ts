@@ -5,11 +5,23 @@ const datapath = 'test/bpf/**/*.kernel.test.ts';
 const controlPlane = 'test/controlplane/**/*.test.ts';
 const node = 'test/node/**/*.test.ts';
 
-// Packages, the compiled shaper, bpffs.
-const globalSetup = 'test/levels/kernel-setup.ts';
+/** A level that loads the kernel or starts a cluster: one file at a time, because its files share the machine's cgroups, bpffs and network namespaces. */
+const onMachine = (
+  name: string,
+  include: string,
+  testTimeout: number,
+  hookTimeout: number,
+  exclude: string[] = [],
+) => ({
+  test: {
+    ...{ name, include: [include], exclude, testTimeout, hookTimeout },
+    fileParallelism: false,
+    // Packages, the compiled shaper, bpffs.
+    globalSetup: 'test/levels/kernel-setup.ts',
+  },
+});
 
-// One project per test level. The levels that load the kernel or start a cluster run one file at a time: they share the
-// machine's cgroups, bpffs and network namespaces.
+// One project per test level.
 export default defineConfig({
   test: {
     projects: [
@@ -22,47 +34,10 @@ export default defineConfig({
           testTimeout: 30_000,
         },
       },
-      {
-        test: {
-          name: 'kernel',
-          include: [kernel],
-          exclude: [datapath],
-          globalSetup,
-          fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
-        },
-      },
-      {
-        test: {
-          name: 'datapath',
-          include: [datapath],
-          globalSetup,
-          fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
-        },
-      },
-      {
-        test: {
-          name: 'controlplane',
-          include: [controlPlane],
-          globalSetup,
-          fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 1_800_000,
-        },
-      },
-      {
-        test: {
-          name: 'node',
-          include: [node],
-          globalSetup,
-          fileParallelism: false,
-          testTimeout: 300_000,
-          hookTimeout: 1_800_000,
-        },
-      },
+      onMachine('kernel', kernel, 60_000, 120_000, [datapath]),
+      onMachine('datapath', datapath, 60_000, 120_000),
+      onMachine('controlplane', controlPlane, 120_000, 1_800_000),
+      onMachine('node', node, 300_000, 1_800_000),
     ],
   },
 });

@@ -45,8 +45,7 @@ export async function namedCgroup({ cgroup, pid }: CgroupOptions, mount: string)
  * @throws CommandError
  */
 export async function cgroupOfProcess(pid: string): Promise<string> {
-  if (!/^([1-9]\d*|self)$/.test(pid))
-    throw new CommandError('cli/usage', `--pid ${pid} is not the number of a process`);
+  if (!/^[1-9]\d*$/.test(pid)) throw new CommandError('cli/usage', `--pid ${pid} is not the number of a process`);
   const text = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => {
     throw new CommandError('cli/no-cgroup', `there is no process ${pid}`);
   });

@@ -37,14 +37,13 @@ export async function run(
     while (await isPopulated(cgroup)) await wait(pollMs);
     return status;
   } finally {
-    await detach(node, { cgroup: cgroup.path }, async () => {});
-    await rmdir(cgroup.path);
+    await detach(node, { cgroup: cgroup.path }, async () => {}).finally(() => rmdir(cgroup.path));
   }
 }
 
 /** Makes a cgroup below this process's own, so that what is set there holds for the command too. */
 async function createCgroup(mount: string): Promise<Cgroup> {
-  const path = join(mount, await cgroupOfProcess('self'), `podrate-run-${process.pid}`);
+  const path = join(mount, await cgroupOfProcess(String(process.pid)), `podrate-run-${process.pid}`);
   await mkdir(path).catch((error: NodeJS.ErrnoException) => {
     const advice = 'podrate run needs root, and must see the cgroup that it is in itself';
     throw new CommandError('cli/no-cgroup', `${path} cannot be made (${error.code}): ${advice}`, { cause: error });

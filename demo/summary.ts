@@ -1,7 +1,7 @@
+import { formatTable } from '../cli/table.ts';
 import { directions } from '../rate/limit.ts';
 import type { DemoPod } from './pods.ts';
 import { type DemoReport, outsideBounds } from './report.ts';
-import { formatTable } from './table.ts';
 
 /** The findings as a person reads them: a table of pods, then one line per other finding. */
 export function summarize(pods: readonly DemoPod[], report: DemoReport): string {
@@ -19,7 +19,7 @@ export function summarize(pods: readonly DemoPod[], report: DemoReport): string 
   const settled = secondsToSettle === null ? 'never settled' : `settled in ${secondsToSettle.toFixed(2)} s`;
   const outside = outsideBounds(report.pods);
   return [
-    formatTable([['pod', 'rate', 'stamp', 'condition', 'sends MB/s', 'receives MB/s'], ...rows]),
+    formatTable([['pod', 'rate', 'stamp', 'condition', 'sends MB/s', 'receives MB/s'], ...rows], '─'),
     '',
     `live change ${from} to ${to}: ${settled}, ${connectionsBroken} connections broken`,
     `rate=${report.refused.label} was refused: ${report.refused.message}`,
