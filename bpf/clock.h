@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
  * The virtual clock (a generic cell rate algorithm): `next` is the time at which a link of the configured rate would be
- * done with all packets so far. Ahead of now: debt. Behind now: credit, at most one burst. One 64-bit word, no lock, and a
- * packet larger than the burst passes and leaves debt, so nothing starves.
+ * done with all packets so far. Ahead of now: debt. Behind now: credit, at most one burst. One 64-bit word, and a packet
+ * larger than the burst passes and leaves debt, so nothing starves.
  */
 #ifndef PODRATE_CLOCK_H
 #define PODRATE_CLOCK_H
@@ -32,19 +32,27 @@ static __always_inline __u64 cost(__u64 bytes, __u64 rate)
 	return (bytes * TICKS_PER_SEC + rate / 2) / rate;
 }
 
-/*
- * Puts a packet's cost on the clock. After idle the clock first jumps to one burst before now. Only that jump needs
- * compare-and-exchange: when it fails another CPU has jumped already, and adding is right. No charge is ever lost.
- */
-static __always_inline void charge(__u64 *next, __u64 now, __u64 burst, __u64 price)
+static __always_inline int is_idle(const __u64 *next, __u64 floor)
 {
-	__u64 seen = *(volatile __u64 *)next;
-	__u64 floor = now - burst;
-	__s64 above = (__s64)(seen - floor);
+	__s64 above = (__s64)(*(const volatile __u64 *)next - floor);
 
-	if (above < 0 || above > FOREVER) {
-		if (__sync_val_compare_and_swap(next, seen, floor + price) == seen)
-			return;
+	return above < 0 || above > FOREVER;
+}
+
+/*
+ * Puts a packet's cost on the clock. After idle the clock first jumps to one burst before now; the lock makes several CPUs
+ * that notice jump once. The jump too is an addition, so no charge that is made beside it is lost. (Compare-and-exchange
+ * would need no lock, but Linux 5.12.)
+ */
+static __always_inline void charge(struct podrate_state *state, __u64 *next, __u64 now, __u64 burst, __u64 price)
+{
+	__u64 floor = now - burst;
+
+	if (is_idle(next, floor)) {
+		bpf_spin_lock(&state->lock);
+		if (is_idle(next, floor))
+			__sync_fetch_and_add(next, floor - *(volatile __u64 *)next);
+		bpf_spin_unlock(&state->lock);
 	}
 	__sync_fetch_and_add(next, price);
 }

@@ -13,8 +13,9 @@
 
 #define LEAST_DEBT MS(1)
 
-static __always_inline int admit_datagram(struct podrate_clock *clock, const struct packet *packet, __s64 owed,
-					  __u64 price, __u64 now, __u64 burst, __u64 rate)
+static __always_inline int admit_datagram(struct podrate_state *state, struct podrate_clock *clock,
+					  const struct packet *packet, __s64 owed, __u64 price, __u64 now,
+					  __u64 burst, __u64 rate)
 {
 	__s64 free = cost(2 * clock->average, rate);
 	__s64 limit = packet->small ? 4 * DROP : DROP;
@@ -23,7 +24,7 @@ static __always_inline int admit_datagram(struct podrate_clock *clock, const str
 		return 1;
 	if (owed > at_least(HARD, HARD_PACKETS, rate) || debt(&clock->side, now) > limit)
 		return 0;
-	charge(&clock->side, now, burst, price * (packet->small ? 4 : 2));
+	charge(state, &clock->side, now, burst, price * (packet->small ? 4 : 2));
 	return 1;
 }
 

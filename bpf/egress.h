@@ -58,12 +58,12 @@ static __always_inline int egress(struct __sk_buff *skb, struct limited *limited
 	price = cost(packet.wire, rate);
 	owed = debt(&clock->next, now);
 	admitted = tcp ? owed <= egress_threshold(socket, &packet, rate)
-		       : admit_datagram(clock, &packet, owed, price, now, burst, rate);
+		       : admit_datagram(limited->state, clock, &packet, owed, price, now, burst, rate);
 	if (!admitted) {
 		count(&counts->egress.dropped, &packet);
 		return DROP_CONGESTED;
 	}
-	charge(&clock->next, now, burst, price);
+	charge(limited->state, &clock->next, now, burst, price);
 	average_payload(clock, packet.payload);
 	if (socket) {
 		socket->charged = 1;

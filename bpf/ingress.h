@@ -66,17 +66,17 @@ static __always_inline int ingress(struct __sk_buff *skb, struct limited *limite
 	price = cost(packet.wire, rate);
 	owed = debt(&clock->next, now);
 	admitted = tcp ? owed <= ingress_threshold(socket, &packet, obedient, rate)
-		       : admit_datagram(clock, &packet, owed, price, now, burst, rate);
+		       : admit_datagram(limited->state, clock, &packet, owed, price, now, burst, rate);
 	if (tcp && !packet.small && (obedient || is_new(socket)))
 		__sync_fetch_and_add(&share->bytes, packet.wire);
 	else if (admitted)
 		__sync_fetch_and_add(&share->other, packet.wire);
-	share_step(share, clock, rate, now_ns);
+	share_step(limited->state, rate, now_ns);
 	if (!admitted) {
 		count(&counts->ingress.dropped, &packet);
 		return DROP_SILENTLY;
 	}
-	charge(&clock->next, now, burst, price);
+	charge(limited->state, &clock->next, now, burst, price);
 	average_payload(clock, packet.payload);
 	if (socket && packet.payload)
 		socket->received += packet.segments;

@@ -72,6 +72,7 @@ struct podrate_state {
 	struct podrate_clock egress;
 	struct podrate_clock ingress;
 	struct podrate_share share;
+	struct bpf_spin_lock lock; /* for what happens once after idle or once an epoch; packets take no lock */
 };
 
 /* Map `owners`, key = slot (__u32). Written only by user space; an update with BPF_NOEXIST claims the slot. */

@@ -90,15 +90,29 @@ static __always_inline __u64 take(__u64 *sum)
 	return taken;
 }
 
-/* Ends the epoch when it is over; of several CPUs that notice, the one that wins the exchange does it. */
-static __always_inline void share_step(struct podrate_share *share, struct podrate_clock *clock, __u64 limit, __u64 now_ns)
+/* Ends the epoch that began at `start`; true on one of several CPUs that notice. */
+static __always_inline int end_epoch(struct podrate_state *state, __u64 start, __u64 now_ns)
 {
+	int won = 0;
+
+	bpf_spin_lock(&state->lock);
+	if (state->share.epoch == start) {
+		state->share.epoch = now_ns;
+		won = 1;
+	}
+	bpf_spin_unlock(&state->lock);
+	return won;
+}
+
+static __always_inline void share_step(struct podrate_state *state, __u64 limit, __u64 now_ns)
+{
+	struct podrate_share *share = &state->share;
 	__u64 start = *(volatile __u64 *)&share->epoch, length, passed = now_ns - start, arrived, other;
-	__s64 owed_ns = debt(&clock->next, now_ns << TICK_SHIFT) >> TICK_SHIFT;
+	__s64 owed_ns = debt(&state->ingress.next, now_ns << TICK_SHIFT) >> TICK_SHIFT;
 
 	follow_limit(share, limit);
-	length = epoch_length(share, clock, limit);
-	if ((__s64)passed < (__s64)length || __sync_val_compare_and_swap(&share->epoch, start, now_ns) != start)
+	length = epoch_length(share, &state->ingress, limit);
+	if ((__s64)passed < (__s64)length || !end_epoch(state, start, now_ns))
 		return;
 	arrived = take(&share->bytes);
 	other = take(&share->other);

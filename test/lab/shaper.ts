@@ -38,7 +38,7 @@ export interface LoadedShaper {
 /** What `make -C bpf` builds. */
 export const object = fileURLToPath(new URL('../../bpf/shaper.bpf.o', import.meta.url));
 /** sizeof(struct podrate_state). */
-export const stateBytes = 192;
+export const stateBytes = 256;
 const RELEASE = 1n;
 const attachments = [
   ['cgroup_inet_egress', 'podrate_egress'],
