@@ -8,6 +8,8 @@
 
 #include "counters.h"
 #include "datagram.h"
+#include "exempt.h"
+#include "gate.h"
 #include "socket.h"
 
 #define PASS 1
@@ -37,11 +39,44 @@ static __always_inline struct socket *connection(struct bpf_sock *sk, __u64 crea
 	return sk->state == BPF_TCP_LISTEN ? 0 : bpf_sk_storage_get(&sockets, sk, 0, create);
 }
 
+/* The peer is on the list, perhaps only since a moment ago: callbacks lift what they have set. */
+static __always_inline void spare(struct socket *socket)
+{
+	socket->exempt = 1;
+	socket->charged = 0;
+}
+
+static __always_inline int admit_segment(struct __sk_buff *skb, struct limited *limited, struct socket *socket,
+					 const struct packet *packet, __s64 owed, __u64 rate, __u64 now_ns)
+{
+	__u32 *tries;
+
+	if (!packet->opens)
+		return owed <= egress_threshold(socket, packet, rate);
+	tries = tries_of(skb, packet, socket, limited->slot);
+	/* Without a timer set for it, a refusal costs a whole second: not for debt that came only after it was asked for. */
+	return !tries || admit_connection(limited->state, tries, owed, socket && !socket->waits ? SYN : 0, now_ns);
+}
+
+static __always_inline void note_sent(struct podrate_gate *gate, struct socket *socket, const struct packet *packet,
+				      __s64 owed, __u64 now_ns)
+{
+	socket->charged = 1;
+	socket->exempt = 0;
+	if (!packet->payload)
+		return;
+	if (socket->armed && socket->sent >= FIRST_SEGMENTS && !packet->small)
+		note_paced(gate, owed, now_ns);
+	socket->sent += packet->segments;
+}
+
 static __always_inline int egress(struct __sk_buff *skb, struct limited *limited)
 {
-	__u64 rate = limited->config->egress.rate, now = now_ticks(), burst = burst_ticks(&limited->config->egress), price;
+	__u64 rate = limited->config->egress.rate, now_ns = bpf_ktime_get_ns(), now = now_ns << TICK_SHIFT;
 	struct podrate_counters *counts = bpf_map_lookup_elem(&counters, &limited->slot);
-	struct podrate_clock *clock = &limited->state->egress;
+	__u64 burst = burst_ticks(&limited->config->egress), price;
+	struct podrate_state *state = limited->state;
+	struct podrate_clock *clock = &state->egress;
 	struct bpf_sock *sk = skb->sk;
 	struct socket *socket = 0;
 	struct packet packet;
@@ -52,24 +87,26 @@ static __always_inline int egress(struct __sk_buff *skb, struct limited *limited
 	if (!sk || !counts)
 		return PASS;
 	tcp = sk->protocol == IPPROTO_TCP;
+	measure(skb, tcp, PEER_IS_DESTINATION, &packet);
 	if (tcp)
 		socket = connection(sk, BPF_SK_STORAGE_GET_F_CREATE);
-	measure(skb, tcp, &packet);
+	if (is_exempt(&packet.peer)) {
+		if (socket)
+			spare(socket);
+		return PASS;
+	}
 	price = cost(packet.wire, rate);
 	owed = debt(&clock->next, now);
-	admitted = tcp ? owed <= egress_threshold(socket, &packet, rate)
-		       : admit_datagram(limited->state, clock, &packet, owed, price, now, burst, rate);
+	admitted = tcp ? admit_segment(skb, limited, socket, &packet, owed, rate, now_ns)
+		       : admit_datagram(state, clock, &packet, owed, price, now, burst, rate);
 	if (!admitted) {
 		count(&counts->egress.dropped, &packet);
 		return DROP_CONGESTED;
 	}
-	charge(limited->state, &clock->next, now, burst, price);
+	charge(state, &clock->next, now, burst, price);
 	average_payload(clock, packet.payload);
-	if (socket) {
-		socket->charged = 1;
-		if (packet.payload)
-			socket->sent += packet.segments;
-	}
+	if (socket)
+		note_sent(&state->gate, socket, &packet, owed, now_ns);
 	count_passed(&counts->egress, &packet, owed);
 	return PASS;
 }

@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "datagram.h"
 #include "egress.h"
+#include "exempt.h"
 #include "share.h"
 #include "socket.h"
 
@@ -58,11 +59,13 @@ static __always_inline int ingress(struct __sk_buff *skb, struct limited *limite
 	if (!sk || !counts)
 		return PASS;
 	tcp = sk->protocol == IPPROTO_TCP;
+	measure(skb, tcp, PEER_IS_SOURCE, &packet);
+	if (is_exempt(&packet.peer))
+		return PASS;
 	if (tcp) {
 		socket = connection(sk, 0);
 		obedient = obeys(socket, now_ns);
 	}
-	measure(skb, tcp, &packet);
 	price = cost(packet.wire, rate);
 	owed = debt(&clock->next, now);
 	admitted = tcp ? owed <= ingress_threshold(socket, &packet, obedient, rate)

@@ -8,6 +8,8 @@
 #define PODRATE_LIMITED_H
 
 #include "clock.h"
+#include "exempt.h"
+#include "gate.h"
 #include "maps.h"
 #include "option.h"
 #include "pacing.h"
@@ -68,7 +70,10 @@ static __always_inline void on_established(struct bpf_sock_ops *ops, struct limi
 	if (is_loopback(ops))
 		return;
 	socket->known = 1;
+	socket->exempt = is_exempt_peer(ops);
 	callbacks_on(ops, CALLBACKS);
+	if (socket->exempt)
+		return;
 	if (sends) {
 		set_initial_window(ops, sends);
 		if (socket->charged)
@@ -84,6 +89,8 @@ static __always_inline void on_round_trip(struct bpf_sock_ops *ops, struct limit
 	__u64 rate = limited->config->egress.rate;
 
 	callbacks_on(ops, CALLBACKS);
+	if (socket->exempt && socket->armed)
+		lift(ops, socket);
 	if (!socket->charged)
 		return;
 	if (!socket->armed)
@@ -100,7 +107,7 @@ static __always_inline void on_transmit(struct bpf_sock_ops *ops, struct limited
 
 	if (is_mss_probe(ops))
 		return;
-	if (!length && limited->config->ingress.rate)
+	if (!length && !socket->exempt && limited->config->ingress.rate)
 		bpf_reserve_hdr_opt(ops, sizeof(struct share_option), 0);
 	if (length <= SMALL_PAYLOAD || !socket->charged)
 		return;
@@ -122,6 +129,8 @@ static __always_inline void limited_socket(struct bpf_sock_ops *ops, struct limi
 	__u32 op = ops->op;
 	struct socket *socket;
 
+	if (op == BPF_SOCK_OPS_TIMEOUT_INIT && !(limited->config->flags & PODRATE_RELEASE))
+		time_handshake(ops, limited, socket_of(ops, BPF_SK_STORAGE_GET_F_CREATE));
 	if (op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
 	    op != BPF_SOCK_OPS_RTT_CB && op != BPF_SOCK_OPS_HDR_OPT_LEN_CB && op != BPF_SOCK_OPS_WRITE_HDR_OPT_CB &&
 	    op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)

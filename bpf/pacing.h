@@ -90,16 +90,22 @@ static __always_inline void bound_window(struct bpf_sock_ops *ops, struct socket
 		socket->clamp = window;
 }
 
+/* Takes the pod's limit off the socket; what the peer and the application want stays. */
+static __always_inline void lift(struct bpf_sock_ops *ops, struct socket *socket)
+{
+	socket->armed = 0;
+	pace(ops, socket, UNPACED);
+	bound_window(ops, socket, window_for(ops, socket->peer));
+}
+
 /*
- * Undoes what the pod's program did to the socket; what the peer and the application want stays. Without it a socket would
- * keep its last rate and window for life, for nobody is called back any more once the program is detached.
+ * Undoes all that the pod's program did to the socket. Without it a socket would keep its last rate and window for life, for
+ * nobody is called back any more once the program is detached.
  */
 static __always_inline void set_free(struct bpf_sock_ops *ops, struct socket *socket)
 {
-	socket->armed = 0;
+	lift(ops, socket);
 	socket->known = 0;
-	pace(ops, socket, UNPACED);
-	bound_window(ops, socket, window_for(ops, socket->peer));
 	if (socket->reply)
 		socket->lent = 1;
 	else

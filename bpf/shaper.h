@@ -8,6 +8,7 @@
 
 #define PODRATE_SLOTS 1024 /* limited cgroups of one node; slot 0 means "not assigned yet" and limits nothing */
 #define PODRATE_OWNER_NAME 64
+#define PODRATE_EXEMPT 1024 /* address blocks to which no limit applies */
 
 /* One direction of a limit. */
 struct podrate_direction {
@@ -68,10 +69,20 @@ struct podrate_share {
 	__u32 rtt_us;	/* moving average over connections */
 } __attribute__((aligned(PODRATE_LINE)));
 
+/* What the SYN gate remembers: bpf/gate.h. */
+struct podrate_gate {
+	__u64 base;	/* moving average of the debt that paced data meets, in ticks */
+	__u64 base_ns;	/* when it was last moved */
+	__u64 accepted; /* the clock when the last connection was let through */
+	__u64 mean;	/* moving average of what one connection moves the clock, in ticks */
+	__u64 queue_ns; /* when the last of those that wait is to come back */
+};
+
 struct podrate_state {
 	struct podrate_clock egress;
 	struct podrate_clock ingress;
 	struct podrate_share share;
+	struct podrate_gate gate;
 	struct bpf_spin_lock lock; /* for what happens once after idle or once an epoch; packets take no lock */
 };
 

@@ -17,8 +17,11 @@ struct socket {
 	__u64 proved;	/* when the peer last proved that it obeys, ns; 0 = never */
 	__u32 sent;	/* data segments */
 	__u32 received;
+	__u32 refused;	/* how often the SYN gate sent its SYN back */
 	__u8 known;	/* podrate saw its establishment, so its callbacks are on */
+	__u8 waits;	/* its first SYN is going to be refused, and its timer is set for that */
 	__u8 charged;	/* one of its packets was charged, so it is not a loopback socket */
+	__u8 exempt;	/* no limit applies to its peer */
 	__u8 armed;	/* it is paced for the pod's limit */
 	__u8 silent;	/* round trips since the peer last said its rate */
 	__u8 attended;	/* the pod's program has seen it since podrate_sender last did */

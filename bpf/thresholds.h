@@ -23,6 +23,7 @@
 #define BURST_NS (10 * NSEC_PER_MSEC) /* when the configuration says 0 */
 #define MARK MS(3)	/* ECN-capable packets of senders that do not obey are marked from here on */
 #define DROP MS(50)
+#define SYN MS(60) /* beyond what bulk connections hold anyway; see gate.h */
 #define FIRST MS(200)
 #define OBEYS MS(400)
 #define SMALL_IN MS(800)

@@ -3,6 +3,8 @@ import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { type Block, parseBlocks } from './blocks.ts';
+import { mostBlocks } from './exempt.ts';
 
 /** A configuration that cannot be used. */
 export class ConfigError extends Error {
@@ -19,6 +21,8 @@ export interface ShaperConfig {
   readonly cgroupRoot: string | undefined;
   /** Undefined: the root of the cgroup2 tree. */
   readonly senderCgroup: string | undefined;
+  /** Peers to which no limit applies; undefined leaves what is in the kernel. */
+  readonly exempt?: readonly Block[];
 }
 
 /** The agent's configuration. */
@@ -56,6 +60,7 @@ Options (each can be given in the environment instead, as named):
   --port N               HTTP port for /healthz, /readyz, /metrics; 0: any free one (PORT; default: 8081)
   --resync-seconds N     time between thorough passes (RESYNC_SECONDS; default: 60)
 ${shaperUsage}
+  --exempt CIDR[,CIDR…]  peers to which no limit applies, such as the cluster's own addresses (EXEMPT; default: none)
   --uninstall            take all limits off this node, remove all pins, and exit
   --help                 print this
 
@@ -83,6 +88,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
         'node-name': { type: 'string' },
         port: { type: 'string' },
         'resync-seconds': { type: 'string' },
+        exempt: { type: 'string' },
         uninstall: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -98,6 +104,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
     nodeName: values['node-name'] ?? env.NODE_NAME ?? hostname(),
     port: number('port', values.port ?? env.PORT ?? '8081', 0, 65_535),
     resyncSeconds: number('resync-seconds', values['resync-seconds'] ?? env.RESYNC_SECONDS ?? '60', 1, 86_400),
+    exempt: readExempt(values.exempt ?? env.EXEMPT ?? ''),
     uninstall: values.uninstall,
     help: values.help,
   };
@@ -115,6 +122,12 @@ export function readShaperConfig(
     cgroupRoot: values['cgroup-root'] ?? env.CGROUP_ROOT,
     senderCgroup: values['sender-cgroup'] ?? env.SENDER_CGROUP,
   };
+}
+
+function readExempt(list: string): readonly Block[] {
+  const blocks = parse(() => parseBlocks(list));
+  if (blocks.length <= mostBlocks) return blocks;
+  throw new ConfigError(`--exempt: ${blocks.length} blocks are more than the ${mostBlocks} that the list can hold`);
 }
 
 /** Runs a parser of arguments. @throws ConfigError for what it refuses */

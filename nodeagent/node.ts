@@ -54,6 +54,7 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
       cgroupMount,
       objectFile: config.bpfObject,
       senderCgroup: config.senderCgroup ?? cgroupMount,
+      exempt: config.exempt,
     }),
   };
 }

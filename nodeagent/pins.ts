@@ -9,7 +9,7 @@ import type { Bpftool } from './bpftool.ts';
 import { programOf, senderProgram } from './hooks.ts';
 
 /** The maps that user space reads and writes. */
-const mapNames = ['slots', 'configs', 'states', 'counters', 'owners'] as const;
+const mapNames = ['slots', 'configs', 'states', 'counters', 'owners', 'exempt'] as const;
 
 /** A map that user space reads and writes. */
 export type MapName = (typeof mapNames)[number];

@@ -1,7 +1,9 @@
 /** The shaper of a node: its programs and maps in the kernel, and what can be done with them. */
+import type { Block } from './blocks.ts';
 import { type Bpftool, type BpftoolError, bytesOf, type Command, hex } from './bpftool.ts';
 import { inode } from './cgroups.ts';
 import { commandsOf } from './commands.ts';
+import { writeExempt } from './exempt.ts';
 import { explainAttach } from './explain.ts';
 import type { Hook } from './hooks.ts';
 import { type Counters, decodeCounters, encodeU32 } from './layout.ts';
@@ -28,6 +30,8 @@ export interface ShaperOptions {
   readonly senderCgroup: string | undefined;
   /** Where the cgroup2 tree begins. */
   readonly cgroupMount: string;
+  /** Peers to which no limit applies; undefined leaves the list in the kernel as it is. */
+  readonly exempt?: readonly Block[] | undefined;
 }
 
 /** The verbs of a shaper. All of them may be called at any time and in any state of the kernel. */
@@ -67,7 +71,7 @@ const countersAtOnce = 64;
 
 /** Builds the shaper. Nothing is done before install(). */
 export function createShaper(options: ShaperOptions): Shaper {
-  const { bpftool, pins, objectFile, senderCgroup, cgroupMount } = options;
+  const { bpftool, pins, objectFile, senderCgroup, cgroupMount, exempt } = options;
   let installed: Installed | undefined;
   let hints: Map<string, readonly number[]> = new Map();
   let fresh: GenerationState | undefined;
@@ -96,6 +100,9 @@ export function createShaper(options: ShaperOptions): Shaper {
         await pins.remove(generation);
         await pins.tidy();
         await pins.load(objectFile, generation);
+      }
+      if (installed === undefined && exempt !== undefined) {
+        await writeExempt(bpftool, pins.map(generation, 'exempt'), exempt);
       }
       installed ??= { generation, sizes: await valueSizes(generation) };
       return installed === kept;

@@ -23,6 +23,7 @@ test.each([
   ['states', 'array', 4, stateBytes],
   ['counters', 'percpu_array', 4, 128],
   ['owners', 'hash', 4, 72],
+  ['exempt', 'lpm_trie', 20, 4],
 ])('map %s is a %s with the sizes that user space takes it to have', async (map, type, key, value) => {
   const { stdout } = await execa('bpftool', ['-j', 'map', 'show', 'pinned', `${pins}/maps/${map}`]);
   const found = JSON.parse(stdout);

@@ -1,6 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { parseBlocks } from '../../nodeagent/blocks.ts';
+import { encodeBlock } from '../../nodeagent/exempt.ts';
 
 /** Bytes per second of IP packets; 0 = no limit. */
 export interface LabLimit {
@@ -32,6 +34,8 @@ export interface LoadedShaper {
   attachSender(path: string): Promise<void>;
   detachSender(path: string): Promise<void>;
   readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
+  /** Adds an address block to the list of peers to which no limit applies. */
+  exempt(block: string): Promise<void>;
   unload(): Promise<void>;
 }
 
@@ -79,6 +83,12 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
         egress: sum(perCpu.map((cpu) => cpu.value.egress)),
         ingress: sum(perCpu.map((cpu) => cpu.value.ingress)),
       };
+    },
+    async exempt(block) {
+      for (const parsed of parseBlocks(block)) {
+        const key = Array.from(encodeBlock(parsed), String);
+        await bpftool('map', 'update', ...map('exempt'), 'key', ...key, 'value', ...bytes32(1));
+      }
     },
     unload: () => rm(pins, { recursive: true, force: true }),
   };

@@ -32,6 +32,25 @@ export function startFlood(pod: Pod, host: string, size: number, perSecond: numb
   return start(pod, 'source.ts', ['udp', host, String(size), String(perSecond)]);
 }
 
+/** Answers short connections in the pod. */
+export const startServer = (pod: Pod): Promise<Running<never>> => start(pod, 'requests.ts', ['serve']);
+
+/** How long one request took, from connect to the end. */
+export interface RequestSample {
+  ms: number;
+  failed: boolean;
+}
+
+/** Has `clients` clients at a time ask a server, each request on a connection of its own. */
+export function startRequests(
+  pod: Pod,
+  host: string,
+  clients: number,
+  bytes: { up: number; down: number },
+): Promise<Running<RequestSample>> {
+  return start(pod, 'requests.ts', [host, String(clients), String(bytes.up), String(bytes.down)]);
+}
+
 /** Payload bytes per second that a sink has received lately, TCP and UDP: the mean over its last `samples` samples. */
 export function receivedRate({ lines }: Running<SinkSample>, samples: number): { tcp: number; udp: number } {
   const last = lines.at(-1);

@@ -4,7 +4,7 @@ import { ConfigError, readConfig, usage } from '../../nodeagent/config.ts';
 
 test('without anything the defaults hold', () => {
   expect(readConfig([], {})).toEqual({
-    ...{ nodeName: hostname(), port: 8081, resyncSeconds: 60, uninstall: false, help: false },
+    ...{ nodeName: hostname(), port: 8081, resyncSeconds: 60, uninstall: false, help: false, exempt: [] },
     ...{ bpftool: 'bpftool', pinDir: '/sys/fs/bpf/podrate', cgroupRoot: undefined, senderCgroup: undefined },
     bpfObject: new URL('../../bpf/shaper.bpf.o', import.meta.url).pathname,
   });
@@ -22,6 +22,7 @@ test.each([
   [['--port', '70000'], 'must be a whole number from 0 to 65535'],
   [['--port', 'x'], 'must be a whole number from 0 to 65535'],
   [['--resync-seconds', '0'], 'must be a whole number from 1 to 86400'],
+  [['--exempt', '10.0.0.0/33'], '"10.0.0.0/33" is no address block: write one like 10.0.0.0/8 or fd00::/8'],
   [['--unknown'], "Unknown option '--unknown'"],
   [['surplus'], 'Unexpected argument'],
 ])('%j is refused, and it is said why', (args, reason) => {
@@ -39,6 +40,7 @@ test('every flag is in the usage text', () => {
     'node-name',
     'port',
     'resync-seconds',
+    'exempt',
     'uninstall',
     'help',
   ]) {
