@@ -26,7 +26,7 @@ RUN apt-get update \
 WORKDIR /app
 COPY --from=programs /src/package.json ./
 COPY --from=programs /src/dist ./
-COPY --from=bpf /src/bpf/shaper.bpf.o bpf/shaper.bpf.o
+COPY --from=bpf /src/bpf/*.bpf.o bpf/
 # bpftool lives in an sbin directory, which a non-login PATH may lack. The programs are compiled here, not at each start.
 ENV NODE_ENV=production \
     NODE_COMPILE_CACHE=/app/compile-cache \

@@ -11,6 +11,7 @@
 #include "exempt.h"
 #include "gate.h"
 #include "socket.h"
+#include "storage.h"
 
 #define PASS 1
 #define DROP_SILENTLY 0
@@ -46,6 +47,16 @@ static __always_inline void spare(struct socket *socket)
 	socket->charged = 0;
 }
 
+/* While a limit is being taken off: a connection that was given a fixed rate is to be told that there is none. */
+static __always_inline void unfix(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk ? bpf_sk_fullsock(skb->sk) : 0;
+	struct socket *socket = sk && sk->protocol == IPPROTO_TCP ? connection(sk, 0) : 0;
+
+	if (socket && socket->fixed)
+		socket->fixed = UNPACED;
+}
+
 static __always_inline int admit_segment(struct __sk_buff *skb, struct limited *limited, struct socket *socket,
 					 const struct packet *packet, __s64 owed, __u64 rate, __u64 now_ns)
 {
@@ -59,10 +70,12 @@ static __always_inline int admit_segment(struct __sk_buff *skb, struct limited *
 }
 
 static __always_inline void note_sent(struct podrate_gate *gate, struct socket *socket, const struct packet *packet,
-				      __s64 owed, __u64 now_ns)
+				      __s64 owed, __u64 rate, __u64 now_ns)
 {
 	socket->charged = 1;
 	socket->exempt = 0;
+	if (!socket->known)
+		socket->fixed = rate < UNPACED ? rate : UNPACED;
 	if (!packet->payload)
 		return;
 	if (socket->armed && socket->sent >= FIRST_SEGMENTS && !packet->small)
@@ -106,7 +119,7 @@ static __always_inline int egress(struct __sk_buff *skb, struct limited *limited
 	charge(state, &clock->next, now, burst, price);
 	average_payload(clock, packet.payload);
 	if (socket)
-		note_sent(&state->gate, socket, &packet, owed, now_ns);
+		note_sent(&state->gate, socket, &packet, owed, rate, now_ns);
 	count_passed(&counts->egress, &packet, owed);
 	return PASS;
 }

@@ -12,6 +12,7 @@
 #include "exempt.h"
 #include "share.h"
 #include "socket.h"
+#include "storage.h"
 
 #define PROOF_LASTS (10 * NSEC_PER_SEC) /* a sender that obeys proves it about once a second */
 

@@ -7,6 +7,7 @@
 #ifndef PODRATE_LIMITED_H
 #define PODRATE_LIMITED_H
 
+#include "callbacks.h"
 #include "clock.h"
 #include "exempt.h"
 #include "gate.h"
@@ -14,8 +15,8 @@
 #include "option.h"
 #include "pacing.h"
 #include "share.h"
+#include "storage.h"
 
-#define CALLBACKS (BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG)
 #define LEAST_QUANTUM 2 /* segments */
 
 /* One socket may run at twice the limit, so that it can use up credit after being late; the clock holds the mean. */

@@ -8,6 +8,7 @@
 
 #include "option.h"
 #include "pacing.h"
+#include "storage.h"
 
 #define REPLY_EVERY NSEC_PER_SEC
 #define SILENT_TRIPS 16

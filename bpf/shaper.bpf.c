@@ -26,8 +26,10 @@ int podrate_egress(struct __sk_buff *skb)
 
 	if (skb->ifindex == LOOPBACK || !find_limited(&limited))
 		return PASS;
-	if (!limited.config->egress.rate || limited.config->flags & PODRATE_RELEASE)
+	if (!limited.config->egress.rate || limited.config->flags & PODRATE_RELEASE) {
+		unfix(skb);
 		return PASS;
+	}
 	return egress(skb, &limited);
 }
 

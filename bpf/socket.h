@@ -11,6 +11,7 @@
 struct socket {
 	__u32 own;	/* the application's own SO_MAX_PACING_RATE; 0 = it has not set one */
 	__u32 peer;	/* what the peer's podrate lets this socket send, bytes/s; 0 = it has said nothing */
+	__u32 fixed;	/* pacing rate for a socket without callbacks, where adopt.bpf.c cannot turn them on; UNPACED = lift it */
 	__u32 clamp;	/* the congestion window that podrate set; 0 = none */
 	__u64 heard;	/* when the peer last said so, ns */
 	__u64 replied;	/* when this end last proved that it obeys, ns */
@@ -28,21 +29,6 @@ struct socket {
 	__u8 reply;	/* enum reply */
 	__u8 lent;	/* WRITE_HDR_OPT callbacks are on only for the reply */
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct socket);
-} sockets SEC(".maps");
-
-/* The storage of a callback's socket, made on demand; NULL for request sockets and when memory is short. */
-static __always_inline struct socket *socket_of(struct bpf_sock_ops *ops, __u64 create)
-{
-	struct bpf_sock *sk = ops->sk;
-
-	return sk ? bpf_sk_storage_get(&sockets, sk, 0, create) : 0;
-}
 
 /* Whether both ends are on this machine's loopback: the pod's own address, 127/8, ::1. Its packets are never charged. */
 static __always_inline int is_loopback(struct bpf_sock_ops *ops)

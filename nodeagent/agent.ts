@@ -1,10 +1,12 @@
 /** The agent without its process: pods in, kernel and conditions out. */
 import type { KubeConfig } from '@kubernetes/client-node';
+import { createAdoptions } from './adoptions.ts';
 import { watchCgroups } from './cgroup-watch.ts';
 import type { Cgroups } from './cgroups.ts';
 import { conditionOf, noLimitCondition } from './condition.ts';
 import { createConditions } from './conditions.ts';
 import { type ShapedPod, shapedPods } from './desired.ts';
+import { mayHaveConnections } from './late.ts';
 import type { Log } from './log.ts';
 import { type Clock, startLoop } from './loop.ts';
 import { ownerOf } from './owner.ts';
@@ -16,6 +18,10 @@ import { withSharedConnections } from './shared-connections.ts';
 /** What is logged where the sender's half cannot be attached. */
 export const noSender = "the sender's half of cooperative ingress is not attached; limits hold without it";
 
+/** What is logged where the kernel has no iterator over sockets. */
+export const noAdopter =
+  'connections that are older than a limit are held by dropping until they close: the kernel has no TCP iterator';
+
 /** What an agent is built from. */
 export interface AgentOptions {
   readonly kubeConfig: KubeConfig;
@@ -23,6 +29,8 @@ export interface AgentOptions {
   readonly shaper: Shaper;
   readonly cgroups: Cgroups;
   readonly resyncMs: number;
+  /** Directory with the pods' network namespaces. */
+  readonly netnsDirectory: string;
   readonly log: Log;
   readonly clock: Clock;
   /** Milliseconds of a clock that never steps. */
@@ -55,7 +63,7 @@ export interface Agent {
 
 /** Starts an agent. The shaper must be installed. Nothing happens before the first complete list of pods. */
 export function startAgent(options: AgentOptions): Agent {
-  const { kubeConfig, nodeName, shaper, cgroups, resyncMs, log, clock, monotonic, now } = options;
+  const { kubeConfig, nodeName, shaper, cgroups, resyncMs, netnsDirectory, log, clock, monotonic, now } = options;
   const reconciler = createReconciler({ shaper, cgroups, now: monotonic });
   const failures: Record<string, number> = {};
   const told = new Map<string, ShapedPod>();
@@ -82,6 +90,7 @@ export function startAgent(options: AgentOptions): Agent {
       last = { report, at: monotonic(), ms };
       watch.set(report.parents);
       tell(report);
+      await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
       return { ok: report.failures.length === 0, againInMs: report.againInMs };
@@ -122,6 +131,11 @@ export function startAgent(options: AgentOptions): Agent {
 
   const loop = startLoop({ pass, resyncMs, backOffMs: { first: 250, longest: 15_000 }, clock });
   const watch = watchCgroups(loop.kick);
+  const adoptions = createAdoptions({
+    adopt: (namespaces) => shaper.adopt(namespaces),
+    mayHaveConnections: (path) => mayHaveConnections(path, now()),
+    ...{ netnsDirectory, clock, log },
+  });
   const conditions = createConditions({
     patch: conditionPatch(withSharedConnections(kubeConfig, monotonic), clock),
     onError: ({ namespace, name }, error) =>
@@ -157,6 +171,7 @@ export function startAgent(options: AgentOptions): Agent {
       pods.stop();
       watch.close();
       conditions.stop();
+      adoptions.stop();
       await loop.stop();
     },
   };

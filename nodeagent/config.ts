@@ -30,6 +30,7 @@ export interface Config extends ShaperConfig {
   readonly nodeName: string;
   readonly port: number;
   readonly resyncSeconds: number;
+  readonly netnsDir: string;
   readonly uninstall: boolean;
   readonly help: boolean;
 }
@@ -60,6 +61,7 @@ Options (each can be given in the environment instead, as named):
   --port N               HTTP port for /healthz, /readyz, /metrics; 0: any free one (PORT; default: 8081)
   --resync-seconds N     time between thorough passes (RESYNC_SECONDS; default: 60)
 ${shaperUsage}
+  --netns-dir DIR        where pods' network namespaces are, to find connections older than a limit (NETNS_DIR; default: /run/netns)
   --exempt CIDR[,CIDR…]  peers to which no limit applies, such as the cluster's own addresses (EXEMPT; default: none)
   --uninstall            take all limits off this node, remove all pins, and exit
   --help                 print this
@@ -88,6 +90,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
         'node-name': { type: 'string' },
         port: { type: 'string' },
         'resync-seconds': { type: 'string' },
+        'netns-dir': { type: 'string' },
         exempt: { type: 'string' },
         uninstall: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -104,6 +107,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
     nodeName: values['node-name'] ?? env.NODE_NAME ?? hostname(),
     port: number('port', values.port ?? env.PORT ?? '8081', 0, 65_535),
     resyncSeconds: number('resync-seconds', values['resync-seconds'] ?? env.RESYNC_SECONDS ?? '60', 1, 86_400),
+    netnsDir: values['netns-dir'] ?? env.NETNS_DIR ?? '/run/netns',
     exempt: readExempt(values.exempt ?? env.EXEMPT ?? ''),
     uninstall: values.uninstall,
     help: values.help,

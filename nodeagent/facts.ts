@@ -23,7 +23,13 @@ export interface Facts {
   readonly objectFile: string;
   readonly generation: string | undefined;
   /** Whether the kernel takes the programs; undefined if that was not tried. */
-  readonly load: { readonly release: string; readonly error?: string } | undefined;
+  readonly load:
+    | {
+        readonly release: string;
+        readonly error?: string /** Why older connections cannot be adopted. */;
+        readonly adopterError?: string;
+      }
+    | undefined;
 }
 
 /** Where to look. */
@@ -86,9 +92,9 @@ export function resolveRoot(root: string | undefined, mount: string): string {
 
 async function tryKernel(bpftool: Bpftool, pins: Pins, objectFile: string, mount: string): Promise<Facts['load']> {
   try {
-    await pins.tryLoad(objectFile);
+    const adopterError = await pins.tryLoad(objectFile);
     await bpftool.run(['cgroup', 'show', mount]);
-    return { release: release() };
+    return { release: release(), ...(adopterError !== undefined && { adopterError: adopterError.message }) };
   } catch (error) {
     return { release: release(), error: error instanceof Error ? error.message : String(error) };
   }

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { pino } from 'pino';
-import { noSender, startAgent } from './agent.ts';
+import { noAdopter, noSender, startAgent } from './agent.ts';
 import { type Config, ConfigError, readConfig, usage } from './config.ts';
 import { createHealthApp } from './health.ts';
 import { realClock } from './loop.ts';
@@ -42,11 +42,12 @@ async function run(config: Config): Promise<void> {
   await shaper.install();
   const sender = await shaper.installSender();
   if (sender !== undefined) log.warn({ error: sender.message }, noSender);
+  if ((await shaper.adopt([])) === undefined) log.warn(noAdopter);
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
-  const { nodeName } = config;
+  const { nodeName, netnsDir: netnsDirectory } = config;
   const agent = startAgent({
-    ...{ kubeConfig, nodeName, shaper, cgroups, resyncMs, log, monotonic },
+    ...{ kubeConfig, nodeName, shaper, cgroups, resyncMs, netnsDirectory, log, monotonic },
     clock: realClock,
     now: Date.now,
   });

@@ -1,11 +1,12 @@
 /**
  * The pins of the shaper: one directory in the BPF file system for each generation of the object, `<pin directory>/<generation>`,
- * with `programs/` and `maps/` in it. A generation is loaded beside its place and renamed, so it is there whole or not at all.
+ * with `programs/` and `maps/` in it and, where the kernel has iterators, `adopter`. A generation is loaded beside its place and renamed, so it is there whole or not at all.
  */
 import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Bpftool } from './bpftool.ts';
+import { adopterObject, pinAdopter } from './adopter.ts';
+import { type Bpftool, BpftoolError } from './bpftool.ts';
 import { programOf, senderProgram } from './hooks.ts';
 
 /** The maps that user space reads and writes. */
@@ -17,12 +18,18 @@ export type MapName = (typeof mapNames)[number];
 const programNames = [...Object.values(programOf), senderProgram];
 const generationName = /^[0-9a-f]{12}$/;
 const loadingName = /^loading_/;
+const adopterName = 'adopter';
 const abandonedMs = 60_000;
 
-/** The name of an object's generation: the first 12 hex digits of its SHA-256. @throws if the file cannot be read */
+/**
+ * The name of an object's generation: the first 12 hex digits of the SHA-256 over it and the adopter beside it.
+ * @throws if the object cannot be read
+ */
 export async function generationOf(objectFile: string): Promise<string> {
+  const adopter = await readFile(adopterObject(objectFile)).catch(() => '');
   return createHash('sha256')
     .update(await readFile(objectFile))
+    .update(adopter)
     .digest('hex')
     .slice(0, 12);
 }
@@ -33,14 +40,20 @@ export interface Pins {
   program(generation: string, name: string): string;
   /** The path of a pinned map. */
   map(generation: string, name: MapName): string;
+  /** The path of the pinned iterator that adopts older connections; it exists only where the kernel has such iterators. */
+  adopter(generation: string): string;
   /** Generations that are pinned, in no order. */
   list(): Promise<string[]>;
   /** Whether every pin of a generation is there. */
   complete(generation: string): Promise<boolean>;
   /** Loads an object and pins it as a generation, unless another process did just that. @throws BpftoolError */
   load(objectFile: string, generation: string): Promise<void>;
-  /** Loads an object and removes it again, to see whether the kernel takes it. @throws BpftoolError if not */
-  tryLoad(objectFile: string): Promise<void>;
+  /**
+   * Loads an object and removes it again, to see whether the kernel takes it.
+   * @returns why older connections cannot be adopted, if so
+   * @throws BpftoolError if it does not
+   */
+  tryLoad(objectFile: string): Promise<BpftoolError | undefined>;
   /** Removes the pins of a generation; what is attached stays attached. */
   remove(generation: string): Promise<void>;
   /** Removes what loads that were interrupted left behind, and the pin directory itself once it is empty. */
@@ -59,14 +72,22 @@ export function createPins(options: {
   const map = (generation: string, name: MapName) => join(directory, generation, 'maps', name);
   const entries = () => readdir(directory).catch(emptyIfMissing);
 
-  const loadAside = async (objectFile: string, name: string, then: (loading: string) => Promise<void>) => {
+  const adopter = (generation: string) => join(directory, generation, adopterName);
+
+  const loadAside = async <T>(
+    objectFile: string,
+    name: string,
+    then: (loading: string, adopterError?: BpftoolError) => Promise<T>,
+  ) => {
     // The BPF file system refuses names with a dot.
     const loading = join(directory, `loading_${name}_${process.pid}_${process.hrtime.bigint()}`);
     await mkdir(loading, { recursive: true, mode: 0o700 });
     try {
       const [programs, maps] = [join(loading, 'programs'), join(loading, 'maps')];
       await bpftool.run(['prog', 'loadall', objectFile, programs, 'pinmaps', maps]);
-      await then(loading);
+      const sockets = { socketsMap: join(maps, 'sockets'), path: join(loading, adopterName) };
+      const error = await pinAdopter(bpftool, { object: adopterObject(objectFile), ...sockets }).catch(unlessBroken);
+      return await then(loading, error ?? undefined);
     } finally {
       await removeTree(loading);
     }
@@ -75,6 +96,7 @@ export function createPins(options: {
   return {
     program,
     map,
+    adopter,
     list: async () => (await entries()).filter((name) => generationName.test(name)),
 
     async complete(generation) {
@@ -95,8 +117,9 @@ export function createPins(options: {
       }),
 
     async tryLoad(objectFile) {
-      await loadAside(objectFile, 'try', async () => {});
+      const adopterError = await loadAside(objectFile, 'try', async (_, error) => error);
       await rmdir(directory).catch(() => undefined);
+      return adopterError;
     },
 
     remove: (generation) => removeTree(join(directory, generation)),
@@ -110,6 +133,12 @@ export function createPins(options: {
       await rmdir(directory).catch(() => undefined);
     },
   };
+}
+
+// Without it limits hold all the same.
+function unlessBroken(error: unknown): BpftoolError {
+  if (error instanceof BpftoolError && error.code === 'bpftool/refused') return error;
+  throw error;
 }
 
 function removeTree(path: string): Promise<void> {

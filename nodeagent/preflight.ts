@@ -3,7 +3,16 @@ import type { Facts } from './facts.ts';
 
 /** One judgement. */
 export interface Check {
-  readonly name: 'privileges' | 'cgroup2' | 'cgroup-root' | 'bpffs' | 'bpftool' | 'object' | 'kernel' | 'cgroup-v1';
+  readonly name:
+    | 'privileges'
+    | 'cgroup2'
+    | 'cgroup-root'
+    | 'bpffs'
+    | 'bpftool'
+    | 'object'
+    | 'kernel'
+    | 'older-connections'
+    | 'cgroup-v1';
   /** `warning`: limits hold, but not for everything. */
   readonly result: 'ok' | 'warning' | 'failed';
   /** What was found. */
@@ -17,7 +26,7 @@ export function preflight(facts: Facts): Check[] {
   const checks: Check[] = [privileges(facts), cgroup2(facts), ...cgroupRoot(facts), bpffs(facts), bpftool(facts)];
   checks.push(object(facts));
   const ready = checks.every(({ result }) => result !== 'failed');
-  if (ready && facts.load !== undefined) checks.push(kernel(facts.load));
+  if (ready && facts.load !== undefined) checks.push(kernel(facts.load), ...olderConnections(facts.load));
   return [...checks, ...cgroupV1(facts)];
 }
 
@@ -103,10 +112,34 @@ function kernel(load: NonNullable<Facts['load']>): Check {
   return { name, result: 'failed', found: `Linux ${load.release} refuses the programs: ${load.error}`, remedy };
 }
 
+// Kernel 3cee6fb8e69e (5.15) lets the TCP iterator set socket options, d53050934e66 (6.12) the callback flags among them.
+function olderConnections({ release, error, adopterError }: NonNullable<Facts['load']>): Check[] {
+  const name = 'older-connections';
+  if (error !== undefined) return [];
+  if (adopterError !== undefined) {
+    return [
+      {
+        name,
+        result: 'warning',
+        found: `Linux ${release} cannot reach connections that are older than a limit: they are held by dropping until they close`,
+        remedy: 'it takes Linux 5.15 or newer with CONFIG_DEBUG_INFO_BTF=y',
+      },
+    ];
+  }
+  const found = isBefore(release, 6, 12)
+    ? 'connections that are older than a limit get it as a fixed pacing rate each (Linux 6.12 paces them like new ones)'
+    : 'connections that are older than a limit are paced like new ones';
+  return [{ name, result: 'ok', found }];
+}
+
+function isBefore(release: string, major: number, minor: number): boolean {
+  const [first = 0, second = 0] = release.split('.').map(Number);
+  return first < major || (first === major && second < minor);
+}
+
 // Kernel 8520e224f547 (5.15): before it, a socket whose task is in a net_cls or net_prio cgroup forgets its v2 cgroup.
 function cgroupV1({ release, netControllers }: Facts): Check[] {
-  const [major = 0, minor = 0] = release.split('.').map(Number);
-  if (netControllers.length === 0 || major > 5 || (major === 5 && minor >= 15)) return [];
+  if (netControllers.length === 0 || !isBefore(release, 5, 15)) return [];
   return [
     {
       name: 'cgroup-v1',

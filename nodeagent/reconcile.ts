@@ -29,6 +29,8 @@ export interface Report {
   /** Steps that were done, by kind. */
   readonly steps: Readonly<Record<string, number>>;
   readonly slots: readonly SlotState[];
+  /** What was newly limited, and by whom it is owned. */
+  readonly attached: readonly { readonly owner: string; readonly cgroup: Cgroup }[];
   /** Directories in which new pods' cgroups appear. */
   readonly parents: readonly string[];
   /** Look again after this time, in ms, for something that takes time. */
@@ -85,8 +87,10 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
       let verify: readonly Cgroup[] = [];
       const failures: StepFailure[] = [];
       const steps: Record<string, number> = {};
+      const attached: Report['attached'][number][] = [];
       const apply = async (todo: readonly Step[]) => {
         for (const step of todo) steps[step.kind] = (steps[step.kind] ?? 0) + 1;
+        attached.push(...todo.filter((step) => step.kind === 'attach').filter(({ claim }) => claim));
         failures.push(...(await shaper.apply(todo)));
       };
       if (early.length > 0) await apply(early);
@@ -145,6 +149,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
         failures,
         steps,
         slots: observation.slots,
+        attached,
         parents: tree.parents,
         ...(sender !== undefined && { sender }),
         ...(again.length > 0 && { againInMs: Math.min(...again) }),

@@ -1,4 +1,6 @@
 /** The shaper of a node: its programs and maps in the kernel, and what can be done with them. */
+import { access } from 'node:fs/promises';
+import { type Adopted, adoptConnections } from './adopter.ts';
 import type { Block } from './blocks.ts';
 import { type Bpftool, type BpftoolError, bytesOf, type Command, hex } from './bpftool.ts';
 import { inode } from './cgroups.ts';
@@ -57,6 +59,11 @@ export interface Shaper {
   apply(steps: readonly Step[]): Promise<StepFailure[]>;
   /** Reads the counters of slots. @returns them in the order of the slots */
   counters(slots: readonly Pick<SlotState, 'generation' | 'slot'>[]): Promise<Counters[]>;
+  /**
+   * Brings connections under pacing that are older than their limit, in network namespaces that are given by their files.
+   * @returns undefined where the kernel cannot do it
+   */
+  adopt(namespaces: readonly string[]): Promise<Adopted | undefined>;
   /** Takes the sender's half off and removes all pins. Slots must be detached before. */
   remove(): Promise<void>;
 }
@@ -195,6 +202,15 @@ export function createShaper(options: ShaperOptions): Shaper {
         }
       }
       return result;
+    },
+
+    async adopt(namespaces) {
+      const adopter = pins.adopter(current().generation);
+      const there = await access(adopter).then(
+        () => true,
+        () => false,
+      );
+      return there ? adoptConnections(adopter, namespaces) : undefined;
     },
 
     async remove() {

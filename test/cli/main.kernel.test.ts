@@ -238,7 +238,9 @@ describe('what this machine lacks is named, with the remedy:', () => {
     const { status, out } = await podrate(['doctor', '--json', ...where]);
     expect(status).toBe(0);
     expect((JSON.parse(out) as Check[]).map(({ name, result }) => `${name} ${result}`)).toEqual(
-      ['privileges', 'cgroup2', 'cgroup-root', 'bpffs', 'bpftool', 'object', 'kernel'].map((name) => `${name} ok`),
+      ['privileges', 'cgroup2', 'cgroup-root', 'bpffs', 'bpftool', 'object', 'kernel', 'older-connections'].map(
+        (name) => `${name} ok`,
+      ),
     );
     expect(await scene.pins.list()).toEqual([]);
   });

@@ -1,7 +1,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
+import { type Adopted, adoptConnections, adopterObject, pinAdopter } from '../../nodeagent/adopter.ts';
 import { parseBlocks } from '../../nodeagent/blocks.ts';
+import { createBpftool } from '../../nodeagent/bpftool.ts';
 import { encodeBlock } from '../../nodeagent/exempt.ts';
 
 /** Bytes per second of IP packets; 0 = no limit. */
@@ -36,6 +38,8 @@ export interface LoadedShaper {
   readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
   /** Adds an address block to the list of peers to which no limit applies. */
   exempt(block: string): Promise<void>;
+  /** Brings connections of a pod under pacing that are older than its limit. */
+  adopt(pod: { netnsPath: string }): Promise<Adopted>;
   unload(): Promise<void>;
 }
 
@@ -56,6 +60,9 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
   await rm(pins, { recursive: true, force: true });
   await mkdir(`${pins}/maps`, { recursive: true });
   await bpftool('prog', 'loadall', object, `${pins}/programs`, 'pinmaps', `${pins}/maps`);
+  const adopter = `${pins}/adopter`;
+  const pinned = { object: adopterObject(object), socketsMap: `${pins}/maps/sockets`, path: adopter };
+  await pinAdopter(createBpftool({ file: 'bpftool', timeoutMs: 30_000 }), pinned);
   const program = (attached: string) => ['pinned', `${pins}/programs/${attached}`];
   const map = (name: string) => ['pinned', `${pins}/maps/${name}`];
   const setLimit = (slot: number, limit: LabLimit) =>
@@ -89,6 +96,9 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
         const key = Array.from(encodeBlock(parsed), String);
         await bpftool('map', 'update', ...map('exempt'), 'key', ...key, 'value', ...bytes32(1));
       }
+    },
+    async adopt(pod) {
+      return adoptConnections(adopter, [pod.netnsPath]);
     },
     unload: () => rm(pins, { recursive: true, force: true }),
   };

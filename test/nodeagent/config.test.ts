@@ -4,7 +4,15 @@ import { ConfigError, readConfig, usage } from '../../nodeagent/config.ts';
 
 test('without anything the defaults hold', () => {
   expect(readConfig([], {})).toEqual({
-    ...{ nodeName: hostname(), port: 8081, resyncSeconds: 60, uninstall: false, help: false, exempt: [] },
+    ...{
+      nodeName: hostname(),
+      port: 8081,
+      resyncSeconds: 60,
+      uninstall: false,
+      help: false,
+      exempt: [],
+      netnsDir: '/run/netns',
+    },
     ...{ bpftool: 'bpftool', pinDir: '/sys/fs/bpf/podrate', cgroupRoot: undefined, senderCgroup: undefined },
     bpfObject: new URL('../../bpf/shaper.bpf.o', import.meta.url).pathname,
   });
@@ -41,6 +49,7 @@ test('every flag is in the usage text', () => {
     'port',
     'resync-seconds',
     'exempt',
+    'netns-dir',
     'uninstall',
     'help',
   ]) {

@@ -9,7 +9,14 @@ import { configOfLimit } from '../../nodeagent/slot-config.ts';
 import { parseRate } from '../../rate/rate.ts';
 import { podOf, uidOf } from './pods.ts';
 
-const report = (pods: readonly PodResult[]): Report => ({ pods, failures: [], steps: {}, slots: [], parents: [] });
+const report = (pods: readonly PodResult[]): Report => ({
+  pods,
+  failures: [],
+  steps: {},
+  slots: [],
+  attached: [],
+  parents: [],
+});
 const idle: AgentState = {
   synced: true,
   failures: {},

@@ -21,7 +21,7 @@ const failed = (facts: Partial<Facts>) => preflight({ ...good, ...facts }).filte
 
 test('a machine that has everything passes every check', () => {
   const checks = preflight(good);
-  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 7 }, () => 'ok'));
+  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 8 }, () => 'ok'));
   expect(checks.every(({ remedy }) => remedy === undefined)).toBe(true);
 });
 
@@ -77,4 +77,20 @@ test('controllers of version 1 that unhinge limits are warned of on the kernels 
   expect(failed({ netControllers, release: '5.10.0-30' })).toMatchObject([{ name: 'cgroup-v1', result: 'warning' }]);
   expect(failed({ netControllers, release: '5.15.0' })).toEqual([]);
   expect(failed({ netControllers, release: '6.1.0' })).toEqual([]);
+});
+
+test.each([
+  ['6.1.0-40-cloud-amd64', 'as a fixed pacing rate each'],
+  ['6.12.1', 'are paced like new ones'],
+  ['7.0.0', 'are paced like new ones'],
+])('on Linux %s it is told what older connections get: %s', (release, words) => {
+  const check = preflight({ ...good, load: { release } }).find(({ name }) => name === 'older-connections');
+  expect(check).toMatchObject({ result: 'ok', found: expect.stringContaining(words) });
+});
+
+test('a kernel that cannot reach older connections is a warning, for limits hold without', () => {
+  const [check] = failed({ load: { release: '5.10', adopterError: 'invalid argument' } });
+  expect(check).toMatchObject({ name: 'older-connections', result: 'warning' });
+  expect(check?.found).toContain('Linux 5.10 cannot reach connections that are older than a limit');
+  expect(check?.remedy).toContain('Linux 5.15');
 });
