@@ -21,16 +21,21 @@
 /*
  * How much debt this TCP packet may meet. Small packets (SYN, ACK, requests) see no queue. Armed sockets are slowed by
  * their pacing; dropping would only add 200 ms timeouts, for a drop in the sender's own stack leaves TCP with nothing in
- * flight. The first segments of a connection are never paced, so many new connections at once need a bound of their own.
+ * flight. The first segments of a connection are never paced, so many new connections at once need a bound of their own; it
+ * lies above the debt that paced connections hold, or beside many of them a new one would never get past it.
  */
-static __always_inline __s64 egress_threshold(const struct socket *socket, const struct packet *packet, __u64 rate)
+static __always_inline __s64 egress_threshold(const struct podrate_gate *gate, const struct socket *socket,
+					      const struct packet *packet, __u64 rate, __u64 now_ns)
 {
 	if (packet->small)
 		return at_least(HARD, HARD_PACKETS, rate);
 	if (!socket)
 		return DROP;
-	if (socket->known && socket->sent < FIRST_SEGMENTS)
-		return at_least(FIRST, FIRST_PACKETS, rate);
+	if (socket->known && socket->sent < FIRST_SEGMENTS) {
+		__s64 first = at_least(FIRST, FIRST_PACKETS, rate), beside = base_debt(gate, now_ns) + DROP;
+
+		return first > beside ? first : beside;
+	}
 	return socket->armed ? at_least(HARD, HARD_PACKETS, rate) : DROP;
 }
 
@@ -63,7 +68,7 @@ static __always_inline int admit_segment(struct __sk_buff *skb, struct limited *
 	__u32 *tries;
 
 	if (!packet->opens)
-		return owed <= egress_threshold(socket, packet, rate);
+		return owed <= egress_threshold(&limited->state->gate, socket, packet, rate, now_ns);
 	tries = tries_of(skb, packet, socket, limited->slot);
 	/* Without a timer set for it, a refusal costs a whole second: not for debt that came only after it was asked for. */
 	return !tries || admit_connection(limited->state, tries, owed, socket && !socket->waits ? SYN : 0, now_ns);
