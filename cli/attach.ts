@@ -1,4 +1,3 @@
-import { describe } from '../nodeagent/condition.ts';
 import type { SlotConfig } from '../nodeagent/layout.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { isManual, manualOwner } from '../nodeagent/owner.ts';
@@ -6,15 +5,15 @@ import { plan } from '../nodeagent/plan.ts';
 import { configOfLimit } from '../nodeagent/slot-config.ts';
 import type { Cgroup, Observation, SlotState } from '../nodeagent/state.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
+import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, readLimit } from './limit.ts';
 
 /**
  * Limits the cgroup that the options name, or changes its limit as a whole.
- * @returns what is in force now, in words
  * @throws CommandError
  */
-export async function attach(node: Node, options: LimitOptions & CgroupOptions): Promise<string> {
+export async function attach(node: Node, options: LimitOptions & CgroupOptions): Promise<Change> {
   const { limit, burstMs } = readLimit(options);
   const cgroup = await namedCgroup(options, node.cgroupMount);
   return limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
@@ -23,14 +22,13 @@ export async function attach(node: Node, options: LimitOptions & CgroupOptions):
 /**
  * Brings a limit into force on a cgroup.
  * @param choose makes the limit of the one that is in force, which is undefined where none is
- * @returns what is in force now, in words
  * @throws CommandError, also what `choose` throws
  */
 export async function limitCgroup(
   { shaper }: Node,
   cgroup: Cgroup,
   choose: (current: SlotConfig | undefined) => SlotConfig,
-): Promise<string> {
+): Promise<Change> {
   await shaper.install();
   const sender = await shaper.installSender();
   const observation = await shaper.observe(() => [cgroup]);
@@ -38,7 +36,8 @@ export async function limitCgroup(
 
   const owner = manualOwner(cgroup.id);
   const isInForce = (slot: SlotState) => slot.owner === owner && slot.marked && !slot.config.release;
-  const config = choose(observation.slots.find(isInForce)?.config);
+  const before = observation.slots.find(isInForce)?.config;
+  const config = choose(before);
   const { steps, refused } = plan({
     targets: [{ owner, cgroup, config }],
     keep: new Set(observation.slots.map((slot) => slot.owner).filter((other) => other !== owner)),
@@ -54,13 +53,12 @@ export async function limitCgroup(
   const [failure] = failures;
   if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
 
-  const after = await shaper.observe(() => []);
-  const slot = after.slots.find(isInForce);
-  if (slot === undefined) {
+  const after = (await shaper.observe(() => [])).slots.find(isInForce)?.config;
+  if (after === undefined) {
     throw new CommandError('cli/failed', `${cgroup.path} vanished, or another process changed it: try again`);
   }
-  const warning = sender === undefined ? '' : `\nSenders on this machine are not told to slow down: ${sender.message}`;
-  return `${cgroup.path}: ${describe(slot.config).replace('The pod', 'It')}${warning}`;
+  const warnings = sender === undefined ? [] : [`Senders on this machine are not told to slow down: ${sender.message}`];
+  return { cgroup, before, after, warnings };
 }
 
 /** Refuses a cgroup that the agent has limited. @throws CommandError */

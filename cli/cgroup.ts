@@ -2,6 +2,7 @@ import { readFile, realpath, statfs } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { inode } from '../nodeagent/cgroups.ts';
 import type { Cgroup } from '../nodeagent/state.ts';
+import { cgroupOfContainer } from './container.ts';
 import { CommandError } from './errors.ts';
 
 const cgroup2Magic = 0x63677270n;
@@ -12,6 +13,8 @@ export interface CgroupOptions {
   readonly cgroup?: string | undefined;
   /** A process in it. */
   readonly pid?: string | undefined;
+  /** The id of the container that it belongs to, or the beginning of the id. */
+  readonly container?: string | undefined;
 }
 
 /**
@@ -19,11 +22,9 @@ export interface CgroupOptions {
  * @param mount where the cgroup2 tree begins
  * @throws CommandError if there is none, or if it is the whole machine's
  */
-export async function namedCgroup({ cgroup, pid }: CgroupOptions, mount: string): Promise<Cgroup> {
-  if ((cgroup === undefined) === (pid === undefined)) {
-    throw new CommandError('cli/usage', 'name the cgroup with either --cgroup DIR or --pid N');
-  }
-  const path = cgroup ?? join(mount, await cgroupOfProcess(pid ?? ''));
+export async function namedCgroup(options: CgroupOptions, mount: string): Promise<Cgroup> {
+  const { pid } = options;
+  const path = await pathOf(options, mount);
   const real = await realpath(path).catch(() => undefined);
   const id = real === undefined ? undefined : await inode(real);
   if (real === undefined || id === undefined) {
@@ -38,6 +39,15 @@ export async function namedCgroup({ cgroup, pid }: CgroupOptions, mount: string)
     throw new CommandError('cli/no-cgroup', `process ${pid} is in the root cgroup, with all the machine: ${advice}`);
   }
   return { id, path: real };
+}
+
+async function pathOf({ cgroup, pid, container }: CgroupOptions, mount: string): Promise<string> {
+  if ([cgroup, pid, container].filter((name) => name !== undefined).length === 1) {
+    if (cgroup !== undefined) return cgroup;
+    if (pid !== undefined) return join(mount, await cgroupOfProcess(pid));
+    if (container !== undefined) return cgroupOfContainer(container, mount);
+  }
+  throw new CommandError('cli/usage', 'name the cgroup with one of --cgroup DIR, --pid N and --container ID');
 }
 
 /**

@@ -5,6 +5,7 @@ import { releaseMs } from '../nodeagent/plan.ts';
 import { attachedHooks, type Step } from '../nodeagent/state.ts';
 import { refusePods } from './attach.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
+import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
 
 const allHooks: ReadonlySet<Hook> = new Set(hooks);
@@ -12,21 +13,21 @@ const allHooks: ReadonlySet<Hook> = new Set(hooks);
 /**
  * Takes the limit off a cgroup: sets its sockets free, waits until they had a chance to notice, and takes the programs off.
  * @param wait waits for a time in ms
- * @returns what was done, in words
  * @throws CommandError
  */
 export async function detach(
   node: Node,
   options: CgroupOptions,
   wait: (ms: number) => Promise<unknown>,
-): Promise<string> {
+): Promise<Change> {
   const cgroup = await namedCgroup(options, node.cgroupMount);
   const { shaper } = node;
   await shaper.install();
   const observation = await shaper.observe(() => [cgroup]);
   refusePods(cgroup, observation);
   const slots = observation.slots.filter((slot) => slot.cgroupId === cgroup.id && isManual(slot));
-  if (slots.length === 0) return `${cgroup.path} is not limited.`;
+  const change: Change = { cgroup, before: slots[0]?.config, after: undefined, warnings: [] };
+  if (slots.length === 0) return change;
 
   await shaper.apply(
     slots.map((slot): Step => ({ ...slot, kind: 'update', config: { ...slot.config, release: true } })),
@@ -41,5 +42,5 @@ export async function detach(
   );
   const [failure] = failures;
   if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
-  return `${cgroup.path} is no longer limited.`;
+  return change;
 }

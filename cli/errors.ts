@@ -2,6 +2,7 @@
 export type CommandErrorCode =
   | 'cli/usage'
   | 'cli/no-cgroup'
+  | 'cli/ambiguous'
   | 'cli/pod'
   | 'cli/not-limited'
   | 'cli/no-slot'

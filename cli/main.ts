@@ -1,13 +1,15 @@
 /** The command `podrate`: arguments, dispatch, exit status. */
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ConfigError, parse, readShaperConfig, shaperFlags } from '../nodeagent/config.ts';
-import { openNode, PreflightError } from '../nodeagent/node.ts';
+import { parse, readShaperConfig, shaperFlags } from '../nodeagent/config.ts';
+import { openNode } from '../nodeagent/node.ts';
 import { uninstall } from '../nodeagent/uninstall.ts';
 import { attach } from './attach.ts';
+import { type Change, formatChange, reportChange } from './change.ts';
 import { detach } from './detach.ts';
 import { doctor, formatChecks } from './doctor.ts';
 import { CommandError } from './errors.ts';
+import { asksForJson, exitStatus, formatFailure } from './failure.ts';
 import { formatList, list } from './list.ts';
 import { run } from './run.ts';
 import { set } from './set.ts';
@@ -17,7 +19,7 @@ import { usage } from './usage.ts';
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`podrate: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`${formatFailure(error, asksForJson(process.argv.slice(2)))}\n`);
   process.exitCode = exitStatus(error);
 }
 
@@ -30,6 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
         ...shaperFlags,
         cgroup: { type: 'string' },
         pid: { type: 'string' },
+        container: { type: 'string' },
         rate: { type: 'string' },
         egress: { type: 'string' },
         ingress: { type: 'string' },
@@ -49,19 +52,20 @@ async function main(args: readonly string[]): Promise<number> {
   if (surplus !== undefined) throw new CommandError('cli/usage', `unexpected argument ${surplus}: see podrate --help`);
   const config = readShaperConfig(values, process.env);
   const asJson = (value: unknown) => JSON.stringify(value, null, 2);
+  const tell = (change: Change) => {
+    print(values.json ? asJson(reportChange(change)) : formatChange(change));
+    return 0;
+  };
 
   switch (command) {
     case 'run':
       return run(await openNode(config), values, words, wait);
     case 'attach':
-      print(await attach(await openNode(config), values));
-      return 0;
+      return tell(await attach(await openNode(config), values));
     case 'set':
-      print(await set(await openNode(config), values));
-      return 0;
+      return tell(await set(await openNode(config), values));
     case 'detach':
-      print(await detach(await openNode(config), values, wait));
-      return 0;
+      return tell(await detach(await openNode(config), values, wait));
     case 'list': {
       const listed = await list(await openNode(config));
       print(values.json ? asJson(listed) : formatList(listed));
@@ -87,7 +91,7 @@ async function main(args: readonly string[]): Promise<number> {
       const { shaper, cgroups } = await openNode(config);
       const [failure] = await uninstall(shaper, cgroups, wait);
       if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
-      print('All limits are off this machine, and all pins are removed.');
+      print(values.json ? asJson({ uninstalled: true }) : 'All limits are off this machine, and all pins are removed.');
       return 0;
     }
     case undefined:
@@ -95,12 +99,6 @@ async function main(args: readonly string[]): Promise<number> {
     default:
       throw new CommandError('cli/usage', `there is no command ${command}: see podrate --help`);
   }
-}
-
-function exitStatus(error: unknown): number {
-  if (error instanceof PreflightError) return 3;
-  if (error instanceof ConfigError || (error instanceof CommandError && error.code === 'cli/usage')) return 2;
-  return 1;
 }
 
 function print(text: string): void {

@@ -7,7 +7,7 @@ import type { Node } from '../nodeagent/node.ts';
 import { configOfLimit } from '../nodeagent/slot-config.ts';
 import type { Cgroup } from '../nodeagent/state.ts';
 import { limitCgroup } from './attach.ts';
-import { cgroupOfProcess } from './cgroup.ts';
+import { type CgroupOptions, cgroupOfProcess } from './cgroup.ts';
 import { detach } from './detach.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, readLimit } from './limit.ts';
@@ -24,12 +24,16 @@ const pollMs = 50;
  */
 export async function run(
   node: Node,
-  options: LimitOptions,
+  options: LimitOptions & CgroupOptions,
   command: readonly string[],
   wait: (ms: number) => Promise<unknown>,
 ): Promise<number> {
   const { limit, burstMs } = readLimit(options);
   if (command.length === 0) throw new CommandError('cli/usage', 'say what to run: podrate run --rate 1M -- COMMAND');
+  if ((options.cgroup ?? options.pid ?? options.container) !== undefined) {
+    const advice = 'to limit one that exists, use podrate attach';
+    throw new CommandError('cli/usage', `podrate run makes a cgroup of its own for the command: ${advice}`);
+  }
   const cgroup = await createCgroup(node.cgroupMount);
   try {
     await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));

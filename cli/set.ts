@@ -2,15 +2,15 @@ import type { Node } from '../nodeagent/node.ts';
 import { directions } from '../rate/limit.ts';
 import { limitCgroup } from './attach.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
+import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, noLimit, readBurst, readRates } from './limit.ts';
 
 /**
  * Changes what the options say of a cgroup's limit, and leaves the rest of it as it is.
- * @returns what is in force now, in words
  * @throws CommandError
  */
-export async function set(node: Node, options: LimitOptions & CgroupOptions): Promise<string> {
+export async function set(node: Node, options: LimitOptions & CgroupOptions): Promise<Change> {
   const rates = readRates(options);
   const burstNs = readBurst(options.burst) * 1_000_000;
   const cgroup = await namedCgroup(options, node.cgroupMount);

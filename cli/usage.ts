@@ -18,6 +18,7 @@ Commands:
 attach, set and detach:
   --cgroup DIR           directory of a cgroup v2
   --pid N                the cgroup of this process, with all others in it
+  --container ID         the cgroup of this container: its name, its id, or the beginning of its id
 run, attach and set:
   --rate RATE            limit of both directions
   --egress RATE          limit of what the cgroup sends; wins over --rate
@@ -25,8 +26,8 @@ run, attach and set:
   --burst MS             milliseconds of the rate that may pass at once after idle (default: the shaper's)
 top:
   --interval SECONDS     time between two looks (default 1)
-list, top and doctor:
-  --json                 print JSON
+All but run:
+  --json                 print JSON, errors too (on standard error)
 All commands:
 ${shaperUsage}
   --help                 print this
@@ -37,8 +38,11 @@ Examples:
   podrate run --rate 1M -- curl -O https://example.com/large.iso
   podrate attach --cgroup /sys/fs/cgroup/backup.slice --rate 1M
   podrate attach --cgroup /sys/fs/cgroup/backup.slice --egress 500K --ingress 2M
+  podrate attach --container 3f1c --rate 1M
+  podrate attach --pid "$(pgrep -o nginx)" --egress 10M --burst 20 --json
   podrate set --cgroup /sys/fs/cgroup/backup.slice --ingress 5M
   podrate detach --cgroup /sys/fs/cgroup/backup.slice
+  podrate list --json
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 this machine lacks something (it is named, with the remedy).
 run has the status of its command: 128 and the signal's number if a signal ended it, 127 if there is no such command.

@@ -104,7 +104,7 @@ async function addPods(byUid: Map<string, Cgroup>, parent: string, names: readon
 }
 
 /** The names of the directories in a directory; undefined if it does not exist. */
-async function directories(path: string): Promise<string[] | undefined> {
+export async function directories(path: string): Promise<string[] | undefined> {
   try {
     const entries = await readdir(path, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);

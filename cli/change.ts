@@ -1,0 +1,47 @@
+/** What attach, set and detach did to a cgroup. */
+import { isDeepStrictEqual } from 'node:util';
+import { describe } from '../nodeagent/condition.ts';
+import type { SlotConfig } from '../nodeagent/layout.ts';
+import { manualOwner } from '../nodeagent/owner.ts';
+import type { Cgroup } from '../nodeagent/state.ts';
+import type { Listed } from './list.ts';
+
+/** What is in force on a cgroup, and what was. */
+export interface Change {
+  readonly cgroup: Cgroup;
+  /** Undefined where there was no limit. */
+  readonly before: SlotConfig | undefined;
+  /** Undefined where there is none now. */
+  readonly after: SlotConfig | undefined;
+  /** What does not work as well as it could, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** A change as programs get it, with the names that `list` uses. */
+export interface ChangeReport
+  extends Pick<Listed, 'owner' | 'inForce' | 'egressBytesPerSecond' | 'ingressBytesPerSecond'> {
+  readonly cgroup: string;
+  /** Whether anything is different than before. */
+  readonly changed: boolean;
+  readonly warnings: readonly string[];
+}
+
+/** Writes a change for programs. */
+export function reportChange({ cgroup, before, after, warnings }: Change): ChangeReport {
+  return {
+    owner: manualOwner(cgroup.id),
+    cgroup: cgroup.path,
+    inForce: after !== undefined,
+    egressBytesPerSecond: after?.egress.rate || null,
+    ingressBytesPerSecond: after?.ingress.rate || null,
+    changed: !isDeepStrictEqual(before, after),
+    warnings,
+  };
+}
+
+/** Writes a change for people. */
+export function formatChange({ cgroup, before, after, warnings }: Change): string {
+  const gone = before === undefined ? 'is not limited.' : 'is no longer limited.';
+  const state = after === undefined ? ` ${gone}` : `: ${describe(after).replace('The pod', 'It')}`;
+  return [`${cgroup.path}${state}`, ...warnings].join('\n');
+}

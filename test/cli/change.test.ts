@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+import { formatChange, reportChange } from '../../cli/change.ts';
+import { configOfLimit } from '../../nodeagent/slot-config.ts';
+import { parseRate } from '../../rate/rate.ts';
+
+const cgroup = { id: 42n, path: '/sys/fs/cgroup/backup' };
+const slow = configOfLimit({ egress: parseRate('1M') });
+const fast = configOfLimit({ egress: parseRate('5M'), ingress: parseRate('8M') });
+const free = undefined;
+
+test('a change is told to programs in one shape', () => {
+  expect(reportChange({ cgroup, before: free, after: slow, warnings: [] })).toEqual({
+    owner: 'manual/42',
+    cgroup: '/sys/fs/cgroup/backup',
+    inForce: true,
+    egressBytesPerSecond: 1_000_000,
+    ingressBytesPerSecond: null,
+    changed: true,
+    warnings: [],
+  });
+  expect(reportChange({ cgroup, before: slow, after: free, warnings: ['Mind.'] })).toEqual({
+    owner: 'manual/42',
+    cgroup: '/sys/fs/cgroup/backup',
+    inForce: false,
+    egressBytesPerSecond: null,
+    ingressBytesPerSecond: null,
+    changed: true,
+    warnings: ['Mind.'],
+  });
+});
+
+test.each([
+  [slow, slow, false],
+  [slow, fast, true],
+  [slow, configOfLimit({ egress: parseRate('1M') }, 20), true],
+  [free, free, false],
+])('from %j to %j is a change: %s', (before, after, changed) => {
+  expect(reportChange({ cgroup, before, after, warnings: [] }).changed).toBe(changed);
+});
+
+test('a change is told to people in a sentence, with the warnings below', () => {
+  expect(formatChange({ cgroup, before: slow, after: fast, warnings: ['Mind.'] })).toBe(
+    '/sys/fs/cgroup/backup: It sends at most 5M (5000000 bytes/s) and receives at most 8M (8000000 bytes/s).\nMind.',
+  );
+  expect(formatChange({ cgroup, before: slow, after: free, warnings: [] })).toContain('is no longer limited.');
+  expect(formatChange({ cgroup, before: free, after: free, warnings: [] })).toContain('is not limited.');
+});
