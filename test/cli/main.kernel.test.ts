@@ -148,6 +148,7 @@ describe('run', () => {
     expect(await run([], own)).toMatchObject({ status: 2, out: '' });
     expect(await run(['--rate', '1M'], [])).toMatchObject({ status: 2, out: '' });
     expect(await run(['--rate', '1X'], own)).toMatchObject({ status: 2, out: '' });
+    expect(await run(['--rate', '1M', '--pid', '1'], own)).toMatchObject({ status: 2, out: '' });
   });
 });
 
@@ -169,7 +170,9 @@ test.each([
   [['--pid', '4194304'], 1, 'there is no process 4194304'],
   [['--pid', 'x'], 2, '--pid x is not the number of a process'],
   [['--pid', '2'], 1, 'process 2 is in the root cgroup, with all the machine'],
-  [['--pid', '1', '--cgroup', '/'], 2, 'name the cgroup with either --cgroup DIR or --pid N'],
+  [['--pid', '1', '--cgroup', '/'], 2, 'name the cgroup with one of --cgroup DIR, --pid N and --container ID'],
+  [[], 2, 'name the cgroup with one of --cgroup DIR, --pid N and --container ID'],
+  [['--container', 'no-such-container'], 1, 'has the id no-such-container'],
 ])('attach %j is refused', async (args, expected, message) => {
   const { status, err } = await podrate(['attach', ...args, '--rate', '1M', ...where]);
   expect(status).toBe(expected);

@@ -8,8 +8,11 @@ import type { Report } from './progress.ts';
 export const packageGroups = {
   /** Nothing beyond Node.js. */
   unit: [],
-  /** Compile the shaper, load it, send traffic through it. */
-  kernel: ['clang', 'llvm', 'libbpf-dev', 'make', 'bpftool', 'iproute2', 'iperf3', 'util-linux', 'procps'],
+  /** Compile the shaper and senders, load it, send traffic through it, also from containers. */
+  kernel: [
+    ...['clang', 'llvm', 'libbpf-dev', 'libc6-dev', 'make', 'bpftool', 'iproute2', 'iperf3', 'util-linux', 'procps'],
+    ...['runc', 'crun', 'busybox-static'],
+  ],
   /** Network namespace, certificates, fetching etcd (which comes unpacked, not installed: installing would start a service). */
   controlplane: ['iproute2', 'util-linux', 'openssl', 'dpkg', 'ca-certificates'],
   /** The node's machine, its disks, the images. */
