@@ -16,7 +16,8 @@ export interface SinkSample {
 export interface Running<Line> {
   pid: number;
   lines: Line[];
-  stop(): Promise<void>;
+  /** Ends it at once, or with a signal that lets it say a last word. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /** Receives TCP and UDP on port 5001, and samples it every 100 ms. */
@@ -72,19 +73,22 @@ export function spawnInPod(pod: Pod, command: string[]): ChildProcess {
   });
 }
 
-/** Resolves when the program has printed its "ready" line. */
 function start<Line>(pod: Pod, script: string, args: string[]): Promise<Running<Line>> {
-  const file = fileURLToPath(new URL(script, import.meta.url));
-  const child = spawnInPod(pod, [process.execPath, file, ...args]);
+  return startProgram(pod, [process.execPath, fileURLToPath(new URL(script, import.meta.url)), ...args]);
+}
+
+/** Starts a program that prints JSON lines. Resolves when it has printed its "ready" line. */
+export function startProgram<Line>(pod: Pod, command: string[]): Promise<Running<Line>> {
+  const child = spawnInPod(pod, command);
   const lines: Line[] = [];
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  const stop = async () => {
-    child.kill('SIGKILL');
+  const stop = async (signal: NodeJS.Signals = 'SIGKILL') => {
+    child.kill(signal);
     await ended;
   };
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => reject(new Error(`${script} ended with ${code} before it was ready`)));
+    child.once('close', (code) => reject(new Error(`${command.join(' ')} ended with ${code} before it was ready`)));
     if (!child.stdout) return;
     createInterface(child.stdout).on('line', (text) => {
       const line = JSON.parse(text);
