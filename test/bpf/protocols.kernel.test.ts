@@ -142,9 +142,9 @@ test.each(packetCases)(
     const drain = await keep(programs.startDrain(b, to, family));
     const perSecond = (5 * egress) / (packets * wire);
     const flood = await keep(programs.startFlood(a, { kind, option, host: b[family], bytes, perSecond }));
-    await sleep(350);
+    await sleep(250);
     const passed = async () => (await receiver()).passed.bytes;
-    await Promise.all([expectLimit(sentBy(a), egress), expectLimit(passed, ingress)]);
+    await Promise.all([expectLimit(sentBy(a), egress, 450), expectLimit(passed, ingress, 450)]);
 
     await flood.stop('SIGTERM');
     await sleep(20);
