@@ -19,7 +19,7 @@
 #define DROP_CONGESTED 2
 
 /*
- * How much debt this TCP packet may meet. Small packets (SYN, ACK, requests) see no queue. Armed sockets are slowed by
+ * How much debt this TCP packet may meet. Packets without payload see no queue. Armed sockets are slowed by
  * their pacing; dropping would only add 200 ms timeouts, for a drop in the sender's own stack leaves TCP with nothing in
  * flight. The first segments of a connection are never paced, so many new connections at once need a bound of their own; it
  * lies above the debt that paced connections hold, or beside many of them a new one would never get past it.
@@ -27,7 +27,7 @@
 static __always_inline __s64 egress_threshold(const struct podrate_gate *gate, const struct socket *socket,
 					      const struct packet *packet, __u64 rate, __u64 now_ns)
 {
-	if (packet->small)
+	if (!packet->payload)
 		return at_least(HARD, HARD_PACKETS, rate);
 	if (!socket)
 		return DROP;
@@ -36,7 +36,9 @@ static __always_inline __s64 egress_threshold(const struct podrate_gate *gate, c
 
 		return first > beside ? first : beside;
 	}
-	return socket->armed ? at_least(HARD, HARD_PACKETS, rate) : DROP;
+	if (socket->armed)
+		return at_least(HARD, HARD_PACKETS, rate);
+	return packet->small ? at_least(FIRST, FIRST_PACKETS, rate) : DROP;
 }
 
 /* The storage of a connection; a listener that sends a SYN-ACK (Linux 6.5) has none. */

@@ -34,11 +34,11 @@ static __always_inline int is_new(const struct socket *socket)
 static __always_inline __s64 ingress_threshold(const struct socket *socket, const struct packet *packet, int obedient,
 					       __u64 rate)
 {
-	if (packet->small)
+	if (!packet->payload)
 		return at_least(SMALL_IN, HARD_PACKETS, rate);
 	if (obedient)
 		return at_least(OBEYS, HARD_PACKETS, rate);
-	if (is_new(socket))
+	if (is_new(socket) || packet->small)
 		return at_least(FIRST, FIRST_PACKETS, rate);
 	return DROP;
 }

@@ -110,7 +110,7 @@ static __always_inline void on_transmit(struct bpf_sock_ops *ops, struct limited
 		return;
 	if (!length && !socket->exempt && limited->config->ingress.rate)
 		bpf_reserve_hdr_opt(ops, sizeof(struct share_option), 0);
-	if (length <= SMALL_PAYLOAD || !socket->charged)
+	if (!length || !socket->charged)
 		return;
 	if (!socket->armed)
 		arm(ops, socket, most(limited->config->egress.rate));
