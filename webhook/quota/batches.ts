@@ -1,0 +1,66 @@
+/** Runs work in batches, one at a time per key: whatever comes while a batch runs is in the next one. */
+export interface Batches<Item, Answer> {
+  /** Adds an item to the next batch of a key. @returns its answer @throws what the batch throws */
+  add(key: string, item: Item): Promise<Answer>;
+  /** Asks for a batch of a key, even one without items. @throws what the batch throws */
+  kick(key: string): Promise<void>;
+}
+
+interface Queue<Item, Answer> {
+  waiting: {
+    readonly item: Item;
+    readonly resolve: (answer: Answer) => void;
+    readonly reject: (error: unknown) => void;
+  }[];
+  kicks: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[];
+}
+
+/**
+ * Builds batches.
+ * @param work gives one answer for each item, in order
+ */
+export function createBatches<Item, Answer>(
+  work: (key: string, items: readonly Item[]) => Promise<readonly Answer[]>,
+): Batches<Item, Answer> {
+  const queues = new Map<string, Queue<Item, Answer>>();
+
+  const run = async (key: string, queue: Queue<Item, Answer>) => {
+    while (queue.waiting.length > 0 || queue.kicks.length > 0) {
+      const { waiting, kicks } = queue;
+      queue.waiting = [];
+      queue.kicks = [];
+      try {
+        const answers = await work(
+          key,
+          waiting.map(({ item }) => item),
+        );
+        for (const [index, { resolve, reject }] of waiting.entries()) {
+          const answer = answers[index];
+          if (answer === undefined) reject(new Error('a batch gave no answer for an item'));
+          else resolve(answer);
+        }
+        for (const { resolve } of kicks) resolve();
+      } catch (error) {
+        for (const { reject } of [...waiting, ...kicks]) reject(error);
+      }
+    }
+    queues.delete(key);
+  };
+  const enter = (key: string, put: (queue: Queue<Item, Answer>) => void) => {
+    const queue = queues.get(key);
+    if (queue !== undefined) {
+      put(queue);
+      return;
+    }
+    const fresh: Queue<Item, Answer> = { waiting: [], kicks: [] };
+    queues.set(key, fresh);
+    put(fresh);
+    void run(key, fresh);
+  };
+
+  return {
+    add: (key, item) =>
+      new Promise((resolve, reject) => enter(key, ({ waiting }) => waiting.push({ item, resolve, reject }))),
+    kick: (key) => new Promise((resolve, reject) => enter(key, ({ kicks }) => kicks.push({ resolve, reject }))),
+  };
+}

@@ -1,0 +1,93 @@
+import { directions } from '../../rate/limit.ts';
+import { type Amounts, amountsOf } from './amounts.ts';
+import { createBatches } from './batches.ts';
+import type { Claim, QuotaAnswer } from './decide.ts';
+import { QuotaError } from './errors.ts';
+import type { Hard, Ledger } from './ledger.ts';
+import type { PodTable } from './pod-table.ts';
+import { createSwaps, type SwapParts } from './swap.ts';
+
+export type { QuotaAnswer } from './decide.ts';
+
+/** An admission of a pod in a namespace with a quota, as validating admission sees it: final, with uid and name. */
+export interface QuotaRequest {
+  readonly namespace: string;
+  /** The namespace's quota in bytes per second. */
+  readonly hard: Hard;
+  readonly pod: { readonly uid: string; readonly name: string };
+  /** The pod's limit in bytes per second, as stamped. */
+  readonly wanted: Readonly<Partial<Amounts>>;
+  readonly dryRun: boolean;
+  readonly operation: 'create' | 'update';
+  /**
+   * For an update, and needed there: the review's oldObject, its resource version and its limit as stamped. The API server stores
+   * an update only on the version that it showed, so this is what the pod has at that moment, whatever a watch knew.
+   */
+  readonly before?: Readonly<Partial<Amounts>> & { readonly resourceVersion: string };
+}
+
+/** Decides whether pods fit into their namespace's quota; exact for any number of keepers (ledger.ts tells why). */
+export interface QuotaKeeper {
+  /**
+   * Decides about one admission, and grants it unless it is a dry run. An update that raises nothing is always allowed.
+   * @throws QuotaError where nothing could be decided: the webhook's own fault
+   */
+  check(request: QuotaRequest): Promise<QuotaAnswer>;
+  /** Brings a namespace's ledger up to date: what is settled leaves it, what is used is shown. @throws QuotaError */
+  tend(namespace: string): Promise<void>;
+  /** Finds ledgers that other keepers made, and brings them up to date. @throws QuotaError */
+  look(): Promise<void>;
+  /** The ledgers that may have to be tended now. */
+  untended(): readonly string[];
+  /** The ledgers that are known here, by namespace. */
+  ledgers(): ReadonlyMap<string, Ledger>;
+}
+
+/** Builds a keeper. Nothing runs by itself: tending.ts does that. */
+export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
+  const { store, table } = parts;
+  const swaps = createSwaps(parts);
+  const batches = createBatches(swaps.run);
+
+  return {
+    async check(request) {
+      const claim = readClaim(request);
+      const had = claim.before?.amounts ?? amountsOf(undefined);
+      const isRaised = directions.some((way) => claim.hard[way] !== undefined && claim.wanted[way] > had[way]);
+      return isRaised ? batches.add(request.namespace, claim) : { allowed: true };
+    },
+    tend: batches.kick,
+    async look() {
+      const found = await store.list();
+      const changed = [...found].filter(
+        ([namespace, { metadata }]) =>
+          swaps.known.get(namespace)?.stored?.metadata.resourceVersion !== metadata.resourceVersion,
+      );
+      const missing = [...swaps.known.keys()].filter((namespace) => !found.has(namespace));
+      await Promise.all([...changed.map(([namespace]) => namespace), ...missing].map(batches.kick));
+    },
+    untended: () =>
+      [...swaps.known].filter(([namespace, { ledger }]) => isUntended(namespace, ledger, table)).map(([name]) => name),
+    ledgers: () => new Map([...swaps.known].map(([namespace, { ledger }]) => [namespace, ledger])),
+  };
+}
+
+function isUntended(namespace: string, ledger: Ledger, table: PodTable): boolean {
+  if (ledger.grants.length > 0) return true;
+  const { sum } = table.count(namespace);
+  return table.version() !== undefined && directions.some((direction) => sum[direction] !== ledger.used[direction]);
+}
+
+function readClaim({ hard, pod, wanted, dryRun, operation, before }: QuotaRequest): Claim {
+  if (operation === 'update' && before === undefined) {
+    throw new QuotaError('quota/request', 'An update cannot be decided without the pod that it replaces.');
+  }
+  return {
+    ...{ name: pod.name, uid: pod.uid, hard, dryRun },
+    wanted: amountsOf(wanted),
+    before:
+      operation === 'create' || before === undefined
+        ? undefined
+        : { version: BigInt(before.resourceVersion), amounts: amountsOf(before) },
+  };
+}

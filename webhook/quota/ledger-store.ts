@@ -1,0 +1,108 @@
+/** The ledgers in the cluster: one object for each namespace with a quota, in podrate's own namespace. */
+import {
+  ApiException,
+  CoreV1Api,
+  CustomObjectsApi,
+  type KubeConfig,
+  type V1OwnerReference,
+} from '@kubernetes/client-node';
+import { QuotaError } from './errors.ts';
+import type { Ledger } from './ledger.ts';
+import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
+import { requestOptions } from './request-options.ts';
+
+/** A ledger as it is stored, with what is needed to replace exactly this version of it. */
+export interface StoredLedger {
+  readonly ledger: Ledger;
+  readonly metadata: LedgerMetadata;
+}
+
+/** What is kept of an object's metadata. */
+export interface LedgerMetadata {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly ownerReferences?: readonly V1OwnerReference[] | undefined;
+}
+
+/** Access to the ledgers. Every method throws QuotaError when the API server does not do as it is asked. */
+export interface LedgerStore {
+  /** Reads a namespace's ledger; undefined if there is none. */
+  read(namespace: string): Promise<StoredLedger | undefined>;
+  /** Reads all ledgers, by namespace. */
+  list(): Promise<ReadonlyMap<string, StoredLedger>>;
+  /**
+   * Creates the ledger, or replaces the version that was read.
+   * @returns what is stored now; undefined if somebody else was first
+   */
+  write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined): Promise<StoredLedger | undefined>;
+}
+
+interface LedgerObject {
+  readonly metadata: LedgerMetadata & { readonly name: string };
+}
+
+const timeoutMs = 3_000;
+const labels = { 'app.kubernetes.io/name': 'podrate', 'app.kubernetes.io/component': 'quota' };
+
+/** Gives access to the ledgers, which are kept in the namespace `home`. */
+export function ledgerStore(kubeConfig: KubeConfig, home: string): LedgerStore {
+  const api = kubeConfig.makeApiClient(CustomObjectsApi);
+  const core = kubeConfig.makeApiClient(CoreV1Api);
+  const place = { ...ledgerResource, namespace: home };
+  const parse = (namespace: string, object: LedgerObject): StoredLedger => {
+    const { uid, resourceVersion, ownerReferences } = object.metadata;
+    return { ledger: readLedger(namespace, object), metadata: { uid, resourceVersion, ownerReferences } };
+  };
+  // With it, the ledger goes when its namespace does.
+  const owner = async (name: string): Promise<V1OwnerReference[]> => {
+    const { metadata } = await core.readNamespace({ name }, requestOptions(timeoutMs));
+    return [{ apiVersion: 'v1', kind: 'Namespace', name, uid: metadata?.uid ?? '' }];
+  };
+
+  return {
+    async read(namespace) {
+      const call = () => api.getNamespacedCustomObject({ ...place, name: namespace }, requestOptions(timeoutMs));
+      const object = await unless([404], `read the quota ledger of namespace ${namespace}`, call);
+      return object === undefined ? undefined : parse(namespace, object);
+    },
+    async list() {
+      const call = () => api.listNamespacedCustomObject(place, requestOptions(timeoutMs));
+      const { items }: { items: LedgerObject[] } = await unless([], 'list the quota ledgers', call);
+      return new Map(items.map((object) => [object.metadata.name, parse(object.metadata.name, object)]));
+    },
+    async write(namespace, ledger, stored) {
+      const write = async () => {
+        const ownerReferences = stored === undefined ? await owner(namespace) : stored.metadata.ownerReferences;
+        const metadata = { ...stored?.metadata, name: namespace, namespace: home, labels, ownerReferences };
+        const { group, version } = ledgerResource;
+        const body = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
+        if (stored === undefined)
+          return api.createNamespacedCustomObject({ ...place, body }, requestOptions(timeoutMs));
+        const name = namespace;
+        return api.replaceNamespacedCustomObject({ ...place, name, body }, requestOptions(timeoutMs));
+      };
+      // 409: changed, or created, by somebody else. 404: deleted since it was read.
+      const passing = stored === undefined ? [409] : [404, 409];
+      const object = await unless(passing, `write the quota ledger of namespace ${namespace}`, write);
+      if (object === undefined) return undefined;
+      const { uid, resourceVersion, ownerReferences } = object.metadata;
+      return { ledger, metadata: { uid, resourceVersion, ownerReferences } };
+    },
+  };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the client types custom objects so
+async function unless(codes: readonly number[], what: string, send: () => Promise<any>): Promise<any> {
+  try {
+    return await send();
+  } catch (error) {
+    if (error instanceof ApiException && codes.includes(error.code)) return undefined;
+    const said = error instanceof ApiException ? `HTTP ${error.code}: ${statusMessage(error.body)}` : String(error);
+    throw new QuotaError('quota/api', `Could not ${what}: ${said}.`, error);
+  }
+}
+
+function statusMessage(body: unknown): string {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  return text.slice(0, 300);
+}
