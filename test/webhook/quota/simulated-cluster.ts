@@ -1,0 +1,193 @@
+import { type Amounts, isSame, nothing, plus } from '../../../webhook/quota/amounts.ts';
+import type { QuotaClock } from '../../../webhook/quota/clock.ts';
+import { createQuotaKeeper, type QuotaKeeper } from '../../../webhook/quota/keeper.ts';
+import type { LedgerStore, StoredLedger } from '../../../webhook/quota/ledger-store.ts';
+import { type CountedPod, createPodTable, type PodTable } from '../../../webhook/quota/pod-table.ts';
+import type { SwapLimits } from '../../../webhook/quota/swap.ts';
+
+/** The only namespace, and a time in ms after which the API server gives up a request. */
+export const namespace = 'team-a';
+export const requestTimeoutMs = 60_000;
+
+/** Bounds that suit a simulation: a ledger that is changed at each try is tried for ever. */
+export const limits: SwapLimits = {
+  lifeMs: 90_000,
+  lagMs: 10,
+  patienceMs: Number.POSITIVE_INFINITY,
+  mournMs: 2_500,
+  recountPods: 500,
+  maxGrants: 5_000,
+};
+
+interface PodEvent {
+  readonly type: 'put' | 'remove';
+  readonly pod: CountedPod;
+}
+
+/** A replica of the webhook: a keeper, and a table that has seen some of what happened. */
+export interface Replica {
+  readonly keeper: QuotaKeeper;
+  readonly table: PodTable;
+  isAlive: boolean;
+  /** Shows the table so many of the events that it has not seen. */
+  watch(events: number): void;
+  /** Replaces the table by a list, as after a broken watch. */
+  relist(): void;
+}
+
+// A pod without a limit does not carry the label that is selected on.
+const isCounted = ({ amounts }: CountedPod) => !isSame(amounts, nothing);
+
+/** How an operation ended. */
+export type Outcome = 'stored' | 'refused' | 'failed';
+
+/** Etcd, the API server and its clients in a few lines: versions, pods, one ledger, and requests that call a replica. */
+export interface SimulatedCluster {
+  readonly clock: QuotaClock & { advance(ms: number): void };
+  readonly pods: ReadonlyMap<string, CountedPod>;
+  sum(): Amounts;
+  ledger(): StoredLedger | undefined;
+  deleteLedger(): void;
+  start(): Replica;
+  /** Creates a pod through a replica. @param isLost whether something else refuses it after the replica allowed it */
+  create(replica: Replica, name: string, amounts: Amounts, hard: Amounts, isLost: boolean): Promise<Outcome>;
+  /** Changes a pod's amounts through a replica, as often as it takes to do it on the pod's present version. */
+  update(replica: Replica, name: string, amounts: Amounts, hard: Amounts): Promise<Outcome>;
+  /** Deletes or finishes a pod. */
+  end(name: string): void;
+}
+
+/**
+ * Builds a cluster.
+ * @param pause waits for any time; what else happens meanwhile is up to the caller
+ * @param first the pods that are there from the start
+ * @param recountPods the bound of that name of the keepers
+ */
+export function simulateCluster(
+  pause: () => Promise<unknown>,
+  first: Readonly<Record<string, Amounts>> = {},
+  recountPods = limits.recountPods,
+): SimulatedCluster {
+  let version = 100n;
+  let nowMs = 0;
+  let uids = 0;
+  let stored: StoredLedger | undefined;
+  const pods = new Map<string, CountedPod>();
+  const events: PodEvent[] = [];
+
+  const clock = {
+    nowMs: () => nowMs,
+    async sleep(ms: number) {
+      nowMs += ms;
+      await pause();
+    },
+    advance(ms: number) {
+      nowMs += ms;
+    },
+  };
+  const next = () => {
+    version += 1n;
+    return version;
+  };
+  const put = (pod: Omit<CountedPod, 'version' | 'namespace'>) => {
+    const stored = { ...pod, namespace, version: next() };
+    pods.set(pod.name, stored);
+    events.push({ type: isCounted(stored) ? 'put' : 'remove', pod: stored });
+  };
+  const counted = () => [...pods.values()].filter(isCounted);
+  for (const [name, amounts] of Object.entries(first)) put({ name, uid: `first-${name}`, amounts });
+  const store: LedgerStore = {
+    async read() {
+      await pause();
+      const found = stored;
+      await pause();
+      return found;
+    },
+    list: async () => new Map(stored === undefined ? [] : [[namespace, stored]]),
+    async write(_, ledger, before) {
+      await pause();
+      const isCurrent = stored?.metadata.resourceVersion === before?.metadata.resourceVersion;
+      const uid = before?.metadata.uid ?? `ledger-${version}`;
+      const written = { ledger, metadata: { uid, resourceVersion: String(isCurrent ? next() : 0n) } };
+      if (isCurrent) stored = written;
+      await pause();
+      return isCurrent ? written : undefined;
+    },
+  };
+  const countNow = async () => {
+    await pause();
+    const table = createPodTable(0, clock.nowMs);
+    table.replace(counted(), version);
+    await pause();
+    return table.count(namespace);
+  };
+  const inTime = (replica: Replica, sinceMs: number) => replica.isAlive && nowMs - sinceMs < requestTimeoutMs;
+
+  return {
+    ...{ clock, pods },
+    sum: () => [...pods.values()].map(({ amounts }) => amounts).reduce(plus, nothing),
+    ledger: () => stored,
+    deleteLedger() {
+      stored = undefined;
+    },
+    start() {
+      const table = createPodTable(limits.lifeMs, clock.nowMs);
+      table.replace(counted(), version);
+      let seen = events.length;
+      const keeper = createQuotaKeeper({
+        ...{ store, table, countNow, clock, limits: { ...limits, recountPods }, onSwap: () => {} },
+      });
+      const watch = (count: number) => {
+        for (const { type, pod } of events.slice(seen, seen + count)) table[type](pod);
+        seen = Math.min(seen + count, events.length);
+      };
+      const relist = () => {
+        table.replace(counted(), version);
+        seen = events.length;
+      };
+      return { keeper, table, isAlive: true, watch, relist };
+    },
+    async create(replica, name, amounts, hard, isLost) {
+      const sinceMs = nowMs;
+      uids += 1;
+      const pod = { name, uid: `uid-${uids}`, amounts };
+      const request = { namespace, hard, pod, wanted: amounts, dryRun: false, operation: 'create' } as const;
+      const { allowed } = await replica.keeper.check(request);
+      await pause();
+      if (!allowed) return 'refused';
+      if (isLost || !inTime(replica, sinceMs) || pods.has(name)) return 'failed';
+      put(pod);
+      return 'stored';
+    },
+    async update(replica, name, amounts, hard) {
+      const sinceMs = nowMs;
+      for (;;) {
+        const old = pods.get(name);
+        if (old === undefined) return 'failed';
+        const before = { ...old.amounts, resourceVersion: String(old.version) };
+        const request = {
+          namespace,
+          hard,
+          pod: old,
+          wanted: amounts,
+          dryRun: false,
+          operation: 'update',
+          before,
+        } as const;
+        const { allowed } = await replica.keeper.check(request);
+        await pause();
+        if (!allowed) return 'refused';
+        if (!inTime(replica, sinceMs)) return 'failed';
+        if (pods.get(name)?.version !== old.version) continue;
+        put({ ...old, amounts });
+        return 'stored';
+      }
+    },
+    end(name) {
+      const pod = pods.get(name);
+      if (pod === undefined) return;
+      pods.delete(name);
+      events.push({ type: 'remove', pod: { ...pod, version: next() } });
+    },
+  };
+}
