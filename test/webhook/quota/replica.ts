@@ -1,0 +1,76 @@
+/**
+ * A replica of the quota keeper as a program, called by a real API server: validating admission over TLS with nothing but the quota.
+ * Arguments: port, folder with tls.crt and tls.key, the quota as JSON, how long a grant can take effect in ms. The cluster is that of
+ * $KUBECONFIG. Writes a line when it listens. About a pod with the label `die` it decides, and then dies before it answers.
+ */
+import { createServer } from 'node:https';
+import process from 'node:process';
+import { json, text } from 'node:stream/consumers';
+import { KubeConfig } from '@kubernetes/client-node';
+import { Registry } from 'prom-client';
+import { stampedLimit } from '../../../rate/stamp.ts';
+import { loadPair } from '../../../webhook/certificate.ts';
+import { quotaClock } from '../../../webhook/quota/clock.ts';
+import { startQuota } from '../../../webhook/quota/start.ts';
+
+const [port = '', folder = '', hard = '', lifeMs = ''] = process.argv.slice(2);
+const kubeConfig = new KubeConfig();
+kubeConfig.loadFromFile(process.env.KUBECONFIG ?? '');
+const registry = new Registry();
+const keeper = startQuota({
+  ...{ kubeConfig, registry, home: 'podrate-system', clock: quotaClock, random: Math.random, lifeMs: Number(lifeMs) },
+  onError: (error) => console.error(error),
+  signal: new AbortController().signal,
+});
+
+interface Review {
+  request: {
+    uid: string;
+    namespace: string;
+    operation: 'CREATE' | 'UPDATE';
+    dryRun: boolean;
+    object: { metadata: Metadata };
+    oldObject: { metadata: Metadata } | null;
+  };
+}
+interface Metadata {
+  uid: string;
+  name: string;
+  resourceVersion: string;
+  labels: Record<string, string>;
+}
+
+async function answer({ request }: Review) {
+  const { namespace, operation, dryRun, object, oldObject } = request;
+  const before = oldObject === null ? {} : { before: versioned(oldObject.metadata) };
+  const verdict = await keeper.check({
+    ...{ namespace, dryRun, hard: JSON.parse(hard), pod: object.metadata, ...before },
+    wanted: stampedLimit(object.metadata) ?? {},
+    operation: operation === 'CREATE' ? 'create' : 'update',
+  });
+  if ('die' in object.metadata.labels) process.kill(process.pid, 'SIGKILL');
+  const message = JSON.stringify(verdict);
+  return { uid: request.uid, allowed: verdict.allowed, ...(verdict.allowed ? {} : { status: { code: 403, message } }) };
+}
+
+function versioned(metadata: Metadata) {
+  return { resourceVersion: metadata.resourceVersion, ...stampedLimit(metadata) };
+}
+
+const { cert, key } = await loadPair(folder);
+createServer({ cert, key }, async (request, response) => {
+  try {
+    if (request.url === '/metrics') {
+      response.end(await registry.metrics());
+      return;
+    }
+    const review = (await json(request)) as Review;
+    const body = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: await answer(review) };
+    response.setHeader('Content-Type', 'application/json').end(JSON.stringify(body));
+  } catch (error) {
+    console.error(error);
+    response.writeHead(500).end(String(error));
+  }
+}).listen(Number(port), () => console.log('listening'));
+await text(process.stdin);
+process.exit();

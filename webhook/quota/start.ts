@@ -1,0 +1,59 @@
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { Registry } from 'prom-client';
+import type { QuotaClock } from './clock.ts';
+import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
+import { ledgerStore } from './ledger-store.ts';
+import { createQuotaMetrics } from './metrics.ts';
+import { countNow, followPods, pageSize } from './pod-source.ts';
+import { createPodTable } from './pod-table.ts';
+import { grantLifeMs } from './sightings.ts';
+import { tendLedgers } from './tending.ts';
+
+/** What a keeper on a cluster is started with. */
+export interface QuotaOptions {
+  readonly kubeConfig: KubeConfig;
+  /** podrate's own namespace, where the ledgers are. */
+  readonly home: string;
+  readonly registry: Registry;
+  readonly clock: QuotaClock;
+  /** A number from 0 to below 1. */
+  readonly random: () => number;
+  /** Called when something failed that is no admission; it is tried again. */
+  readonly onError: (error: unknown) => void;
+  /** Ends the watch and the tending. */
+  readonly signal: AbortSignal;
+  /** How long a grant can take effect, in ms; the product's if not given. */
+  readonly lifeMs?: number;
+}
+
+const tendMs = 1_000;
+
+/** Starts a keeper: the watch of the pods that count, and the tending of the ledgers. It can be asked at once. */
+export function startQuota(options: QuotaOptions): QuotaKeeper {
+  const { kubeConfig, home, registry, clock, random, signal, lifeMs = grantLifeMs } = options;
+  const table = createPodTable(2 * lifeMs, clock.nowMs);
+  const keeper = createQuotaKeeper({
+    ...{ table, clock },
+    store: ledgerStore(kubeConfig, home),
+    countNow: (namespace) => countNow(kubeConfig, namespace),
+    limits: {
+      lifeMs,
+      lagMs: 250,
+      // API servers wait 5 s for the answer.
+      patienceMs: 4_000,
+      // A tending or two of every other replica.
+      mournMs: 2 * tendMs,
+      recountPods: pageSize,
+      maxGrants: 5_000,
+    },
+    onSwap: (outcome) => metrics.swap(outcome),
+  });
+  const metrics = createQuotaMetrics(registry, keeper.ledgers);
+  const onError = (error: unknown) => {
+    metrics.failure();
+    options.onError(error);
+  };
+  void followPods({ kubeConfig, table, clock, onError, signal, retryMs: 1_000, relistMs: 600_000 });
+  void tendLedgers({ keeper, clock, random, onError, signal, everyMs: tendMs, lookMs: 30_000 });
+  return keeper;
+}
