@@ -71,7 +71,8 @@ async function listPods(kubeConfig: KubeConfig, namespace: string | undefined) {
       const { items, metadata } = await (namespace === undefined
         ? api.listPodForAllNamespaces(query, options())
         : api.listNamespacedPod({ namespace, ...query }, options()));
-      for (const pod of items) pods.push(counted(pod.metadata));
+      // Null, not empty, where there is none.
+      for (const pod of items ?? []) pods.push(counted(pod.metadata));
       version = BigInt(metadata?.resourceVersion ?? 0);
       page = metadata?._continue || undefined;
     } while (page !== undefined);
