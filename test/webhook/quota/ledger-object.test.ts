@@ -1,0 +1,46 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { QuotaError } from '../../../webhook/quota/errors.ts';
+import { newLedger } from '../../../webhook/quota/ledger.ts';
+import { readLedger, writeLedger } from '../../../webhook/quota/ledger-object.ts';
+
+const whole = fc.nat(2 ** 40);
+const amounts = fc.record({ egress: whole, ingress: whole });
+const version = fc.bigInt({ min: 0n, max: 2n ** 63n });
+const ledger = fc.record({
+  ...{ settled: version, serial: whole, used: amounts },
+  hard: fc.record({ egress: whole, ingress: whole }, { requiredKeys: [], noNullPrototype: true }),
+  grants: fc.array(
+    fc.record({
+      ...{ name: fc.string(), uid: fc.uuid(), amounts, serial: whole },
+      from: fc.option(version, { nil: undefined }),
+    }),
+  ),
+});
+
+test('what is written is read back as it was, through JSON', () => {
+  fc.assert(
+    fc.property(ledger, (each) => {
+      expect(readLedger('team', JSON.parse(JSON.stringify(writeLedger(each))))).toEqual(each);
+    }),
+  );
+});
+
+test('used and hard are shown as people write rates, also where they are no rate of a pod', () => {
+  const shown = (used: number, hard?: number) =>
+    writeLedger({
+      ...newLedger(1n),
+      used: { egress: used, ingress: 0 },
+      hard: hard === undefined ? {} : { egress: hard },
+    });
+  expect(shown(3_000_000, 20_000_000)).toMatchObject({ shown: { egress: '3M/20M', ingress: '0/none' } });
+  expect(shown(125e12, 250e12)).toMatchObject({ shown: { egress: '125000G/250000G' } });
+});
+
+test.each([{}, { settled: 'x' }, { ...writeLedger(newLedger(1n)), used: { egress: -1, ingress: 0 } }, null, 'x'])(
+  'the ledger %j is refused with what to do',
+  (object) => {
+    expect(() => readLedger('team', object)).toThrow(QuotaError);
+    expect(() => readLedger('team', object)).toThrow('kubectl -n podrate-system delete bandwidthledger team');
+  },
+);
