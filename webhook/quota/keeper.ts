@@ -1,10 +1,9 @@
 import { directions } from '../../rate/limit.ts';
-import { type Amounts, amountsOf } from './amounts.ts';
+import { type Amounts, amountsOf, isSame } from './amounts.ts';
 import { createBatches } from './batches.ts';
 import type { Claim, QuotaAnswer } from './decide.ts';
 import { QuotaError } from './errors.ts';
 import type { Hard, Ledger } from './ledger.ts';
-import type { PodTable } from './pod-table.ts';
 import { createSwaps, type SwapParts } from './swap.ts';
 
 export type { QuotaAnswer } from './decide.ts';
@@ -45,7 +44,7 @@ export interface QuotaKeeper {
 
 /** Builds a keeper. Nothing runs by itself: tending.ts does that. */
 export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
-  const { store, table } = parts;
+  const { store } = parts;
   const swaps = createSwaps(parts);
   const batches = createBatches(swaps.run);
 
@@ -67,15 +66,15 @@ export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
       await Promise.all([...changed.map(([namespace]) => namespace), ...missing].map(batches.kick));
     },
     untended: () =>
-      [...swaps.known].filter(([namespace, { ledger }]) => isUntended(namespace, ledger, table)).map(([name]) => name),
+      [...swaps.known].filter(([namespace, { ledger }]) => isUntended(namespace, ledger, parts)).map(([name]) => name),
     ledgers: () => new Map([...swaps.known].map(([namespace, { ledger }]) => [namespace, ledger])),
   };
 }
 
-function isUntended(namespace: string, ledger: Ledger, table: PodTable): boolean {
-  if (ledger.grants.length > 0) return true;
-  const { sum } = table.count(namespace);
-  return table.version() !== undefined && directions.some((direction) => sum[direction] !== ledger.used[direction]);
+function isUntended(namespace: string, { grants, used, hard }: Ledger, { table, hardOf }: SwapParts): boolean {
+  const now = hardOf(namespace) ?? hard;
+  const isChanged = table.version() !== undefined && !isSame(table.count(namespace).sum, used);
+  return grants.length > 0 || isChanged || directions.some((direction) => now[direction] !== hard[direction]);
 }
 
 function readClaim({ hard, pod, wanted, dryRun, operation, before }: QuotaRequest): Claim {

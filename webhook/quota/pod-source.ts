@@ -49,8 +49,8 @@ export async function followPods(options: FollowOptions): Promise<void> {
       const { pods, version } = await listPods(kubeConfig, undefined);
       table.replace(pods, version);
       const until = clock.nowMs() + relistMs;
-      // A watch ends every few minutes, and goes on where it was.
-      while (!signal.aborted && clock.nowMs() < until) await watchOnce(options);
+      // A watch ends every few minutes, and goes on where it was as long as the API server remembers that.
+      while (!signal.aborted && clock.nowMs() < until && (await watchOnce(options, until)));
     } catch (error) {
       if (signal.aborted) return;
       onError(error);
@@ -82,21 +82,28 @@ async function listPods(kubeConfig: KubeConfig, namespace: string | undefined) {
   return { pods, version };
 }
 
-async function watchOnce({ kubeConfig, table, signal }: FollowOptions): Promise<void> {
-  const query = { ...selection, allowWatchBookmarks: true, resourceVersion: String(table.version()) };
-  await new Promise<void>((resolve, reject) => {
+// Gives whether the API server can go on from there.
+async function watchOnce({ kubeConfig, table, clock, signal }: FollowOptions, until: number): Promise<boolean> {
+  const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
+  const resourceVersion = String(table.version());
+  const query = { ...selection, allowWatchBookmarks: true, resourceVersion, timeoutSeconds };
+  return new Promise<boolean>((resolve, reject) => {
     let fault: Error | undefined;
+    let isGone = false;
     const onEvent = (type: string, object: { metadata?: V1ObjectMeta; code?: number; message?: string }) => {
-      if (type === 'ERROR') fault = new Error(`watch: ${object.code} ${object.message}`);
+      if (type === 'ERROR' && object.code === 410) isGone = true;
+      else if (type === 'ERROR') fault = new Error(`The watch of pods ended: ${object.message}`);
       else if (type === 'BOOKMARK') table.reach(BigInt(object.metadata?.resourceVersion ?? 0));
       else if (type === 'DELETED') table.remove(counted(object.metadata));
       else table.put(counted(object.metadata));
     };
-    const onDone = (error: Error | null) => {
+    const onDone = (error: (Error & { statusCode?: number }) | null) => {
+      if (error?.statusCode === 410) isGone = true;
       // Half a minute without an event is no fault.
-      const failure = fault ?? (error?.name === 'TimeoutError' ? undefined : error);
-      if (failure && !signal.aborted) reject(failure);
-      else resolve();
+      const isFailure = error !== null && error.name !== 'TimeoutError' && !isGone;
+      const failure = fault ?? (isFailure ? error : undefined);
+      if (failure !== undefined && !signal.aborted) reject(failure);
+      else resolve(!isGone);
     };
     void new Watch(metadataOnly(kubeConfig)).watch('/api/v1/pods', query, onEvent, onDone).then((controller) => {
       if (signal.aborted) controller.abort();

@@ -2,6 +2,7 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
 import type { QuotaClock } from './clock.ts';
 import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
+import type { Hard } from './ledger.ts';
 import { ledgerStore } from './ledger-store.ts';
 import { createQuotaMetrics } from './metrics.ts';
 import { countNow, followPods, pageSize } from './pod-source.ts';
@@ -18,6 +19,8 @@ export interface QuotaOptions {
   readonly clock: QuotaClock;
   /** A number from 0 to below 1. */
   readonly random: () => number;
+  /** A namespace's quota as its labels have it now; empty if it has none, undefined if that is not known. */
+  readonly hardOf: (namespace: string) => Hard | undefined;
   /** Called when something failed that is no admission; it is tried again. */
   readonly onError: (error: unknown) => void;
   /** Ends the watch and the tending. */
@@ -30,10 +33,10 @@ const tendMs = 1_000;
 
 /** Starts a keeper: the watch of the pods that count, and the tending of the ledgers. It can be asked at once. */
 export function startQuota(options: QuotaOptions): QuotaKeeper {
-  const { kubeConfig, home, registry, clock, random, signal, lifeMs = grantLifeMs } = options;
+  const { kubeConfig, home, registry, clock, random, hardOf, signal, lifeMs = grantLifeMs } = options;
   const table = createPodTable(2 * lifeMs, clock.nowMs);
   const keeper = createQuotaKeeper({
-    ...{ table, clock },
+    ...{ table, clock, hardOf },
     store: ledgerStore(kubeConfig, home),
     countNow: (namespace) => countNow(kubeConfig, namespace),
     limits: {

@@ -1,19 +1,11 @@
 import type { QuotaClock } from './clock.ts';
 import { type Claim, decide, type QuotaAnswer } from './decide.ts';
 import { QuotaError } from './errors.ts';
-import { grantKey, isSameLedger, type Ledger, mergeLedgers, newLedger } from './ledger.ts';
-import type { LedgerStore, StoredLedger } from './ledger-store.ts';
+import { createKnownLedgers, type Known, noneExpired } from './known-ledgers.ts';
+import { type Hard, isSameLedger, type Ledger, newLedger } from './ledger.ts';
+import type { LedgerStore } from './ledger-store.ts';
 import type { Count, PodTable } from './pod-table.ts';
 import { settle } from './settle.ts';
-import { createSightings } from './sightings.ts';
-
-/** What is known of a namespace's ledger. */
-export interface Known {
-  /** As stored when last read or written; undefined if somebody deleted it. */
-  readonly stored: StoredLedger | undefined;
-  /** That, and what it lost when it was deleted. */
-  readonly ledger: Ledger;
-}
 
 /** Times and bounds, in milliseconds unless they say otherwise. */
 export interface SwapLimits {
@@ -40,6 +32,8 @@ export interface SwapParts {
   readonly countNow: (namespace: string) => Promise<Count>;
   readonly clock: QuotaClock;
   readonly limits: SwapLimits;
+  /** A namespace's quota now, so that its ledger shows a changed one before the next admission; undefined if that is not known. */
+  readonly hardOf: (namespace: string) => Hard | undefined;
   /** Told of each try to write a ledger, and whether another replica was first. */
   readonly onSwap: (outcome: 'done' | 'conflict') => void;
 }
@@ -55,31 +49,11 @@ export interface Swaps {
   readonly known: ReadonlyMap<string, Known>;
 }
 
-const none: ReadonlySet<string> = new Set();
-
 /** Builds swaps that know no ledger yet. */
-export function createSwaps({ store, table, countNow, clock, limits, onSwap }: SwapParts): Swaps {
-  const known = new Map<string, Known>();
-  const sightings = createSightings(limits.lifeMs, clock.nowMs);
+export function createSwaps(parts: SwapParts): Swaps {
+  const { table, countNow, clock, limits, hardOf } = parts;
+  const known = createKnownLedgers({ ...parts, lifeMs: limits.lifeMs });
 
-  const learn = (namespace: string, now: Known) => {
-    known.set(namespace, now);
-    sightings.note(namespace, now.ledger.grants);
-    return now;
-  };
-  const read = async (namespace: string): Promise<Known | undefined> => {
-    const stored = await store.read(namespace);
-    const before = known.get(namespace);
-    if (stored === undefined) return before && learn(namespace, { stored, ledger: before.ledger });
-    const isOther = before !== undefined && before.stored?.metadata.uid !== stored.metadata.uid;
-    return learn(namespace, { stored, ledger: isOther ? mergeLedgers(stored.ledger, before.ledger) : stored.ledger });
-  };
-  const write = async (namespace: string, ledger: Ledger, stored: StoredLedger | undefined): Promise<boolean> => {
-    const written = await store.write(namespace, ledger, stored);
-    onSwap(written === undefined ? 'conflict' : 'done');
-    if (written !== undefined) learn(namespace, { stored: written, ledger });
-    return written !== undefined;
-  };
   const hasCaughtUp = async (settled: bigint): Promise<boolean> => {
     const isThere = () => (table.version() ?? -1n) >= settled;
     const until = clock.nowMs() + limits.lagMs;
@@ -89,48 +63,53 @@ export function createSwaps({ store, table, countNow, clock, limits, onSwap }: S
 
   async function run(namespace: string, claims: readonly Claim[]): Promise<readonly QuotaAnswer[]> {
     const until = clock.nowMs() + limits.patienceMs;
-    let isSure = false;
-    let expired = none;
+    const isTending = claims.length === 0;
+    // A ledger that is known from the last batch saves a read: if it has changed, the write fails and tells.
+    let current = (isTending ? undefined : known.all.get(namespace)) ?? (await known.read(namespace));
     let listed: Count | undefined;
-    let current = claims.length === 0 ? await read(namespace) : (known.get(namespace) ?? (await read(namespace)));
+    let expired = noneExpired;
+    let isSure = false;
     while (clock.nowMs() <= until) {
-      if (claims.length === 0 && current?.stored === undefined && (current?.ledger.grants.length ?? 0) === 0) {
-        known.delete(namespace);
+      if (isTending && current?.stored === undefined && (current?.ledger.grants.length ?? 0) === 0) {
+        known.forget(namespace);
         return [];
       }
       if (current !== undefined && current.stored === undefined) {
-        await write(namespace, current.ledger, undefined);
+        await known.write(namespace, current.ledger, undefined);
         await clock.sleep(limits.mournMs);
-        current = await read(namespace);
+        current = await known.read(namespace);
         continue;
       }
-      if (listed === undefined && !(await hasCaughtUp(current?.ledger.settled ?? 0n)))
-        listed = await countNow(namespace);
+
+      const settled = current?.ledger.settled ?? 0n;
+      const isBehind = listed === undefined ? !(await hasCaughtUp(settled)) : listed.version < settled;
+      if (isBehind) listed = await countNow(namespace);
+      // From here to the decision nothing may wait: the table goes on.
       const count: Count = listed ?? table.count(namespace);
-      const ledger = within(current?.ledger ?? newLedger(count.version), listed);
-      const decided = decide(
-        settle(ledger, count, (grant) => expired.has(grantKey(grant))),
-        count,
-        claims,
-      );
+      const hard = isTending ? hardOf(namespace) : undefined;
+      const ledger = within({ ...(current?.ledger ?? newLedger(count.version)), ...(hard && { hard }) }, listed);
+      const decided = decide(settle(ledger, count, expired.has), count, claims);
+
       const isRefusal = decided.answers.some(({ allowed }) => !allowed);
-      if (!isSure && (isRefusal || (claims.length === 0 && sightings.expired(namespace).size > 0))) {
+      if (!isSure && (isRefusal || (isTending && !known.expired(namespace).isEmpty))) {
+        // Nobody is refused because of what is known here only from before: the ledger is read, and pods are counted, anew.
         isSure = true;
-        current = await read(namespace);
-        expired = sightings.expired(namespace);
-        listed = expired.size > 0 || count.pods <= limits.recountPods ? await countNow(namespace) : undefined;
+        current = await known.read(namespace);
+        expired = known.expired(namespace);
+        const isWanted = !expired.isEmpty || (listed === undefined && count.pods <= limits.recountPods);
+        if (isWanted) listed = await countNow(namespace);
         continue;
       }
       if (current?.stored !== undefined && isSameLedger(decided.ledger, current.stored.ledger)) return decided.answers;
       if (decided.ledger.grants.length > limits.maxGrants) throw full(namespace, limits.maxGrants);
-      if (await write(namespace, decided.ledger, current?.stored)) return decided.answers;
-      current = await read(namespace);
-      [isSure, expired, listed] = [false, none, undefined];
+      if (await known.write(namespace, decided.ledger, current?.stored)) return decided.answers;
+      current = await known.read(namespace);
+      [isSure, expired, listed] = [false, noneExpired, undefined];
     }
     throw new QuotaError('quota/contention', `The quota ledger of namespace ${namespace} was changed at each try.`);
   }
 
-  return { run, known };
+  return { run, known: known.all };
 }
 
 // A list begun later shows a lower version only if etcd was restored from a backup; its versions begin anew then.

@@ -47,7 +47,7 @@ const plays: fc.Arbitrary<Play> = fc.record({
 async function play({ scheduler, clients, recountPods }: Play) {
   const pause = () => scheduler.schedule(Promise.resolve());
   const two = { egress: 2, ingress: 2 };
-  const cluster = simulateCluster(pause, { a: two, b: two, c: two }, recountPods);
+  const cluster = simulateCluster(pause, { a: two, b: two, c: two }, { recountPods });
   const replicas = [cluster.start(), cluster.start()];
   const at = (index: number) => replicas[index] as Replica;
   const perform = async (each: Operation): Promise<void> => {

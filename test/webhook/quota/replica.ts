@@ -19,6 +19,7 @@ kubeConfig.loadFromFile(process.env.KUBECONFIG ?? '');
 const registry = new Registry();
 const keeper = startQuota({
   ...{ kubeConfig, registry, home: 'podrate-system', clock: quotaClock, random: Math.random, lifeMs: Number(lifeMs) },
+  hardOf: () => undefined,
   onError: (error) => console.error(error),
   signal: new AbortController().signal,
 });

@@ -1,6 +1,8 @@
 import { type Amounts, isSame, nothing, plus } from '../../../webhook/quota/amounts.ts';
 import type { QuotaClock } from '../../../webhook/quota/clock.ts';
+import { QuotaError } from '../../../webhook/quota/errors.ts';
 import { createQuotaKeeper, type QuotaKeeper } from '../../../webhook/quota/keeper.ts';
+import type { Hard } from '../../../webhook/quota/ledger.ts';
 import type { LedgerStore, StoredLedger } from '../../../webhook/quota/ledger-store.ts';
 import { type CountedPod, createPodTable, type PodTable } from '../../../webhook/quota/pod-table.ts';
 import type { SwapLimits } from '../../../webhook/quota/swap.ts';
@@ -27,6 +29,7 @@ interface PodEvent {
 /** A replica of the webhook: a keeper, and a table that has seen some of what happened. */
 export interface Replica {
   readonly keeper: QuotaKeeper;
+  readonly store: LedgerStore;
   readonly table: PodTable;
   isAlive: boolean;
   /** Shows the table so many of the events that it has not seen. */
@@ -48,6 +51,12 @@ export interface SimulatedCluster {
   sum(): Amounts;
   ledger(): StoredLedger | undefined;
   deleteLedger(): void;
+  /** Lets the API server answer everything about ledgers with an error, until told otherwise. */
+  fail(isFailing: boolean): void;
+  /** How many lists of the pods were made. */
+  lists(): number;
+  /** Changes the namespace's quota, as far as keepers hear of it without an admission. */
+  setHard(hard: Hard): void;
   start(): Replica;
   /** Creates a pod through a replica. @param isLost whether something else refuses it after the replica allowed it */
   create(replica: Replica, name: string, amounts: Amounts, hard: Amounts, isLost: boolean): Promise<Outcome>;
@@ -61,17 +70,20 @@ export interface SimulatedCluster {
  * Builds a cluster.
  * @param pause waits for any time; what else happens meanwhile is up to the caller
  * @param first the pods that are there from the start
- * @param recountPods the bound of that name of the keepers
+ * @param changed bounds of the keepers that differ from {@link limits}
  */
 export function simulateCluster(
   pause: () => Promise<unknown>,
   first: Readonly<Record<string, Amounts>> = {},
-  recountPods = limits.recountPods,
+  changed: Partial<SwapLimits> = {},
 ): SimulatedCluster {
   let version = 100n;
   let nowMs = 0;
   let uids = 0;
   let stored: StoredLedger | undefined;
+  let isFailing = false;
+  let lists = 0;
+  let hardNow: Hard | undefined;
   const pods = new Map<string, CountedPod>();
   const events: PodEvent[] = [];
 
@@ -96,16 +108,24 @@ export function simulateCluster(
   };
   const counted = () => [...pods.values()].filter(isCounted);
   for (const [name, amounts] of Object.entries(first)) put({ name, uid: `first-${name}`, amounts });
-  const store: LedgerStore = {
+  const reach = async () => {
+    await pause();
+    if (isFailing) throw new QuotaError('quota/api', 'The API server is away.');
+  };
+  const hardOf = () => hardNow;
+  const createStore = (): LedgerStore => ({
     async read() {
-      await pause();
+      await reach();
       const found = stored;
       await pause();
       return found;
     },
-    list: async () => new Map(stored === undefined ? [] : [[namespace, stored]]),
+    async list() {
+      await reach();
+      return new Map(stored === undefined ? [] : [[namespace, stored]]);
+    },
     async write(_, ledger, before) {
-      await pause();
+      await reach();
       const isCurrent = stored?.metadata.resourceVersion === before?.metadata.resourceVersion;
       const uid = before?.metadata.uid ?? `ledger-${version}`;
       const written = { ledger, metadata: { uid, resourceVersion: String(isCurrent ? next() : 0n) } };
@@ -113,8 +133,9 @@ export function simulateCluster(
       await pause();
       return isCurrent ? written : undefined;
     },
-  };
+  });
   const countNow = async () => {
+    lists += 1;
     await pause();
     const table = createPodTable(0, clock.nowMs);
     table.replace(counted(), version);
@@ -130,12 +151,20 @@ export function simulateCluster(
     deleteLedger() {
       stored = undefined;
     },
+    fail(failing) {
+      isFailing = failing;
+    },
+    lists: () => lists,
+    setHard(hard) {
+      hardNow = hard;
+    },
     start() {
       const table = createPodTable(limits.lifeMs, clock.nowMs);
       table.replace(counted(), version);
       let seen = events.length;
+      const store = createStore();
       const keeper = createQuotaKeeper({
-        ...{ store, table, countNow, clock, limits: { ...limits, recountPods }, onSwap: () => {} },
+        ...{ store, table, countNow, clock, limits: { ...limits, ...changed }, hardOf, onSwap: () => {} },
       });
       const watch = (count: number) => {
         for (const { type, pod } of events.slice(seen, seen + count)) table[type](pod);
@@ -145,7 +174,7 @@ export function simulateCluster(
         table.replace(counted(), version);
         seen = events.length;
       };
-      return { keeper, table, isAlive: true, watch, relist };
+      return { keeper, store, table, isAlive: true, watch, relist };
     },
     async create(replica, name, amounts, hard, isLost) {
       const sinceMs = nowMs;

@@ -1,0 +1,217 @@
+import { describe, expect, test, vi } from 'vitest';
+import { type Amounts, amountsOf } from '../../../webhook/quota/amounts.ts';
+import { QuotaError } from '../../../webhook/quota/errors.ts';
+import type { QuotaRequest } from '../../../webhook/quota/keeper.ts';
+import { limits, namespace, simulateCluster } from './simulated-cluster.ts';
+
+const both = (bytes: number): Amounts => ({ egress: bytes, ingress: bytes });
+const hard = both(10);
+const immediately = () => Promise.resolve();
+const seeAll = Number.POSITIVE_INFINITY;
+
+const request = (name: string, wanted: number, more: Partial<QuotaRequest> = {}): QuotaRequest => ({
+  ...{ namespace, hard, pod: { uid: `${name}-uid`, name }, wanted: both(wanted), dryRun: false, operation: 'create' },
+  ...more,
+});
+const code = (promise: Promise<unknown>) =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => (error instanceof QuotaError ? error.code : error),
+  );
+
+describe('an admission', () => {
+  test('that raises nothing under a quota is allowed without a look at the ledger', async () => {
+    const cluster = simulateCluster(immediately);
+    const { keeper } = cluster.start();
+    cluster.fail(true);
+    const before = { ...both(50), resourceVersion: '1' };
+    const free = [
+      request('a', 50, { operation: 'update', before }),
+      request('a', 0),
+      request('a', 99, { hard: {} }),
+      request('a', 0, { hard: { egress: 10 }, wanted: { ingress: 99 } }),
+    ];
+    for (const each of free) expect(await keeper.check(each)).toEqual({ allowed: true });
+    expect(await code(keeper.check(request('a', 1)))).toBe('quota/api');
+  });
+
+  test('as an update is not decided without the pod that it replaces', async () => {
+    const { keeper } = simulateCluster(immediately).start();
+    expect(await code(keeper.check(request('a', 1, { operation: 'update' })))).toBe('quota/request');
+  });
+
+  test('that is refused says what is used, requested and hard', async () => {
+    const cluster = simulateCluster(immediately, { a: both(8) });
+    const { keeper } = cluster.start();
+    expect(await keeper.check(request('b', 3))).toEqual({
+      allowed: false,
+      direction: 'egress',
+      requested: 3,
+      used: 8,
+      hard: 10,
+    });
+  });
+
+  test('as a dry run gets the same answer and leaves no ledger where there was none', async () => {
+    const cluster = simulateCluster(immediately, { a: both(8) });
+    const { keeper } = cluster.start();
+    expect(await keeper.check(request('b', 3, { dryRun: true }))).toMatchObject({ allowed: false, used: 8 });
+    expect(await keeper.check(request('b', 2, { dryRun: true }))).toEqual({ allowed: true });
+    expect(cluster.ledger()?.ledger.grants ?? []).toEqual([]);
+    expect(await keeper.check(request('c', 2))).toEqual({ allowed: true });
+  });
+
+  test('of hundreds at once takes a few swaps', async () => {
+    const cluster = simulateCluster(immediately);
+    const { keeper } = cluster.start();
+    const all = Array.from({ length: 500 }, (_, index) => keeper.check(request(`p${index}`, 1, { hard: both(400) })));
+    const answers = await Promise.all(all);
+    expect(answers.filter(({ allowed }) => allowed)).toHaveLength(400);
+    expect(cluster.ledger()?.ledger).toMatchObject({ used: both(400), serial: 400 });
+    expect(Number(cluster.ledger()?.metadata.resourceVersion)).toBeLessThan(105);
+  });
+});
+
+describe('a refusal', () => {
+  test('is made on pods counted anew: what was deleted a moment ago is free, before any watch tells', async () => {
+    const cluster = simulateCluster(immediately, { a: both(8) });
+    const replica = cluster.start();
+    cluster.end('a');
+    expect(await cluster.create(replica, 'b', both(9), hard, false)).toBe('stored');
+  });
+
+  test('in a namespace with too many pods for that is made on what the watch told', async () => {
+    const cluster = simulateCluster(immediately, { a: both(4), b: both(4) }, { recountPods: 1 });
+    const replica = cluster.start();
+    cluster.end('a');
+    expect(await cluster.create(replica, 'c', both(5), hard, false)).toBe('refused');
+    expect(cluster.lists()).toBe(0);
+    replica.watch(seeAll);
+    expect(await cluster.create(replica, 'c', both(5), hard, false)).toBe('stored');
+  });
+});
+
+describe('a replica', () => {
+  test('whose watch is behind what another one settled waits a moment, and then counts anew', async () => {
+    const cluster = simulateCluster(immediately, {}, { recountPods: 0 });
+    const [ahead, behind] = [cluster.start(), cluster.start()];
+    await cluster.create(ahead, 'a', both(6), hard, false);
+    ahead.watch(seeAll);
+    await ahead.keeper.tend(namespace);
+    expect(cluster.ledger()?.ledger.grants).toEqual([]);
+    expect(await cluster.create(behind, 'b', both(6), hard, false)).toBe('refused');
+    expect(cluster.lists()).toBe(1);
+    behind.watch(seeAll);
+    expect(await cluster.create(behind, 'b', both(4), hard, false)).toBe('stored');
+    expect(cluster.lists()).toBe(1);
+  });
+
+  test('takes over what a killed one allowed, until it can have no effect any more', async () => {
+    const cluster = simulateCluster(immediately);
+    const [killed, other] = [cluster.start(), cluster.start()];
+    await killed.keeper.check(request('a', 8));
+    await other.keeper.look();
+    expect(await other.keeper.check(request('b', 3))).toMatchObject({ allowed: false, used: 8 });
+    cluster.clock.advance(limits.lifeMs - 1_000);
+    await other.keeper.tend(namespace);
+    expect(cluster.ledger()?.ledger.used).toEqual(both(8));
+    cluster.clock.advance(1_000);
+    await other.keeper.tend(namespace);
+    expect(cluster.ledger()?.ledger).toMatchObject({ used: both(0), grants: [] });
+    expect(await other.keeper.check(request('b', 10))).toEqual({ allowed: true });
+  });
+
+  test('gives up, and decides nothing, when others change the ledger at each try', async () => {
+    const cluster = simulateCluster(immediately, {}, { patienceMs: 100 });
+    const [one, other] = [cluster.start(), cluster.start()];
+    await one.keeper.check(request('a', 1));
+    const { write } = one.store;
+    vi.spyOn(one.store, 'write').mockImplementation(async (...args) => {
+      cluster.clock.advance(30);
+      await other.keeper.check(request(`other-${cluster.clock.nowMs()}`, 1));
+      return write(...args);
+    });
+    expect(await code(one.keeper.check(request('b', 1)))).toBe('quota/contention');
+  });
+
+  test('decides nothing when more has been granted than a ledger can hold', async () => {
+    const { keeper } = simulateCluster(immediately, {}, { maxGrants: 2 }).start();
+    await keeper.check(request('a', 1));
+    await keeper.check(request('b', 1));
+    expect(await code(keeper.check(request('c', 1)))).toBe('quota/full');
+  });
+
+  test('goes on when the API server does', async () => {
+    const cluster = simulateCluster(immediately);
+    const { keeper } = cluster.start();
+    cluster.fail(true);
+    expect(await code(keeper.check(request('a', 6)))).toBe('quota/api');
+    cluster.fail(false);
+    expect(await keeper.check(request('a', 6))).toEqual({ allowed: true });
+    expect(await keeper.check(request('b', 6))).toMatchObject({ allowed: false, used: 6 });
+  });
+});
+
+describe('a ledger', () => {
+  test('that was deleted gets back what each replica had granted before anything more is granted', async () => {
+    const cluster = simulateCluster(immediately);
+    const [one, other] = [cluster.start(), cluster.start()];
+    await one.keeper.check(request('a', 3));
+    await other.keeper.check(request('b', 3));
+    cluster.deleteLedger();
+    const late = other.keeper.check(request('c', 6));
+    await one.keeper.tend(namespace);
+    expect(await late).toMatchObject({ allowed: false, used: 6 });
+    expect(
+      cluster
+        .ledger()
+        ?.ledger.grants.map(({ name }) => name)
+        .sort(),
+    ).toEqual(['a', 'b']);
+  });
+
+  test('that was deleted while nothing is granted is made anew with the next pod, with the pods that are there', async () => {
+    const cluster = simulateCluster(immediately);
+    const replica = cluster.start();
+    await cluster.create(replica, 'a', both(8), hard, false);
+    replica.watch(seeAll);
+    await replica.keeper.tend(namespace);
+    cluster.deleteLedger();
+    await replica.keeper.look();
+    expect(cluster.ledger()).toBeUndefined();
+    expect(replica.keeper.ledgers()).toEqual(new Map());
+    expect(await cluster.create(replica, 'b', both(3), hard, false)).toBe('refused');
+    expect(await cluster.create(replica, 'b', both(2), hard, false)).toBe('stored');
+  });
+
+  test('has to be tended while it holds grants, shows another sum than the pods have, or another quota', async () => {
+    const cluster = simulateCluster(immediately);
+    const replica = cluster.start();
+    const { keeper } = replica;
+    await cluster.create(replica, 'a', both(8), hard, false);
+    expect(keeper.untended()).toEqual([namespace]);
+    replica.watch(seeAll);
+    await keeper.tend(namespace);
+    expect(keeper.untended()).toEqual([]);
+    cluster.end('a');
+    replica.watch(seeAll);
+    expect(keeper.untended()).toEqual([namespace]);
+    await keeper.tend(namespace);
+    expect(cluster.ledger()?.ledger).toMatchObject({ used: both(0), hard });
+    cluster.setHard(amountsOf({ egress: 5 }));
+    expect(keeper.untended()).toEqual([namespace]);
+    await keeper.tend(namespace);
+    expect(keeper.untended()).toEqual([]);
+    expect(cluster.ledger()?.ledger.hard).toEqual({ egress: 5, ingress: 0 });
+  });
+
+  test('is not written again when nothing changed', async () => {
+    const cluster = simulateCluster(immediately);
+    const { keeper } = cluster.start();
+    await keeper.check(request('a', 8));
+    const before = cluster.ledger()?.metadata.resourceVersion;
+    await keeper.tend(namespace);
+    expect(await keeper.check(request('b', 8))).toMatchObject({ allowed: false });
+    expect(cluster.ledger()?.metadata.resourceVersion).toBe(before);
+  });
+});
