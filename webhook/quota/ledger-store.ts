@@ -6,10 +6,9 @@ import {
   type KubeConfig,
   type V1OwnerReference,
 } from '@kubernetes/client-node';
-import { QuotaError } from './errors.ts';
+import { apiFailure, requestOptions } from './api-call.ts';
 import type { Ledger } from './ledger.ts';
 import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
-import { requestOptions } from './request-options.ts';
 
 /** A ledger as it is stored, with what is needed to replace exactly this version of it. */
 export interface StoredLedger {
@@ -97,12 +96,6 @@ async function unless(codes: readonly number[], what: string, send: () => Promis
     return await send();
   } catch (error) {
     if (error instanceof ApiException && codes.includes(error.code)) return undefined;
-    const said = error instanceof ApiException ? `HTTP ${error.code}: ${statusMessage(error.body)}` : String(error);
-    throw new QuotaError('quota/api', `Could not ${what}: ${said}.`, error);
+    throw apiFailure(what, error);
   }
-}
-
-function statusMessage(body: unknown): string {
-  const text = typeof body === 'string' ? body : JSON.stringify(body);
-  return text.slice(0, 300);
 }

@@ -3,10 +3,9 @@ import { CoreV1Api, type KubeConfig, type RequestContext, type V1ObjectMeta, Wat
 import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { StampError, stampedLimit } from '../../rate/stamp.ts';
 import { type Amounts, amountsOf, nothing } from './amounts.ts';
+import { apiFailure, requestOptions } from './api-call.ts';
 import type { QuotaClock } from './clock.ts';
-import { QuotaError } from './errors.ts';
 import { type Count, type CountedPod, createPodTable, type PodTable } from './pod-table.ts';
-import { requestOptions } from './request-options.ts';
 
 // Only metadata is sent, a hundredth of some pods. What finishes leaves the selection, which a watch tells as a deletion.
 const accept = (kind: string) => `application/json;as=${kind};g=meta.k8s.io;v=v1`;
@@ -15,6 +14,8 @@ const selection = {
   fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
 };
 const timeoutMs = 3_000;
+// Something between here and the API server may end each watch at once.
+const reopenMs = 100;
 
 /** How many pods one page of a list has. */
 export const pageSize = 500;
@@ -50,7 +51,9 @@ export async function followPods(options: FollowOptions): Promise<void> {
       table.replace(pods, version);
       const until = clock.nowMs() + relistMs;
       // A watch ends every few minutes, and goes on where it was as long as the API server remembers that.
-      while (!signal.aborted && clock.nowMs() < until && (await watchOnce(options, until)));
+      while (!signal.aborted && clock.nowMs() < until && (await watchOnce(options, until))) {
+        await clock.sleep(reopenMs, signal);
+      }
     } catch (error) {
       if (signal.aborted) return;
       onError(error);
@@ -77,7 +80,7 @@ async function listPods(kubeConfig: KubeConfig, namespace: string | undefined) {
       page = metadata?._continue || undefined;
     } while (page !== undefined);
   } catch (error) {
-    throw new QuotaError('quota/api', `Could not list the pods that count: ${error}.`, error);
+    throw apiFailure('list the pods that count', error);
   }
   return { pods, version };
 }
@@ -90,6 +93,7 @@ async function watchOnce({ kubeConfig, table, clock, signal }: FollowOptions, un
   return new Promise<boolean>((resolve, reject) => {
     let fault: Error | undefined;
     let isGone = false;
+    let isDone = false;
     const onEvent = (type: string, object: { metadata?: V1ObjectMeta; code?: number; message?: string }) => {
       if (type === 'ERROR' && object.code === 410) isGone = true;
       else if (type === 'ERROR') fault = new Error(`The watch of pods ended: ${object.message}`);
@@ -97,7 +101,10 @@ async function watchOnce({ kubeConfig, table, clock, signal }: FollowOptions, un
       else if (type === 'DELETED') table.remove(counted(object.metadata));
       else table.put(counted(object.metadata));
     };
+    let abort = () => {};
     const onDone = (error: (Error & { statusCode?: number }) | null) => {
+      isDone = true;
+      signal.removeEventListener('abort', abort);
       if (error?.statusCode === 410) isGone = true;
       // Half a minute without an event is no fault.
       const isFailure = error !== null && error.name !== 'TimeoutError' && !isGone;
@@ -106,8 +113,9 @@ async function watchOnce({ kubeConfig, table, clock, signal }: FollowOptions, un
       else resolve(!isGone);
     };
     void new Watch(metadataOnly(kubeConfig)).watch('/api/v1/pods', query, onEvent, onDone).then((controller) => {
-      if (signal.aborted) controller.abort();
-      else signal.addEventListener('abort', () => controller.abort(), { once: true });
+      abort = () => controller.abort();
+      if (signal.aborted) abort();
+      else if (!isDone) signal.addEventListener('abort', abort);
     }, reject);
   });
 }
