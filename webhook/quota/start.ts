@@ -47,7 +47,8 @@ export function startQuota(options: QuotaOptions): QuotaKeeper {
       // A tending or two of every other replica.
       mournMs: 2 * tendMs,
       recountPods: pageSize,
-      maxGrants: 5_000,
+      // With the longest names, 1.3 MB.
+      maxGrants: 3_000,
     },
     onSwap: (outcome) => metrics.swap(outcome),
   });

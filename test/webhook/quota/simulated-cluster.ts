@@ -18,7 +18,7 @@ export const limits: SwapLimits = {
   patienceMs: Number.POSITIVE_INFINITY,
   mournMs: 2_500,
   recountPods: 500,
-  maxGrants: 5_000,
+  maxGrants: 3_000,
 };
 
 interface PodEvent {
