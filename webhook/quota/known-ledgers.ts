@@ -15,6 +15,8 @@ export interface Known {
 export interface KnownLedgers {
   /** By namespace. */
   readonly all: ReadonlyMap<string, Known>;
+  /** The ledger as last seen, which saves a read, unless other replicas seem to change it as well. @throws QuotaError */
+  recall(namespace: string): Promise<Known | undefined>;
   /** Reads a ledger anew; undefined if there is none and never was. @throws QuotaError */
   read(namespace: string): Promise<Known | undefined>;
   /** Writes a ledger unless it is another one than was read. @returns whether it was written @throws QuotaError */
@@ -46,6 +48,7 @@ export interface KnownLedgersOptions {
 /** Builds the knowledge of a replica that has just started. */
 export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedgersOptions): KnownLedgers {
   const all = new Map<string, Known>();
+  const shared = new Set<string>();
   const sightings = createSightings(lifeMs, clock.nowMs);
 
   const learn = (namespace: string, known: Known) => {
@@ -53,24 +56,29 @@ export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedger
     sightings.note(namespace, known.ledger.grants);
     return known;
   };
+  const read = async (namespace: string) => {
+    const stored = await store.read(namespace);
+    const before = all.get(namespace);
+    if (stored?.metadata.resourceVersion === before?.stored?.metadata.resourceVersion) shared.delete(namespace);
+    if (stored === undefined) return before && learn(namespace, { stored, ledger: before.ledger });
+    // Somebody deleted the ledger, and another replica made it anew without what only this one knew.
+    const isOther = before !== undefined && before.stored?.metadata.uid !== stored.metadata.uid;
+    return learn(namespace, { stored, ledger: isOther ? mergeLedgers(stored.ledger, before.ledger) : stored.ledger });
+  };
   return {
     all,
-    async read(namespace) {
-      const stored = await store.read(namespace);
-      const before = all.get(namespace);
-      if (stored === undefined) return before && learn(namespace, { stored, ledger: before.ledger });
-      // Somebody deleted the ledger, and another replica made it anew without what only this one knew.
-      const isOther = before !== undefined && before.stored?.metadata.uid !== stored.metadata.uid;
-      return learn(namespace, { stored, ledger: isOther ? mergeLedgers(stored.ledger, before.ledger) : stored.ledger });
-    },
+    read,
+    recall: async (namespace) => (shared.has(namespace) ? undefined : all.get(namespace)) ?? read(namespace),
     async write(namespace, ledger, stored) {
       const written = await store.write(namespace, ledger, stored);
       onSwap(written === undefined ? 'conflict' : 'done');
-      if (written !== undefined) learn(namespace, { stored: written, ledger });
+      if (written === undefined) shared.add(namespace);
+      else learn(namespace, { stored: written, ledger });
       return written !== undefined;
     },
     forget(namespace) {
       all.delete(namespace);
+      shared.delete(namespace);
       sightings.note(namespace, []);
     },
     expired(namespace) {

@@ -64,8 +64,8 @@ export function createSwaps(parts: SwapParts): Swaps {
   async function run(namespace: string, claims: readonly Claim[]): Promise<readonly QuotaAnswer[]> {
     const until = clock.nowMs() + limits.patienceMs;
     const isTending = claims.length === 0;
-    // A ledger that is known from the last batch saves a read: if it has changed, the write fails and tells.
-    let current = (isTending ? undefined : known.all.get(namespace)) ?? (await known.read(namespace));
+    // If what is recalled has changed, the write fails and tells.
+    let current = await (isTending ? known.read(namespace) : known.recall(namespace));
     let listed: Count | undefined;
     let expired = noneExpired;
     let isSure = false;

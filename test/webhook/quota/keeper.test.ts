@@ -121,6 +121,27 @@ describe('a replica', () => {
     expect(await other.keeper.check(request('b', 10))).toEqual({ allowed: true });
   });
 
+  test('reads the ledger before each batch only while another one changes it', async () => {
+    const cluster = simulateCluster(immediately);
+    const [one, other] = [cluster.start(), cluster.start()];
+    const reads = vi.spyOn(one.store, 'read');
+    const readsOf = async (name: string) => {
+      reads.mockClear();
+      await one.keeper.check(request(name, 1));
+      return reads.mock.calls.length;
+    };
+    await readsOf('first');
+    expect(await readsOf('alone')).toBe(0);
+    await other.keeper.check(request('b', 1));
+    expect(await readsOf('surprised')).toBe(1);
+    await other.keeper.check(request('c', 1));
+    const writes = vi.spyOn(one.store, 'write');
+    expect(await readsOf('prepared')).toBe(1);
+    expect(writes).toHaveBeenCalledTimes(1);
+    expect(await readsOf('making sure')).toBe(1);
+    expect(await readsOf('alone again')).toBe(0);
+  });
+
   test('gives up, and decides nothing, when others change the ledger at each try', async () => {
     const cluster = simulateCluster(immediately, {}, { patienceMs: 100 });
     const [one, other] = [cluster.start(), cluster.start()];
