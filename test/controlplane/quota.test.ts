@@ -17,11 +17,16 @@ const names = Object.keys(ports) as Name[];
 let cluster: Cluster;
 let tls: string;
 const replicas = new Map<Name, ReturnType<typeof spawnReplica>>();
+/** What the replicas wrote about failures. */
+let complaints = '';
 
 const spawnReplica = (name: Name, kubeconfig: string) => {
   const args = ['test/webhook/quota/replica.ts', String(ports[name]), tls, JSON.stringify(hard), String(lifeMs)];
   const child = cluster.spawn(process.execPath, args, { env: { KUBECONFIG: kubeconfig }, reject: false });
   child.stderr.pipe(process.stderr);
+  child.stderr.on('data', (text: Buffer) => {
+    complaints += text;
+  });
   return child;
 };
 
@@ -287,4 +292,8 @@ test('metrics show what is used and hard', async () => {
   const { stdout } = await cluster.spawn(process.execPath, ['--input-type=module', '-e', script, url]);
   expect(stdout).toContain('podrate_quota_used_bytes_per_second{namespace="dry",direction="egress"} 20000000');
   expect(stdout).toContain('podrate_quota_hard_bytes_per_second{namespace="dry",direction="ingress"} 50000000');
+});
+
+test('the rights of the shipped service account suffice', () => {
+  expect(complaints).not.toMatch(/403|forbidden/i);
 });
