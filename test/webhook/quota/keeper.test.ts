@@ -121,6 +121,16 @@ describe('a replica', () => {
     expect(await other.keeper.check(request('b', 10))).toEqual({ allowed: true });
   });
 
+  test('whose watch is stuck for longer than the life of a grant counts anew before it gives the grant up', async () => {
+    const cluster = simulateCluster(immediately, { a: both(1) }, { recountPods: 0 });
+    const replica = cluster.start();
+    expect(await cluster.create(replica, 'b', both(8), hard, false)).toBe('stored');
+    cluster.clock.advance(limits.lifeMs);
+    await replica.keeper.tend(namespace);
+    expect(cluster.ledger()?.ledger).toMatchObject({ used: both(9), grants: [] });
+    expect(await cluster.create(replica, 'c', both(2), hard, false)).toBe('refused');
+  });
+
   test('reads the ledger before each batch only while another one changes it', async () => {
     const cluster = simulateCluster(immediately);
     const [one, other] = [cluster.start(), cluster.start()];
