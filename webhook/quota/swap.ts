@@ -64,8 +64,9 @@ export function createSwaps(parts: SwapParts): Swaps {
   async function run(namespace: string, claims: readonly Claim[]): Promise<readonly QuotaAnswer[]> {
     const until = clock.nowMs() + limits.patienceMs;
     const isTending = claims.length === 0;
-    // If what is recalled has changed, the write fails and tells.
-    let current = await (isTending ? known.read(namespace) : known.recall(namespace));
+    const isDry = !isTending && claims.every(({ dryRun }) => dryRun);
+    // If what is recalled has changed, the write fails and tells; a dry run writes nothing.
+    let current = await (isTending || isDry ? known.read(namespace) : known.recall(namespace));
     let listed: Count | undefined;
     let expired = noneExpired;
     let isSure = false;
@@ -74,7 +75,7 @@ export function createSwaps(parts: SwapParts): Swaps {
         known.forget(namespace);
         return [];
       }
-      if (current !== undefined && current.stored === undefined) {
+      if (!isDry && current !== undefined && current.stored === undefined) {
         await known.write(namespace, current.ledger, undefined);
         await clock.sleep(limits.mournMs);
         current = await known.read(namespace);
@@ -100,7 +101,8 @@ export function createSwaps(parts: SwapParts): Swaps {
         if (isWanted) listed = await countNow(namespace);
         continue;
       }
-      if (current?.stored !== undefined && isSameLedger(decided.ledger, current.stored.ledger)) return decided.answers;
+      const isWritten = current?.stored !== undefined && isSameLedger(decided.ledger, current.stored.ledger);
+      if (isDry || isWritten) return decided.answers;
       if (decided.ledger.grants.length > limits.maxGrants) throw full(namespace, limits.maxGrants);
       if (await known.write(namespace, decided.ledger, current?.stored)) return decided.answers;
       current = await known.read(namespace);
