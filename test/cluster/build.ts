@@ -2,7 +2,7 @@ import { buildBaseImage } from './base-image.ts';
 import type { Cache } from './cache.ts';
 import { fetchEtcd } from './etcd.ts';
 import { buildImagesDisk } from './images-disk.ts';
-import { buildInitramfs } from './initramfs.ts';
+import { buildInitramfs, nodeInitramfs } from './initramfs.ts';
 import { fetchKernel, type Kernel, type KernelVersion } from './kernel.ts';
 import { buildNative } from './native.ts';
 import { installPackages } from './packages.ts';
@@ -71,7 +71,7 @@ export async function buildNode(
     kernel,
     native,
     initramfs: kernel.then((built) =>
-      step('initramfs', 'first file system', (context) => buildInitramfs(cache, built, context)),
+      step('initramfs', 'first file system', (context) => buildInitramfs(cache, nodeInitramfs, built, context)),
     ),
     systemDisk: all({ kernel, native, rootfs, programs }).then((parts) =>
       step('system disk', 'system disk', (context, report) => buildSystemDisk(cache, parts, context, report)),

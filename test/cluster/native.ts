@@ -1,4 +1,4 @@
-import { copyFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cache, cached, sourceOf } from './cache.ts';
 import { type CommandContext, runCommand } from './command.ts';
@@ -8,18 +8,30 @@ export const nativeNodePrograms = ['node-exec-server', 'tcp-counters', 'shaped-s
 const programs = ['pause', 'node-exec-client', ...nativeNodePrograms];
 
 /** Compiles the few static C programs of native/ and returns their directory. */
-export async function buildNative(cache: Cache, context: CommandContext): Promise<string> {
-  const source = (name: string) => join(import.meta.dirname, 'native', name);
-  const files = [...programs.map((name) => `${name}.c`), 'node-exec.h'];
-  const texts = await Promise.all(files.map((name) => sourceOf(new URL(`native/${name}`, import.meta.url).href)));
+export function buildNative(cache: Cache, context: CommandContext): Promise<string> {
+  const directory = join(import.meta.dirname, 'native');
+  return compileStatic(cache, { name: 'native', directory, programs, headers: ['node-exec.h'] }, context);
+}
+
+/** Compiles `<program>.c` of a directory, each to a static program, and returns the directory of these. */
+export async function compileStatic(
+  cache: Cache,
+  sources: { name: string; directory: string; programs: readonly string[]; headers?: readonly string[] },
+  context: CommandContext,
+): Promise<string> {
+  const { name, programs, headers = [] } = sources;
+  const files = [...programs.map((program) => `${program}.c`), ...headers];
+  const source = (file: string) => join(sources.directory, file);
+  const texts = await Promise.all(files.map((file) => readFile(source(file), 'utf8')));
   const { directory } = await cached(
     cache,
-    'native',
+    name,
     [await sourceOf(import.meta.url), ...texts],
     async (draft) => {
-      for (const name of files) await copyFile(source(name), join(draft, name));
-      for (const name of programs) {
-        await runCommand(context, 'gcc', ['-O2', '-static', '-s', '-Wall', '-o', name, `${name}.c`], { cwd: draft });
+      for (const file of files) await copyFile(source(file), join(draft, file));
+      for (const program of programs) {
+        const options = ['-O2', '-static', '-s', '-Wall', '-o', program, `${program}.c`];
+        await runCommand(context, 'gcc', options, { cwd: draft });
       }
     },
     context.signal,

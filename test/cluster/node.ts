@@ -3,6 +3,7 @@ import { requireRunning, startDaemon } from './daemon.ts';
 import { ClusterError } from './error.ts';
 import type { Kernel } from './kernel.ts';
 import { nodeNetwork } from './network.ts';
+import { qemuArguments } from './qemu.ts';
 import type { Run } from './run.ts';
 import type { NamedProcess } from './state.ts';
 
@@ -23,9 +24,6 @@ export interface NodeOptions {
 }
 
 const MEMORY_MEBIBYTES = 1536;
-const PROCESSORS = 2;
-// x86-64-v2. What newer models add, such as fast string instructions, programs then use, and emulation makes it several times slower.
-const PROCESSOR = 'Nehalem';
 
 /** Starts the node's machine; it is on its way when this returns. */
 export async function startNode(options: NodeOptions): Promise<NamedProcess> {
@@ -36,39 +34,23 @@ export async function startNode(options: NodeOptions): Promise<NamedProcess> {
   });
 }
 
-// Emulated (TCG), which is quick enough and runs everywhere; KVM would need hardware that a machine in a cloud rarely passes on.
 function machine(options: NodeOptions): string[] {
   const { name, tap, mac } = nodeNetwork(options.index);
-  const drive = (id: string, file: string, mode: string) => [
-    ...['-drive', `file=${file},format=raw,if=none,id=${id},${mode}`],
-    ...['-device', `virtio-blk-pci,drive=${id}`],
-  ];
-  // Writes go to an unnamed temporary file that ends with QEMU.
-  const discard = 'snapshot=on,cache=unsafe';
-  return [
-    ...['-name', name, '-accel', 'tcg,thread=multi,tb-size=256', '-cpu', PROCESSOR, '-smp', String(PROCESSORS)],
-    ...['-m', String(MEMORY_MEBIBYTES), '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-    ...['-serial', `file:${options.logOf(`${name}-console`)}`],
-    ...['-kernel', options.kernel.image, '-initrd', options.initramfs, '-append', bootOptions],
-    ...drive('system', options.systemDisk, discard),
-    ...drive('settings', options.settings, 'readonly=on'),
-    ...drive('images', options.imagesDisk, discard),
-    ...['-netdev', `tap,id=net,ifname=${tap},script=no,downscript=no`],
-    ...['-device', `virtio-net-pci,netdev=net,mac=${mac}`, '-device', 'virtio-rng-pci'],
-  ];
+  return qemuArguments({
+    ...{ name, kernel: options.kernel, initramfs: options.initramfs, memoryMebibytes: MEMORY_MEBIBYTES },
+    bootOptions: ['systemd.unified_cgroup_hierarchy=1'],
+    serials: [options.logOf(`${name}-console`)],
+    drives: [
+      { file: options.systemDisk, readonly: false },
+      { file: options.settings, readonly: true },
+      { file: options.imagesDisk, readonly: false },
+    ],
+    devices: [
+      ...['-netdev', `tap,id=net,ifname=${tap},script=no,downscript=no`],
+      ...['-device', `virtio-net-pci,netdev=net,mac=${mac}`],
+    ],
+  });
 }
-
-// Each of these either saves boot time or, for the clock, keeps an emulated processor from being called unreliable.
-const bootOptions = [
-  ...['console=ttyS0', 'quiet', 'panic=-1', 'net.ifnames=0', 'mitigations=off', 'audit=0', 'apparmor=0'],
-  ...[
-    'random.trust_cpu=on',
-    'cryptomgr.notests',
-    'no_timer_check',
-    'tsc=reliable',
-    'systemd.unified_cgroup_hierarchy=1',
-  ],
-].join(' ');
 
 /** Asks `isReady` until it says so; throws a ClusterError if the machine ends or the time is over. */
 export async function waitForNode(
