@@ -7,6 +7,13 @@ export interface Command {
   output: string;
 }
 
+/** Something that begins or ends. */
+export interface Event {
+  seconds: number;
+  /** TCP segments that the pod has resent so far. */
+  resent: number;
+}
+
 interface Sample {
   seconds: number;
   tcp: number;
@@ -15,7 +22,7 @@ interface Sample {
 
 /** What happened in a machine. Times are seconds since its boot. */
 export interface Recording {
-  events: ReadonlyMap<string, number>;
+  events: ReadonlyMap<string, Event>;
   commands: ReadonlyMap<string, Command>;
   /** By the name of the sink. */
   samples: ReadonlyMap<string, readonly Sample[]>;
@@ -23,13 +30,13 @@ export interface Recording {
 
 /** Reads the lines of the checks and of the sinks; other lines are errors of their programs, and are left out. */
 export function readRecording(text: string): Recording {
-  const events = new Map<string, number>();
+  const events = new Map<string, Event>();
   const commands = new Map<string, Command>();
   const samples = new Map<string, Sample[]>();
   for (const line of text.split(/\r?\n/)) {
     const [kind, time, name = '', ...rest] = line.split(' ');
     const seconds = Number(time);
-    if (kind === 'event') events.set(name, seconds);
+    if (kind === 'event') events.set(name, { seconds, resent: Number(rest[0]) });
     if (kind === 'command') {
       const output = Buffer.from(rest[1] ?? '', 'base64').toString();
       commands.set(name, { seconds, status: Number(rest[0]), output });
@@ -52,12 +59,25 @@ const udpBytes = (payload: number) => (payload * 1028) / 1000;
  * The mean rate at which a sink received while something was measured, in IP bytes per second.
  * @throws Error if it was not measured
  */
-export function receivedRate({ events, samples }: Recording, sink: string, name: string): number {
-  const [begin, end] = [events.get(name), events.get(`${name}-end`)];
-  const within = (samples.get(sink) ?? []).filter(
-    ({ seconds }) => begin !== undefined && end !== undefined && seconds >= begin && seconds <= end,
+export function receivedRate(recording: Recording, sink: string, name: string): number {
+  const [begin, end] = measured(recording, name);
+  const within = (recording.samples.get(sink) ?? []).filter(
+    ({ seconds }) => seconds >= begin.seconds && seconds <= end.seconds,
   );
   const [first, last] = [within[0], within.at(-1)];
-  if (first === undefined || last === undefined || first === last) throw new Error(`${name} was not measured`);
+  if (first === undefined || last === undefined || first === last)
+    throw new Error(`${sink} gave no samples of ${name}`);
   return (tcpBytes(last.tcp - first.tcp) + udpBytes(last.udp - first.udp)) / (last.seconds - first.seconds);
+}
+
+/** The TCP segments that the pod resent meanwhile. @throws Error if it was not measured */
+export function resent(recording: Recording, name: string): number {
+  const [begin, end] = measured(recording, name);
+  return end.resent - begin.resent;
+}
+
+function measured({ events }: Recording, name: string): [Event, Event] {
+  const [begin, end] = [events.get(name), events.get(`${name}-end`)];
+  if (begin === undefined || end === undefined) throw new Error(`${name} was not measured`);
+  return [begin, end];
 }

@@ -1,15 +1,19 @@
 #!/bin/bash
 # Runs in the machine: a "pod" (a cgroup and a network namespace) and a peer, joined by veth; limits the pod with the product's
 # own command line tool, and sends real traffic. Judges nothing: on standard output it tells, a line each,
-#   event SECONDS NAME                    what begins or ends (seconds since boot)
+#   event SECONDS NAME RESENT             what begins or ends (seconds since boot), and the TCP segments that the pod has resent
 #   command SECONDS NAME STATUS BASE64    what a command said
 #   sample ...                            what a sink has received (native/sink.c)
 set -u
 pod=/sys/fs/cgroup/pod peer=/sys/fs/cgroup/peer
 limit=$1
 
+# Before Linux 5.11 the memory of BPF programs and maps counts as locked memory; container runtimes run without that limit.
+ulimit -l unlimited
+
 now() { local up; read -r up _ < /proc/uptime; echo "$up"; }
-event() { echo "event $(now) $1"; }
+resent() { nsenter --net=/run/netns/pod awk '/^Tcp:/ { number = $13 } END { print number }' /proc/net/snmp; }
+event() { echo "event $(now) $1 $(resent)"; }
 run() {
   local name=$1 output status
   shift
@@ -21,18 +25,19 @@ run() {
 in_cgroup() {
   local cgroup=$1
   shift
-  exec   bash -c 'echo 0 > "$1/cgroup.procs" && net=/run/netns/${1##*/} && shift && exec nsenter --net="$net" "$@"' - "$cgroup" "$@"
+  exec bash -c 'echo 0 > "$1/cgroup.procs" && net=/run/netns/${1##*/} && shift && exec nsenter --net="$net" "$@"' - "$cgroup" "$@"
 }
-# What passes while traffic flows for SECONDS, after the first half second.
+# What passes while traffic flows, after its beginning.
 measure() {
-  sleep 0.5
+  sleep 0.4
   event "$1"
-  sleep "$2"
+  sleep 1.2
   event "$1-end"
 }
 start() { "$@" & flow=$!; }
 stop() { kill "$flow"; wait "$flow" 2> /dev/null; }
-adopt() { cat /sys/fs/bpf/podrate/*/adopter; }
+# As the agent runs it.
+adopt() { run "$1" nsenter --net=/run/netns/pod sh -c "cat /sys/fs/bpf/podrate/*/adopter"; }
 
 mkdir "$pod" "$peer"
 mkdir -p /run/netns
@@ -49,39 +54,38 @@ event network
 run doctor podrate doctor --json
 
 start in_cgroup $pod source 10.77.0.2 5001 tcp 4
-measure unlimited 1
+measure unlimited
 run attach podrate attach --cgroup $pod --rate $((limit / 1000))K
-# The agent looks at these times too.
+# The agent looks for older connections at these times too.
 sleep 0.25
-run adopt-1 nsenter --net=/run/netns/pod bash -c "$(declare -f adopt); adopt"
+adopt adopt-1
 sleep 0.55
-run adopt-2 nsenter --net=/run/netns/pod bash -c "$(declare -f adopt); adopt"
-measure older 2
+adopt adopt-2
+measure older
 stop
 
 start in_cgroup $pod source 10.77.0.2 5001 tcp 1
-measure egress-1 2
+measure egress-1
 stop
 start in_cgroup $peer source 10.77.0.1 5001 tcp 1
-measure ingress-1 2
+measure ingress-1
 stop
 start in_cgroup $peer source 10.77.0.1 5001 tcp 8
-measure ingress-8 2
+measure ingress-8
 stop
 start in_cgroup $pod source 10.77.0.2 5001 udp 1000 $((3 * limit))
-measure udp-egress 2
+measure udp-egress
 stop
 start in_cgroup $peer source 10.77.0.1 5001 udp 1000 $((3 * limit))
-measure udp-ingress 2
+measure udp-ingress
 stop
 
 start in_cgroup $pod source 10.77.0.2 5001 tcp 8
-measure egress-8 2
-run list podrate list --json
+measure egress-8
 run set podrate set --cgroup $pod --egress $((2 * limit / 1000))K
-measure changed 2
+measure changed
 run detach podrate detach --cgroup $pod
-measure detached 1
+measure detached
 kill -0 "$flow" && event unbroken
 stop
 run attached bpftool cgroup show $pod
