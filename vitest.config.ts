@@ -4,6 +4,7 @@ const kernel = 'test/**/*.kernel.test.ts';
 const datapath = 'test/bpf/**/*.kernel.test.ts';
 const controlPlane = 'test/controlplane/**/*.test.ts';
 const node = 'test/node/**/*.test.ts';
+const kernels = 'test/kernels/**/*.machine.test.ts';
 
 /** A level that loads the kernel or starts a cluster: one file at a time, because its files share the machine's cgroups, bpffs and network namespaces. */
 const onMachine = (
@@ -29,7 +30,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [kernel, controlPlane, node],
+          exclude: [kernel, controlPlane, node, kernels],
           // Some start programs or make RSA keys, which takes a busy machine seconds.
           testTimeout: 30_000,
         },
@@ -38,6 +39,7 @@ export default defineConfig({
       onMachine('datapath', datapath, 60_000, 120_000),
       onMachine('controlplane', controlPlane, 120_000, 1_800_000),
       onMachine('node', node, 300_000, 1_800_000),
+      onMachine('kernels', kernels, 60_000, 1_800_000),
     ],
   },
 });

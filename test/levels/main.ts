@@ -14,6 +14,7 @@ Levels, in this order:
   kernel         real programs on real cgroups; root
   datapath       real traffic through the shaper; root
   node           a real kubelet and containerd in a virtual machine; root, Go
+  kernels        Linux 5.10, 6.1 and 6.12 in virtual machines, without Kubernetes; root
 
 Exit code: 0 when nothing failed, 1 when something did, 2 for a wrong call.`;
 
@@ -26,9 +27,10 @@ const levels: Record<string, Level> = {
   kernel: (quiet) => runProject('kernel', quiet),
   datapath: (quiet) => runProject('datapath', quiet),
   node: (quiet) => runProject('node', quiet),
+  kernels: (quiet) => runProject('kernels', quiet),
 };
-// What runs side by side. The datapath level is alone because it measures, the node level because it takes all processors.
-const groups = [['types', 'lint'], ['unit', 'kernel', 'controlplane'], ['datapath'], ['node']];
+// What runs side by side. The datapath level is alone because it measures, the others because their machines take all processors.
+const groups = [['types', 'lint'], ['unit', 'kernel', 'controlplane'], ['datapath'], ['node'], ['kernels']];
 
 const { values, positionals } = parseArgs({
   options: { help: { type: 'boolean', short: 'h' } },

@@ -88,5 +88,6 @@ run detach podrate detach --cgroup $pod
 measure detached
 kill -0 "$flow" && event unbroken
 stop
-run attached bpftool cgroup show $pod
+# Only this form shows anything before Linux 6.0 (bpftool 7.1).
+run attached bpftool cgroup show $pod effective
 event end

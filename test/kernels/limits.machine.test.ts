@@ -1,0 +1,82 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { defaultCache } from '../cluster/config.ts';
+import type { KernelVersion } from '../cluster/kernel.ts';
+import { installPackages } from '../cluster/packages.ts';
+import { buildMachine, LIMIT, runChecks } from './machine.ts';
+import { type Recording, readRecording, receivedRate, resent } from './recording.ts';
+
+/** What is done about connections that are older than a limit: what doctor says of it, and what the iterator prints of four. */
+const older: Record<KernelVersion, { says: string; adopted: string[] }> = {
+  '5.10': { says: 'held by dropping until they close', adopted: [] },
+  '6.1': { says: 'get it as a fixed pacing rate each', adopted: ['f', 'f', 'f', 'f'] },
+  '6.12': { says: 'are paced like new ones', adopted: ['c', 'c', 'c', 'c'] },
+};
+// An emulated processor has hiccups, which cost bytes; nothing makes more of them than the limit allows.
+const [atLeast, atMost] = [0.8, 1.06];
+
+const report = (text: string) => console.log(text);
+const context = (step: string) => ({ step, log: join(tmpdir(), 'podrate-kernels.log') });
+
+describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
+  let recording: Recording;
+  const command = (name: string) => recording.commands.get(name) ?? { status: NaN, output: `${name} did not run` };
+
+  beforeAll(async () => {
+    const cache = defaultCache();
+    await installPackages(['node'], context('packages'), report);
+    const parts = await buildMachine(cache, context('machine'), report);
+    const text = await runChecks(cache, { version, ...parts }, context(`linux-${version}`), report);
+    recording = readRecording(text);
+  });
+
+  test('loads the programs, and podrate doctor says so and what is taken for what the kernel lacks', () => {
+    const { status, output } = command('doctor');
+    expect(status, output).toBe(0);
+    const checks: { name: string; result: string; found: string }[] = JSON.parse(output);
+    expect(checks.find(({ name }) => name === 'kernel')).toMatchObject({ result: 'ok' });
+    expect(checks.find(({ name }) => name === 'older-connections')?.found).toContain(older[version].says);
+  });
+
+  test.each(['attach', 'set', 'detach'])('podrate %s does its work', (name) => {
+    const { status, output } = command(name);
+    expect(status, output).toBe(0);
+  });
+
+  test('could send far more than the limit, without it and after detach, on unbroken connections', () => {
+    for (const name of ['unlimited', 'detached']) {
+      expect(receivedRate(recording, 'peer', name), name).toBeGreaterThan(10 * LIMIT);
+    }
+    expect(recording.events.has('unbroken')).toBe(true);
+    expect(command('attached').output).not.toMatch(/podrate_(egress|ingress|sockops)/);
+  });
+
+  test.each([
+    ['one TCP connection out', 'egress-1', 'peer', LIMIT],
+    ['eight TCP connections out', 'egress-8', 'peer', LIMIT],
+    ['eight TCP connections out, the limit doubled meanwhile', 'changed', 'peer', 2 * LIMIT],
+    ['one TCP connection in', 'ingress-1', 'pod', LIMIT],
+    ['eight TCP connections in', 'ingress-8', 'pod', LIMIT],
+    ['a UDP flood out', 'udp-egress', 'peer', LIMIT],
+    ['a UDP flood in', 'udp-ingress', 'pod', LIMIT],
+  ])('%s: the limit holds', (_, name, sink, limit) => {
+    const ratio = receivedRate(recording, sink, name) / limit;
+    expect(ratio).toBeGreaterThan(atLeast);
+    expect(ratio).toBeLessThan(atMost);
+  });
+
+  test('what is paced is not dropped: next to nothing is sent again', () => {
+    expect(resent(recording, 'egress-1') + resent(recording, 'egress-8')).toBeLessThan(10);
+  });
+
+  test('four connections that are older than the limit are held by it, in the way the kernel allows', () => {
+    const adopted = command('adopt-1')
+      .output.split('\n')
+      .filter((line) => /^[cf]$/.test(line));
+    expect(adopted).toEqual(older[version].adopted);
+    const ratio = receivedRate(recording, 'peer', 'older') / LIMIT;
+    expect(ratio).toBeLessThan(atMost);
+    expect(ratio).toBeGreaterThan(adopted.length > 0 ? atLeast : 0.5);
+  });
+});
