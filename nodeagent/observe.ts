@@ -1,4 +1,5 @@
 /** Reads the state of the shaper out of the kernel. */
+import { dirname } from 'node:path';
 import { type Bpftool, type BpftoolError, bytesOf, type Command, hex } from './bpftool.ts';
 import { type Hook, hooks, normalAttachType, programOf, senderProgram } from './hooks.ts';
 import { decodeConfig, decodeOwner, decodeU32, decodeU64, encodeU32, type Owner, type SlotConfig } from './layout.ts';
@@ -93,15 +94,37 @@ export async function readAttached(
   const result = new Map<bigint, AttachedProgram[]>();
   let rest = [...cgroups];
   while (rest.length > 0) {
-    const { outputs, error } = await bpftool.batch(rest.map((cgroup) => ['cgroup', 'show', cgroup.path]));
-    rest.slice(0, outputs.length).forEach((cgroup, index) => {
-      result.set(cgroup.id, programsOf(outputs[index]));
+    const groups = rest.map((cgroup) => [
+      ['cgroup', 'show', cgroup.path, 'effective'],
+      ['cgroup', 'show', dirname(cgroup.path), 'effective'],
+    ]);
+    const { outputs, error } = await bpftool.batch(groups.flat());
+    const done = Math.floor(outputs.length / 2);
+    rest.slice(0, done).forEach((cgroup, index) => {
+      result.set(cgroup.id, ownOf(programsOf(outputs[2 * index]), programsOf(outputs[2 * index + 1])));
     });
     // A batch ends at its first failure, which here means that the cgroup is gone or cannot be read.
     if (error !== undefined && !isVanished(error)) throw error;
-    rest = error === undefined ? [] : rest.slice(outputs.length + 1);
+    rest = error === undefined ? [] : rest.slice(done + 1);
   }
   return result;
+}
+
+/**
+ * The programs of a cgroup itself among those in effect on it: they come first, and behind them those in effect on its parent
+ * (kernel: compute_effective_progs). bpftool shows what is in effect on every kernel, but what is attached only since Linux 6.0:
+ * it asks for flags that older kernels cannot tell, and prints an empty list.
+ */
+function ownOf(effective: readonly AttachedProgram[], parent: readonly AttachedProgram[]): AttachedProgram[] {
+  const inherited = new Map<string, number>();
+  for (const { attachType } of parent) inherited.set(attachType, (inherited.get(attachType) ?? 0) + 1);
+  const left = new Map<string, number>();
+  for (const { attachType } of effective) left.set(attachType, (left.get(attachType) ?? 0) + 1);
+  return effective.filter(({ attachType }) => {
+    const behind = left.get(attachType) ?? 0;
+    left.set(attachType, behind - 1);
+    return behind > (inherited.get(attachType) ?? 0);
+  });
 }
 
 /** The programs in the output of `bpftool cgroup show`, which is empty when there are none. */

@@ -28,7 +28,9 @@ export async function attachSender(
 ): Promise<BpftoolError | undefined> {
   const { bpftool, pins, generation, cgroup, old, cgroupMount } = options;
   try {
-    const attached = new Set(programsOf(await bpftool.run(['cgroup', 'show', cgroup])).map((program) => program.id));
+    const attached = new Set(
+      programsOf(await bpftool.run(['cgroup', 'show', cgroup, 'effective'])).map((program) => program.id),
+    );
     const isAttached = async (name: string) =>
       attached.has((await readProgramIds(bpftool, pins, name)).get(senderProgram) ?? -1);
     if (!(await isAttached(generation))) {
