@@ -1,0 +1,119 @@
+import type { Recording } from './recording.ts';
+import type { TrafficScenario } from './scenario.ts';
+import { bytesAt, type Point, rateBetween, settled, windows } from './series.ts';
+import { deviation, jain, percentile, sum } from './statistics.ts';
+
+/** Figures of one run by name; what a scenario does not have is absent. `definitions` says what each one is. */
+export type Figures = Partial<Record<FigureName, number>>;
+
+/** What the figures are and in which unit. Shares are of the limit. */
+export const definitions = {
+  ip: 'IP bytes / limit, after the first second',
+  goodput: 'payload bytes that the receiver read / limit, after the first second',
+  deviation: 'standard deviation of 100 ms windows of goodput / limit, after the first second',
+  maximum: 'largest 100 ms window of goodput / limit, after the first second',
+  firstSecond: 'IP bytes of the first second / limit',
+  resent: 'retransmitted bytes, % of the bytes sent',
+  idlePing: 'ping p50 of the limited pod before the load, ms',
+  ping: 'ping p50 of the limited pod under load, ms',
+  pingP99: 'ping p99 of the limited pod under load, ms',
+  idleOtherPing: 'ping p50 of a pod beside it before the load, ms',
+  otherPing: 'ping p50 of a pod beside it under load, ms',
+  otherPingP99: 'ping p99 of a pod beside it under load, ms',
+  jain: "Jain's index of the flows' goodput",
+  stall: 'longest time that a flow received nothing, ms',
+  cpu: "CPU seconds per GB of IP bytes, without the load programs' user time",
+  udp: 'IP bytes of datagrams / limit',
+  broken: 'connections that broke',
+  attach: 'time to put the limit on, ms',
+  afterPause: 'IP bytes of the first second after a pause / limit, the largest',
+  settle: 'time until 200 ms windows stay within 8 % after a change of the limit, ms, the longest',
+  failed: 'requests that failed',
+  request: 'request p50, ms',
+  requestP99: 'request p99, ms',
+  memory: 'kernel memory, MB',
+} as const;
+export type FigureName = keyof typeof definitions;
+
+const SECOND = 1e6;
+const WINDOW = 100_000;
+const LEAST_BYTES_FOR_CPU = 100e6;
+
+/** Computes a run's figures. */
+export function figuresOf(recording: Recording, scenario: TrafficScenario): Figures {
+  const { startUs, endUs, source } = recording;
+  const { rate, direction, attachAt, changes, pauses, flood } = scenario;
+  const wire = recording.wire.map(({ us, tcp, udp, all }) => ({ us, bytes: direction === 'egress' ? tcp + udp : all }));
+  const begun = wire.find((point) => point.us >= startUs && point.bytes > bytesAt(wire, startUs) + 3000)?.us ?? startUs;
+  const first = Math.max(startUs, begun - 20_000);
+  const steady = attachAt === undefined ? first + SECOND : (recording.events[0] ?? first) + SECOND;
+  const flows = recording.goodput.map(({ us, flows }) => ({ us, bytes: sum(flows) }));
+  const share = (points: readonly Point[], from: number, to: number) => rateBetween(points, from, to) / rate;
+  const pieces = windows(flows, steady, endUs, WINDOW).map((window) => window.rate / rate);
+  const udp = recording.wire.map(({ us, udp }) => ({ us, bytes: udp }));
+  const firstSecond = attachAt === undefined ? first : steady - SECOND;
+  return {
+    ip: share(wire, steady, endUs),
+    goodput: share(flows, steady, endUs),
+    resent: source.sent > 0 ? (100 * source.resent) / source.sent : 0,
+    broken: source.broken,
+    ...(changes || pauses ? {} : { deviation: deviation(pieces), maximum: Math.max(...pieces) }),
+    firstSecond: share(wire, firstSecond, firstSecond + SECOND),
+    ...pingFigures(recording),
+    ...(scenario.flows > 1 ? { jain: fairness(recording, steady) } : {}),
+    ...(attachAt === undefined && !pauses ? { stall: Math.max(...recording.stalls) / 1000 } : {}),
+    ...cpuFigure(recording, bytesAt(wire, endUs) - bytesAt(wire, startUs + SECOND)),
+    ...(flood ? { udp: share(udp, steady, endUs) } : {}),
+    ...(pauses ? { afterPause: largestStart(wire, first, endUs, pauses) / rate } : {}),
+    ...(changes ? { settle: slowestChange(recording, wire, changes) } : {}),
+  };
+}
+
+/** Only where so much was carried that it is more than the harness's own noise. */
+function cpuFigure({ cpuSeconds }: Recording, bytes: number): Figures {
+  return bytes < LEAST_BYTES_FOR_CPU ? {} : { cpu: cpuSeconds / (bytes / 1e9) };
+}
+
+function pingFigures({ pings, startUs, endUs }: Recording): Figures {
+  const of = (list: Recording['pings']['limited'], from: number, to: number, part: number) =>
+    percentile(
+      list.filter((ping) => ping.us >= from && ping.us < to).map((ping) => ping.answeredAfterUs),
+      part,
+    ) / 1000;
+  const loaded = startUs + SECOND;
+  return {
+    idlePing: of(pings.limited, 0, startUs, 0.5),
+    ping: of(pings.limited, loaded, endUs, 0.5),
+    pingP99: of(pings.limited, loaded, endUs, 0.99),
+    idleOtherPing: of(pings.other, 0, startUs, 0.5),
+    otherPing: of(pings.other, loaded, endUs, 0.5),
+    otherPingP99: of(pings.other, loaded, endUs, 0.99),
+  };
+}
+
+function fairness({ goodput, endUs }: Recording, from: number): number {
+  const last = goodput.findLast(({ us }) => us <= endUs);
+  const start = goodput.find(({ us }) => us >= from);
+  return jain((last?.flows ?? []).map((bytes, flow) => bytes - (start?.flows[flow] ?? 0)));
+}
+
+/** The largest first second of a turn, the first turn aside: that one follows no pause. */
+function largestStart(
+  wire: readonly Point[],
+  first: number,
+  end: number,
+  { on, off }: { on: number; off: number },
+): number {
+  const starts: number[] = [];
+  for (let at = first + (on + off) * SECOND; at + SECOND <= end; at += (on + off) * SECOND) starts.push(at);
+  return Math.max(...starts.map((at) => rateBetween(wire, at, at + SECOND)));
+}
+
+function slowestChange(recording: Recording, wire: readonly Point[], changes: readonly { rate: number }[]): number {
+  const times = changes.map(({ rate }, index) => {
+    const from = recording.events[index] ?? recording.endUs;
+    const to = recording.events[index + 1] ?? recording.endUs;
+    return settled(wire, from, to, rate, { lengthUs: 200_000, tolerance: 0.08 });
+  });
+  return Math.max(...times) / 1000;
+}

@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createBpftool } from '../nodeagent/bpftool.ts';
+import { hooks } from '../nodeagent/hooks.ts';
+import { createPins } from '../nodeagent/pins.ts';
+import { createShaper } from '../nodeagent/shaper.ts';
+import type { Step } from '../nodeagent/state.ts';
+import { createCgroup, findCgroup2, removeCgroup } from '../test/lab/cgroups.ts';
+import { object } from '../test/lab/shaper.ts';
+import type { Figures } from './figures.ts';
+import type { Peer } from './peers/peer.ts';
+import type { ManyScenario } from './scenario.ts';
+import type { Testbed } from './testbed.ts';
+
+/** Puts limits on pods that only exist, takes them off again, and tells what it cost. */
+export async function runMany(bed: Testbed, scenario: ManyScenario, peer: Peer): Promise<Figures> {
+  if (peer.name === 'podrate') return limitAtOnce(bed, scenario);
+  const begun = performance.now();
+  const inForce = await peer.limit(bed, bed.pods.a, { egress: scenario.rate, ingress: scenario.rate });
+  const attach = performance.now() - begun;
+  await inForce.remove();
+  return { attach };
+}
+
+/** All pods with the agent's own code, in one run of bpftool. */
+async function limitAtOnce(bed: Testbed, { pods, rate }: ManyScenario): Promise<Figures> {
+  const bpftool = createBpftool({ file: 'bpftool', timeoutMs: 60_000 });
+  const pins = createPins({ directory: `${bed.pinDirectory}/many`, bpftool });
+  const cgroupMount = await findCgroup2();
+  const shaper = createShaper({ bpftool, pins, objectFile: object, senderCgroup: undefined, cgroupMount });
+  const side = { rate, burstNs: 0 };
+  const config = { egress: side, ingress: side, release: false };
+  const parent = join(bed.rootCgroup, 'many');
+  try {
+    await shaper.install();
+    const { generation } = await shaper.observe(() => []);
+    const cgroups = await Promise.all(Array.from({ length: pods }, (_, i) => createCgroup(join(parent, `pod${i}`))));
+    const steps = cgroups.map(
+      (cgroup, index): Step => ({
+        ...{ kind: 'attach', generation, cgroup, slot: index + 1, owner: `pod/${index}` },
+        config,
+        ...{ claim: true, fresh: true, hooks },
+      }),
+    );
+    const before = await kernelMemory();
+    const begun = performance.now();
+    const failures = await shaper.apply(steps);
+    const attach = performance.now() - begun;
+    const memory = ((await kernelMemory()) - before) / 1e6;
+    if (failures[0]) throw failures[0].error;
+    return { attach, memory };
+  } finally {
+    await removeCgroup(parent);
+    await shaper.remove();
+  }
+}
+
+/** Bytes that the kernel holds for itself: slab, per-CPU memory, vmalloc, page tables and stacks aside. */
+async function kernelMemory(): Promise<number> {
+  const lines = (await readFile('/proc/meminfo', 'utf8')).split('\n');
+  const kilobytes = (name: string) => Number(lines.find((line) => line.startsWith(`${name}:`))?.split(/\s+/)[1] ?? 0);
+  return 1024 * (kilobytes('Slab') + kilobytes('Percpu') + kilobytes('VmallocUsed'));
+}

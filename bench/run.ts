@@ -1,0 +1,26 @@
+import { type Figures, figuresOf } from './figures.ts';
+import { runMany } from './many.ts';
+import { allPeers } from './peers/all.ts';
+import { type Run, trafficSeconds } from './plan.ts';
+import type { WireSample } from './recording.ts';
+import { runShort } from './short.ts';
+import type { Testbed } from './testbed.ts';
+import { runTraffic } from './traffic.ts';
+
+/** What one run yields: its figures, and for traffic the bytes over time that pictures are drawn from. */
+export interface RunOutcome {
+  readonly figures: Figures;
+  readonly startUs?: number;
+  readonly wire?: readonly WireSample[];
+}
+
+/** Does one run. */
+export async function doRun(bed: Testbed, run: Run, quick: boolean): Promise<RunOutcome> {
+  const { scenario } = run;
+  const peer = allPeers[run.peer];
+  const seconds = trafficSeconds(run, quick);
+  if (scenario.kind === 'many') return { figures: await runMany(bed, scenario, peer) };
+  if (scenario.kind === 'short') return { figures: await runShort(bed, scenario, peer, seconds) };
+  const recording = await runTraffic(bed, scenario, peer, seconds);
+  return { figures: figuresOf(recording, scenario), startUs: recording.startUs, wire: recording.wire };
+}

@@ -1,0 +1,23 @@
+import type { Scenario } from '../scenario.ts';
+import { bulkScenarios, crowdScenario, strangerScenarios } from './bulk.ts';
+import {
+  changeScenarios,
+  floodScenarios,
+  lateScenarios,
+  manyScenarios,
+  pauseScenarios,
+  shortScenarios,
+} from './mixed.ts';
+
+/** The whole benchmark, in the order of the tables. */
+export const allScenarios: readonly Scenario[] = [
+  ...bulkScenarios,
+  crowdScenario,
+  ...strangerScenarios,
+  ...floodScenarios,
+  ...pauseScenarios,
+  ...changeScenarios,
+  ...lateScenarios,
+  ...shortScenarios,
+  ...manyScenarios,
+];

@@ -1,0 +1,84 @@
+import type { PeerName } from '../peers/all.ts';
+import type { TrafficScenario } from '../scenario.ts';
+import { rateName } from './names.ts';
+
+const shapers = ['podrate', 'cni-sane', 'htb', 'drop'] as const;
+const everybody = ['podrate', 'cni', 'cni-sane', 'htb', 'drop', 'thesis', 'none'] as const;
+const pair = ['podrate', 'cni-sane'] as const;
+const picture = ['podrate', 'cni', 'cni-sane', 'thesis'] as const;
+const seconds = { quick: 2.5, full: 6 };
+
+type Row = [rate: number, flows: number, peers: readonly PeerName[], quick?: readonly PeerName[]];
+
+/** Long flows at every rate. The thesis measured 1, 5 and 10 MB/s with one flow. */
+const egress: readonly Row[] = [
+  [100e3, 1, shapers, ['podrate']],
+  [100e3, 8, shapers],
+  [1e6, 1, everybody, picture],
+  [1e6, 8, everybody, pair],
+  [1e6, 100, shapers],
+  [5e6, 1, everybody, picture],
+  [5e6, 8, shapers],
+  [5e6, 100, shapers, ['podrate']],
+  [10e6, 1, everybody, [...picture, 'htb', 'drop']],
+  [10e6, 8, everybody, pair],
+  [10e6, 100, shapers],
+  [125e6, 1, everybody, pair],
+  [125e6, 8, everybody, pair],
+  [625e6, 1, everybody, pair],
+  [625e6, 8, everybody, pair],
+];
+const ingress: readonly Row[] = [
+  [1e6, 1, pair],
+  [1e6, 8, shapers],
+  [10e6, 1, shapers],
+  [10e6, 8, shapers, ['podrate']],
+  [125e6, 1, pair],
+  [125e6, 8, shapers],
+  [625e6, 8, pair],
+];
+
+/** Long flows in both directions. */
+export const bulkScenarios: readonly TrafficScenario[] = [
+  ...egress.map((row) => bulk('egress', row)),
+  ...egress
+    .filter(([rate, flows]) => rate >= 1e6 && flows < 100)
+    .map((row) => bulk('egress', noQuick(row), { congestion: 'bbr' })),
+  ...([1, 8] as const).map((flows) => bulk('egress', [10e6, flows, pair], { family: 'ipv6' })),
+  ...ingress.map((row) => bulk('ingress', row)),
+  ...ingress.map((row) => bulk('ingress', noQuick(row), { congestion: 'bbr' })),
+  bulk('ingress', [10e6, 8, pair], { family: 'ipv6' }),
+];
+
+/** Beyond what one limit can hold apart: 300 flows. */
+export const crowdScenario: TrafficScenario = bulk('egress', [1e6, 300, pair, ['podrate']]);
+
+/** Senders that do not follow a receiver's wish, near and 20 ms away. */
+export const strangerScenarios: readonly TrafficScenario[] = (['near stranger', 'far stranger'] as const).flatMap(
+  (sender) =>
+    (['cubic', 'bbr'] as const).flatMap((congestion) =>
+      [1, 8].map((flows) =>
+        bulk('ingress', [10e6, flows, pair, flows === 8 && congestion === 'cubic' ? pair : []], { congestion, sender }),
+      ),
+    ),
+);
+
+/** Builds one scenario of long flows. */
+export function bulk(
+  direction: 'egress' | 'ingress',
+  [rate, flows, peers, quick = []]: Row,
+  more: Partial<TrafficScenario> = {},
+): TrafficScenario {
+  const { congestion = 'cubic', family = 'ipv4', sender = 'ours' } = more;
+  const who = sender === 'ours' ? '' : ` ${sender}`;
+  return {
+    kind: 'traffic',
+    name: `${direction}${who} ${rateName(rate)} ${flows} ${flows === 1 ? 'flow' : 'flows'} ${congestion} ${family}`,
+    ...{ rate, flows, direction, peers, quick, congestion, family, sender, seconds },
+    ...more,
+  };
+}
+
+function noQuick([rate, flows, peers]: Row): Row {
+  return [rate, flows, peers.filter((peer) => peer !== 'none' && peer !== 'drop')];
+}

@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pod } from '../test/lab/lab.ts';
+import { networkSeconds, readCpu } from './cpu.ts';
+import type { InForce, Peer, PeerLimit } from './peers/peer.ts';
+import { type LoadProgram, rows, startProgram } from './process.ts';
+import type { Ping, Recording } from './recording.ts';
+import type { TrafficScenario } from './scenario.ts';
+import type { Testbed } from './testbed.ts';
+
+const PORT = 5001;
+const PING_PORT = 5002;
+const IDLE_MS = 500;
+
+const nowUs = () => Number(process.hrtime.bigint() / 1000n);
+
+/** Runs one scenario with one peer and returns what was seen; leaves the testbed as it was. */
+export async function runTraffic(
+  bed: Testbed,
+  scenario: TrafficScenario,
+  peer: Peer,
+  seconds: number,
+): Promise<Recording> {
+  const { a, b, c, far } = bed.pods;
+  const sender = scenario.sender === 'far stranger' ? far : a;
+  const [limited, beside, target] = scenario.direction === 'egress' ? [a, c, b] : [b, c, a];
+  const limitOf = (rate: number): PeerLimit => ({ [scenario.direction]: rate });
+  const started: LoadProgram[] = [];
+  const start = async (pod: Pod, program: string, ...args: (string | number)[]) => {
+    const one = await startProgram(pod, join(bed.programs.native, program), args);
+    started.push(one);
+    return one;
+  };
+  let inForce: InForce | undefined;
+  const events: number[] = [];
+  const putOn = async () => {
+    inForce = await peer.limit(bed, limited, limitOf(scenario.rate));
+  };
+  const cooperative = scenario.sender === 'ours' && peer.name === 'podrate';
+  if (cooperative) await bed.shaper.attachSender(bed.rootCgroup);
+  try {
+    if (scenario.attachAt === undefined) await putOn();
+    const sink = await start(b, 'sink', PORT);
+    const meter = await start(b, 'meter', bed.meterMap, addressOctet(sender));
+    await start(b, 'ping', 'server', PING_PORT);
+    if (target === a) await start(a, 'ping', 'server', PING_PORT);
+    // A ping every 10 ms would be a fifth of the lowest limit.
+    const period = scenario.rate < 1e6 ? 50 : 10;
+    const pingFrom = scenario.direction === 'egress' ? limited : a;
+    const pings = [
+      await start(pingFrom, 'ping', 'client', b[scenario.family], PING_PORT, period),
+      await start(beside, 'ping', 'client', target[scenario.family], PING_PORT, period),
+    ] as const;
+    await sleep(IDLE_MS);
+
+    const startUs = nowUs();
+    const at = (second: number) => sleep(Math.max(0, startUs / 1000 + second * 1000 - performanceNow()));
+    const turns = scenario.pauses ? [scenario.pauses.on * 1000, scenario.pauses.off * 1000] : [];
+    const source = await start(
+      sender,
+      'source',
+      b[scenario.family],
+      PORT,
+      scenario.flows,
+      scenario.congestion,
+      ...turns,
+    );
+    const { flood } = scenario;
+    if (flood) await start(sender, 'flood', b[scenario.family], PORT, flood.size, flood.times * scenario.rate);
+    const load = new Set(started.map(({ pid }) => pid));
+    const cpu = at(1).then(() => readCpu(load));
+    if (scenario.attachAt !== undefined) {
+      await at(scenario.attachAt);
+      events.push(nowUs());
+      await putOn();
+    }
+    for (const change of scenario.changes ?? []) {
+      await at(change.at);
+      events.push(nowUs());
+      await inForce?.change?.(limitOf(change.rate));
+    }
+    await at(seconds);
+    const cpuSeconds = networkSeconds(await cpu, await readCpu(load));
+    const endUs = nowUs();
+    const { stalls } = (await sink.ask()) as { stalls: number[] };
+    const sent = (await source.ask()) as Recording['source'];
+    return {
+      ...{ startUs, endUs, stalls, source: sent, cpuSeconds, events },
+      wire: rows(meter).map(([us = 0, tcp = 0, udp = 0, all = 0]) => ({ us, tcp, udp, all })),
+      goodput: rows(sink).map(([us = 0, ...flows]) => ({ us, flows })),
+      pings: { limited: pingsOf(pings[0]), other: pingsOf(pings[1]) },
+    };
+  } finally {
+    for (const program of started.reverse()) await program.end();
+    await inForce?.remove();
+    if (cooperative) await bed.shaper.detachSender(bed.rootCgroup);
+  }
+}
+
+const performanceNow = () => nowUs() / 1000;
+const addressOctet = (pod: Pod) => Number(pod.ipv4.split('.').at(-1));
+const pingsOf = (program: LoadProgram): Ping[] =>
+  rows(program).map(([us = 0, answeredAfterUs = 0]) => ({ us, answeredAfterUs }));
