@@ -19,7 +19,7 @@ const nativePrograms = ['sink', 'source', 'ping', 'flood', 'short', 'meter', 're
 const pluginPackage = 'github.com/containernetworking/plugins/plugins/meta/bandwidth';
 const here = (path: string) => join(import.meta.dirname, path);
 
-/** Builds what is not in the cache yet: seconds with gcc, clang and Go. @throws ClusterError that names what is missing */
+/** Builds what is not in the cache yet: seconds with clang and Go. @throws ClusterError that names what is missing */
 export async function buildBenchPrograms(cache: Cache, context: CommandContext): Promise<Programs> {
   const [native, plugin] = [await buildNativeLoad(cache, context), await buildPlugin(cache, context)];
   const objects = await mkdtemp(join(tmpdir(), 'podrate-bench-'));
@@ -36,7 +36,7 @@ async function buildNativeLoad(cache: Cache, context: CommandContext): Promise<s
     async (draft) => {
       for (const name of files) await copyFile(here(`native/${name}`), join(draft, name));
       for (const name of nativePrograms) {
-        await runCommand(context, 'gcc', ['-O2', '-static', '-s', '-Wall', '-o', name, `${name}.c`], { cwd: draft });
+        await runCommand(context, 'clang', ['-O2', '-static', '-s', '-Wall', '-o', name, `${name}.c`], { cwd: draft });
       }
     },
     context.signal,

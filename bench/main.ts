@@ -1,0 +1,96 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { benchmark } from './benchmark.ts';
+import type { Curve } from './curves.ts';
+import { formatDuration } from './format.ts';
+import { htmlReport } from './html.ts';
+import { type BenchOptions, help, parseOptions } from './options.ts';
+import { drawPictures } from './pictures.ts';
+import { estimateSeconds, planRuns, type Run } from './plan.ts';
+import { prepare } from './prepare.ts';
+import type { Report } from './report.ts';
+import { allScenarios } from './scenarios/all.ts';
+import { summarize } from './summary.ts';
+import { openTestbed } from './testbed.ts';
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  let options: BenchOptions;
+  try {
+    options = parseOptions(process.argv.slice(2));
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${help}`);
+    return 2;
+  }
+  if (options.help) {
+    console.log(help);
+    return 0;
+  }
+  const runs = planRuns(allScenarios, options, Math.random);
+  if (runs.length === 0) {
+    console.error(
+      `No scenario has all these words: ${options.only.join(' ')}. --list${options.quick ? ' without --quick' : ''} shows the names.`,
+    );
+    return 2;
+  }
+  const estimate = `${runs.length} runs, about ${formatDuration(estimateSeconds(runs, options.quick))}`;
+  if (options.list) {
+    console.log(`${listed(runs)}\n\n${estimate}`);
+    return 0;
+  }
+  return measure(runs, options, estimate);
+}
+
+async function measure(runs: readonly Run[], options: BenchOptions, estimate: string): Promise<number> {
+  const interrupt = new AbortController();
+  // Not `once`: execa ends the process when it finds no other listener while one of its programs runs.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupt.abort(signal));
+  const say = (line: string) => console.log(line);
+  try {
+    const programs = await prepare(say);
+    const bed = await openTestbed('podrate-bench', programs);
+    try {
+      say(estimate);
+      const { report, curves } = await benchmark(bed, runs, { ...options, signal: interrupt.signal, say });
+      console.log(`\n${summarize(report)}`);
+      await writeReports(report, curves, options);
+      return report.failures.length === 0 && report.bars.every(({ missedBy }) => missedBy === 0) ? 0 : 1;
+    } finally {
+      await bed.close();
+    }
+  } catch (error) {
+    if (interrupt.signal.aborted) return 130;
+    console.error(error instanceof Error ? error.message : error);
+    return 1;
+  }
+}
+
+async function writeReports(
+  report: Report,
+  curves: readonly Curve[],
+  { json, html, pictures: directory }: BenchOptions,
+) {
+  const write = async (file: string, text: string) => {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+    console.log(`written: ${file}`);
+  };
+  if (json !== undefined) await write(json, `${JSON.stringify(report, null, 2)}\n`);
+  if (html === undefined && directory === undefined) return;
+  const pictures = await drawPictures(report, curves);
+  if (html !== undefined) await write(html, htmlReport(report, pictures));
+  for (const { name, svg } of directory === undefined ? [] : pictures)
+    await write(join(directory ?? '', `${name}.svg`), svg);
+}
+
+/** Each scenario with its peers. */
+function listed(runs: readonly Run[]): string {
+  const names = [...new Set(runs.map(({ scenario }) => scenario.name))];
+  return names
+    .map(
+      (name) =>
+        `${name}: ${[...new Set(runs.filter(({ scenario }) => scenario.name === name).map(({ peer }) => peer))].join(', ')}`,
+    )
+    .join('\n');
+}
