@@ -9,6 +9,7 @@ import type { Report } from './report.ts';
 import { type RunResult, summarizeRuns } from './results.ts';
 import { doRun } from './run.ts';
 import { allScenarios } from './scenarios/all.ts';
+import { bulk } from './scenarios/bulk.ts';
 import type { Testbed } from './testbed.ts';
 
 /** How the runs are done, and who hears about them. */
@@ -72,13 +73,7 @@ export async function benchmark(
 
 /** The thesis measured one flow at 1, 5 and 10 MB/s over time (its figures 6.1 to 6.3). */
 function isThesisFigure({ scenario, peer, round }: Run): boolean {
-  const rates = [1e6, 5e6, 10e6];
-  const peers = ['podrate', 'thesis', 'cni', 'cni-sane'];
-  return (
-    round === 0 &&
-    peers.includes(peer) &&
-    scenario.name.startsWith('egress ') &&
-    scenario.name.endsWith(' 1 flow cubic ipv4') &&
-    rates.includes(scenario.rate)
-  );
+  const isOne = thesisScenarios.includes(scenario.name);
+  return isOne && round === 0 && ['podrate', 'thesis', 'cni', 'cni-sane'].includes(peer);
 }
+const thesisScenarios = [1e6, 5e6, 10e6].map((rate) => bulk('egress', [rate, 1, []]).name);

@@ -8,7 +8,7 @@ export type Figures = Partial<Record<FigureName, number>>;
 
 /** What the figures are and in which unit. Shares are of the limit. */
 export const definitions = {
-  ip: 'IP bytes / limit, after the first second',
+  ip: 'IP bytes / limit, after the first second; when receiving is limited, what arrives before podrate judges it',
   goodput: 'payload bytes that the receiver read / limit, after the first second',
   deviation: 'standard deviation of 100 ms windows of goodput / limit, after the first second',
   maximum: 'largest 100 ms window of goodput / limit, after the first second',
@@ -41,7 +41,9 @@ const LEAST_BYTES_FOR_CPU = 100e6;
 
 /** Computes a run's figures. */
 export function figuresOf(recording: Recording, scenario: TrafficScenario): Figures {
-  const { startUs, endUs, source } = recording;
+  const { startUs, source } = recording;
+  // Beyond the last sample nothing is known.
+  const endUs = Math.min(recording.endUs, recording.wire.at(-1)?.us ?? 0, recording.goodput.at(-1)?.us ?? Infinity);
   const { rate, direction, attachAt, changes, pauses, flood } = scenario;
   const wire = recording.wire.map(({ us, tcp, udp, all }) => ({ us, bytes: direction === 'egress' ? tcp + udp : all }));
   const begun = wire.find((point) => point.us >= startUs && point.bytes > bytesAt(wire, startUs) + 3000)?.us ?? startUs;
@@ -54,14 +56,16 @@ export function figuresOf(recording: Recording, scenario: TrafficScenario): Figu
   const firstSecond = attachAt === undefined ? first : steady - SECOND;
   return {
     ip: share(wire, steady, endUs),
-    goodput: share(flows, steady, endUs),
+    ...(scenario.flows > 0 ? { goodput: share(flows, steady, endUs) } : {}),
     resent: source.sent > 0 ? (100 * source.resent) / source.sent : 0,
     broken: source.broken,
-    ...(changes || pauses ? {} : { deviation: deviation(pieces), maximum: Math.max(...pieces) }),
+    ...(changes || pauses || scenario.flows === 0
+      ? {}
+      : { deviation: deviation(pieces), maximum: Math.max(...pieces) }),
     firstSecond: share(wire, firstSecond, firstSecond + SECOND),
     ...pingFigures(recording),
     ...(scenario.flows > 1 ? { jain: fairness(recording, steady) } : {}),
-    ...(attachAt === undefined && !pauses ? { stall: Math.max(...recording.stalls) / 1000 } : {}),
+    ...(attachAt === undefined && !pauses && scenario.flows > 0 ? { stall: Math.max(...recording.stalls) / 1000 } : {}),
     ...cpuFigure(recording, bytesAt(wire, endUs) - bytesAt(wire, startUs + SECOND)),
     ...(flood ? { udp: share(udp, steady, endUs) } : {}),
     ...(pauses ? { afterPause: largestStart(wire, first, endUs, pauses) / rate } : {}),

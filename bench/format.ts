@@ -1,11 +1,12 @@
-/** A figure with three digits that count, as a person reads it. */
+/** A figure with two or three digits that count, as a person reads it. */
 export function formatValue(value: number | undefined): string {
   if (value === undefined) return '';
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'none' : '∞';
   const size = Math.abs(value);
   if (size >= 100) return value.toFixed(0);
   if (size >= 10) return value.toFixed(1);
-  return size >= 1 || size === 0 ? value.toFixed(2) : value.toFixed(3);
+  if (size >= 1 || size === 0) return value.toFixed(2);
+  return size >= 0.01 ? value.toFixed(3) : value.toPrecision(2);
 }
 
 /** Seconds as minutes and seconds, or hours and minutes. */

@@ -6,7 +6,7 @@ import { allPeers } from './peers/all.ts';
 import type { ScenarioResult } from './results.ts';
 import { rateName } from './scenarios/names.ts';
 
-const config = { font: 'sans-serif', axis: { labelFontSize: 11, titleFontSize: 12, labelLimit: 400 } };
+const config = { font: 'sans-serif', axis: { labelFontSize: 11, titleFontSize: 12 } };
 const peerColor = {
   field: 'peer',
   type: 'nominal',
@@ -31,13 +31,14 @@ export function plotCurves(title: string, curves: readonly Curve[]): Promise<str
     data: {
       values: curves
         .filter((curve) => curve.rate === rate)
+        .toSorted((one, other) => Number(one.peer === 'podrate') - Number(other.peer === 'podrate'))
         .flatMap(({ peer, points }) => points.map((point) => ({ peer, seconds: point.seconds, mb: point.rate / 1e6 }))),
     },
     layer: [
       {
         mark: { type: 'line', strokeWidth: 1.8, clip: true, interpolate: 'linear' },
         encoding: {
-          x: { field: 'seconds', type: 'quantitative', title: 'seconds', scale: { nice: false } },
+          x: { field: 'seconds', type: 'quantitative', title: 'seconds', scale: { nice: false, zero: true } },
           y: { field: 'mb', type: 'quantitative', title: 'MB/s', scale: { domain: [0, (HIGHEST * rate) / 1e6] } },
           color: { ...peerColor, scale: colorsOf(shown) },
         },
@@ -71,18 +72,20 @@ export function plotFigure(
       return usable ? [{ scenario: scenario.name, peer, value: Math.max(value, least) }] : [];
     }),
   );
+  const shown = new Set(values.map(({ peer }) => peer));
   const order = [...new Set(values.map(({ scenario }) => scenario))];
   return draw({
     title: { text: title, subtitle, ...titleStyle },
     ...frame,
-    data: { values },
+    // What is drawn last lies on top.
+    data: { values: values.toReversed() },
     width: 560,
     height: { step: 17 },
     mark: { type: 'point', filled: true, size: 70, opacity: 0.85 },
     encoding: {
-      y: { field: 'scenario', type: 'nominal', sort: order, title: null, axis: { grid: true } },
+      y: { field: 'scenario', type: 'nominal', sort: order, title: null, axis: { grid: true, labelLimit: 0 } },
       x: { field: 'value', type: 'quantitative', title: null, scale: logarithmic ? { type: 'log' } : { zero: false } },
-      color: { ...peerColor, scale: colorsOf(new Set(values.map(({ peer }) => peer))) },
+      color: { ...peerColor, scale: colorsOf(shown) },
     },
   } as TopLevelSpec);
 }

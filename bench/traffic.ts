@@ -10,7 +10,7 @@ import type { Testbed } from './testbed.ts';
 
 const PORT = 5001;
 const PING_PORT = 5002;
-const IDLE_MS = 500;
+const IDLE_MS = 400;
 
 const nowUs = () => Number(process.hrtime.bigint() / 1000n);
 

@@ -63,11 +63,11 @@ static void tell(int count)
 
 int main(int argc, char **argv)
 {
-	int count = argc > 4 ? atoi(argv[3]) : 0, poll = epoll_create1(0);
+	int count = argc > 4 ? atoi(argv[3]) : -1, poll = epoll_create1(0);
 	long long on = argc > 6 ? atoll(argv[5]) * 1000 : 0, off = argc > 6 ? atoll(argv[6]) * 1000 : 0, start;
 	struct epoll_event events[64];
 
-	if (count < 1 || count > MOST)
+	if (count < 0 || count > MOST)
 		return 2;
 	until_asked();
 	ready();

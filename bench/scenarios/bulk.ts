@@ -6,7 +6,8 @@ const shapers = ['podrate', 'cni-sane', 'htb', 'drop'] as const;
 const everybody = ['podrate', 'cni', 'cni-sane', 'htb', 'drop', 'thesis', 'none'] as const;
 const pair = ['podrate', 'cni-sane'] as const;
 const picture = ['podrate', 'cni', 'cni-sane', 'thesis'] as const;
-const seconds = { quick: 2.5, full: 6 };
+/** Many flows take a second or two to find their shares. */
+const secondsOf = (flows: number) => ({ quick: flows >= 100 ? 4 : 2.4, full: flows >= 100 ? 8 : 6 });
 
 type Row = [rate: number, flows: number, peers: readonly PeerName[], quick?: readonly PeerName[]];
 
@@ -41,12 +42,10 @@ const ingress: readonly Row[] = [
 /** Long flows in both directions. */
 export const bulkScenarios: readonly TrafficScenario[] = [
   ...egress.map((row) => bulk('egress', row)),
-  ...egress
-    .filter(([rate, flows]) => rate >= 1e6 && flows < 100)
-    .map((row) => bulk('egress', noQuick(row), { congestion: 'bbr' })),
+  ...egress.filter(([rate, flows]) => rate >= 1e6 && flows < 100).map((row) => forBbr('egress', row)),
   ...([1, 8] as const).map((flows) => bulk('egress', [10e6, flows, pair], { family: 'ipv6' })),
   ...ingress.map((row) => bulk('ingress', row)),
-  ...ingress.map((row) => bulk('ingress', noQuick(row), { congestion: 'bbr' })),
+  ...ingress.map((row) => forBbr('ingress', row)),
   bulk('ingress', [10e6, 8, pair], { family: 'ipv6' }),
 ];
 
@@ -71,14 +70,16 @@ export function bulk(
 ): TrafficScenario {
   const { congestion = 'cubic', family = 'ipv4', sender = 'ours' } = more;
   const who = sender === 'ours' ? '' : ` ${sender}`;
+  const how = [congestion, family].filter((word) => word !== 'cubic' && word !== 'ipv4').map((word) => ` ${word}`);
   return {
     kind: 'traffic',
-    name: `${direction}${who} ${rateName(rate)} ${flows} ${flows === 1 ? 'flow' : 'flows'} ${congestion} ${family}`,
-    ...{ rate, flows, direction, peers, quick, congestion, family, sender, seconds },
+    name: `${direction}${who} ${rateName(rate)} ${flows} ${flows === 1 ? 'flow' : 'flows'}${how.join('')}`,
+    ...{ rate, flows, direction, peers, quick, congestion, family, sender, seconds: secondsOf(flows) },
     ...more,
   };
 }
 
-function noQuick([rate, flows, peers]: Row): Row {
-  return [rate, flows, peers.filter((peer) => peer !== 'none' && peer !== 'drop')];
+function forBbr(direction: 'egress' | 'ingress', [rate, flows, peers]: Row): TrafficScenario {
+  const kept = peers.filter((peer) => peer !== 'none' && peer !== 'drop');
+  return bulk(direction, [rate, flows, kept, rate === 10e6 && flows === 8 ? ['podrate'] : []], { congestion: 'bbr' });
 }
