@@ -43,8 +43,8 @@ export function judge(bars: readonly Bar[], results: readonly ScenarioResult[]):
   );
 }
 
-/** How far a value is outside of bounds; 0 inside, infinite when it is no number. */
+/** How far a value is outside of bounds; 0 inside, infinite when it or a bound is no number. */
 export function outside(value: number, { least = -Infinity, most = Infinity }: Bounds): number {
-  if (Number.isNaN(value)) return Infinity;
-  return Math.max(0, least - value, value - most);
+  const distance = Math.max(0, least - value, value - most);
+  return Number.isNaN(distance) ? Infinity : distance;
 }

@@ -1,5 +1,5 @@
 import type { Bar, Bounds } from './bar.ts';
-import type { FigureName } from './figures.ts';
+import type { FigureName, Figures } from './figures.ts';
 import type { ScenarioResult } from './results.ts';
 import type { Scenario, TrafficScenario } from './scenario.ts';
 
@@ -13,6 +13,8 @@ const times = (factor: number, figure: FigureName) => (result: ScenarioResult) =
   const value = reference(result, figure);
   return value === undefined ? undefined : { most: factor * value };
 };
+const timesIdle = (factor: number) => (_: ScenarioResult, own: Figures) =>
+  own.idlePing === undefined ? undefined : { most: factor * own.idlePing };
 const atLeast = (factor: number, figure: FigureName) => (result: ScenarioResult) => {
   const value = reference(result, figure);
   return value === undefined ? undefined : { least: factor * value };
@@ -46,7 +48,7 @@ export const bars: readonly Bar[] = [
     always({ least: 0.96, most: 1.01 }),
   ),
   bar('TCP egress resends nothing (%)', egress(), 'resent', always({ most: 0.01 })),
-  bar('ping under load, against idle (ms)', egress(), 'ping', (_, own) => ({ most: 2 * (own.idlePing ?? Number.NaN) })),
+  bar('ping under load, against idle (ms)', egress(), 'ping', timesIdle(2)),
   bar('ping under load, against CNI / 20 (ms)', egress(), 'ping', times(1 / 20, 'ping')),
   bar(
     'deviation of 100 ms windows',
@@ -112,9 +114,7 @@ export const bars: readonly Bar[] = [
   ),
   bar('TCP ingress between podrate pods', ingress('ours'), 'ip', always({ least: 0.97, most: 1.005 })),
   bar('TCP ingress between podrate pods resends (%)', ingress('ours'), 'resent', always({ most: 0.1 })),
-  bar('TCP ingress between podrate pods, ping against idle (ms)', ingress('ours'), 'ping', (_, own) => ({
-    most: 3 * (own.idlePing ?? Number.NaN),
-  })),
+  bar('TCP ingress between podrate pods, ping against idle (ms)', ingress('ours'), 'ping', timesIdle(3)),
   bar('ingress from far strangers, against CNI', ingress('far stranger'), 'goodput', atLeast(0.95, 'goodput')),
   bar('ingress from far strangers resends, against CNI (%)', ingress('far stranger'), 'resent', times(1, 'resent')),
   bar('ingress from near strangers, against CNI', ingress('near stranger'), 'goodput', atLeast(0.95, 'goodput')),

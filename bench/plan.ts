@@ -16,8 +16,8 @@ export interface PlanOptions {
   readonly only: readonly string[];
 }
 
-/** What a run takes beside its traffic: programs that start and end, limits, half a second of idle pings. */
-const AROUND_SECONDS = 1.1;
+/** What a run takes beside its traffic: programs that start and end, limits, idle pings. */
+const AROUND_SECONDS = 0.9;
 
 /**
  * All runs, scenario by scenario so that peers are compared minutes apart at most; within a scenario in random order, each round anew.

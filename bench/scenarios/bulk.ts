@@ -43,7 +43,9 @@ const ingress: readonly Row[] = [
 export const bulkScenarios: readonly TrafficScenario[] = [
   ...egress.map((row) => bulk('egress', row)),
   ...egress.filter(([rate, flows]) => rate >= 1e6 && flows < 100).map((row) => forBbr('egress', row)),
-  ...([1, 8] as const).map((flows) => bulk('egress', [10e6, flows, pair], { family: 'ipv6' })),
+  ...([1, 8] as const).map((flows) =>
+    bulk('egress', [10e6, flows, pair, flows === 8 ? ['podrate'] : []], { family: 'ipv6' }),
+  ),
   ...ingress.map((row) => bulk('ingress', row)),
   ...ingress.map((row) => forBbr('ingress', row)),
   bulk('ingress', [10e6, 8, pair], { family: 'ipv6' }),

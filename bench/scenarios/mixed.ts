@@ -24,7 +24,7 @@ export const pauseScenarios: readonly TrafficScenario[] = [1e6, 10e6].map((rate)
   ...bulk('egress', [rate, 1, [...three, 'thesis'], rate === 10e6 ? ['podrate'] : []]),
   name: `egress pauses ${rateName(rate)} 1 flow`,
   pauses: { on: 1, off: 1 },
-  seconds: { quick: 4.2, full: 8.2 },
+  seconds: { quick: 3.2, full: 7.2 },
 }));
 
 /** Another limit under traffic: 10 to 2 to 20 MB/s. The CNI plugin cannot; it would need a new pod. */
