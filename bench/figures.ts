@@ -1,4 +1,4 @@
-import type { Recording } from './recording.ts';
+import type { Ping, Recording } from './recording.ts';
 import type { TrafficScenario } from './scenario.ts';
 import { bytesAt, type Point, rateBetween, settled, windows } from './series.ts';
 import { deviation, jain, percentile, sum } from './statistics.ts';
@@ -79,9 +79,10 @@ function cpuFigure({ cpuSeconds }: Recording, bytes: number): Figures {
 }
 
 function pingFigures({ pings, startUs, endUs }: Recording): Figures {
-  const of = (list: Recording['pings']['limited'], from: number, to: number, part: number) =>
+  // One that waits for seconds counts in all the time that it waits.
+  const of = (list: readonly Ping[], from: number, to: number, part: number) =>
     percentile(
-      list.filter((ping) => ping.us >= from && ping.us < to).map((ping) => ping.answeredAfterUs),
+      list.filter((ping) => ping.us + ping.answeredAfterUs >= from && ping.us < to).map((ping) => ping.answeredAfterUs),
       part,
     ) / 1000;
   const loaded = startUs + SECOND;

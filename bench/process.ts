@@ -8,6 +8,8 @@ export interface LoadProgram {
   readonly lines: readonly string[];
   /** Sends SIGTERM and waits for the line that the program prints then, starting with `{`. */
   ask(): Promise<unknown>;
+  /** Sends SIGTERM and waits until it has printed its last line and is gone. */
+  finish(): Promise<void>;
   /** Kills it and waits until it is gone; no error if it has ended. */
   end(): Promise<void>;
 }
@@ -37,6 +39,10 @@ export async function startProgram(pod: Pod, file: string, args: readonly (strin
       const answer = told('{');
       child.kill('SIGTERM');
       return JSON.parse(await answer);
+    },
+    async finish() {
+      child.kill('SIGTERM');
+      await ended;
     },
     async end() {
       child.kill('SIGKILL');

@@ -82,6 +82,7 @@ export async function runTraffic(
     await at(seconds);
     const cpuSeconds = networkSeconds(await cpu, await readCpu(load));
     const endUs = nowUs();
+    await Promise.all(pings.map((ping) => ping.finish()));
     const { stalls } = (await sink.ask()) as { stalls: number[] };
     const sent = (await source.ask()) as Recording['source'];
     return {

@@ -50,6 +50,12 @@ test('pings before the flows are idle pings', () => {
   expect(figuresOf(recording(1), scenario)).toMatchObject({ idlePing: 0.05, ping: 0.08, otherPing: 0.04 });
 });
 
+test('a ping that waits from before the load to the end counts as under load', () => {
+  const { pings, ...rest } = recording(1);
+  const lost = { ...pings, limited: [{ us: START, answeredAfterUs: 4_000_000 }] };
+  expect(figuresOf({ ...rest, pings: lost }, scenario).ping).toBe(4000);
+});
+
 test('unequal flows, stalls and retransmits show', () => {
   const figures = figuresOf(recording(1, [1, 0]), scenario);
   expect(figures).toMatchObject({ stall: 31, resent: 0.1 });
