@@ -6,6 +6,7 @@ import type { ScenarioResult } from './results.ts';
 
 /** The findings as a person reads them in a terminal. */
 export function summarize(report: Report): string {
+  const ratios = report.medians.flatMap(ratioRows);
   const missed = report.bars.filter(({ missedBy }) => missedBy > 0);
   return [
     formatTable([['bar', 'met', 'worst', 'bound', 'in'], ...summarizeBars(report.bars).map(barRow)], '─'),
@@ -13,9 +14,7 @@ export function summarize(report: Report): string {
     ...(missed.length === 0 ? ['Every bar that was judged is met.'] : missed.map(missedLine)),
     ...report.failures.map(({ scenario, peer, error }) => `FAILED ${scenario}, ${peer}: ${error}`),
     '',
-    'podrate and its peers',
-    formatTable([ratioHeading, ...report.medians.flatMap(ratioRows)], '─'),
-    '',
+    ...(ratios.length === 0 ? [] : ['podrate and its peers', formatTable([ratioHeading, ...ratios], '─'), '']),
     report.quick
       ? `Quick: ${report.rounds} short round${report.rounds === 1 ? '' : 's'} of a choice of scenarios, so a single hiccup of the machine shows; without --quick figures are medians of five rounds.`
       : `Figures are medians of ${report.rounds} rounds.`,
@@ -62,6 +61,7 @@ export const ratioHeading = [
 export function ratioRows({ scenario, peers }: ScenarioResult): string[][] {
   const { podrate, ...others } = peers;
   if (podrate === undefined) return [];
+  if (scenario.kind === 'many') return [];
   return Object.entries(others).map(([name, theirs]) => {
     const pair = (figure: keyof typeof theirs) =>
       podrate[figure] === undefined ? '' : `${formatValue(podrate[figure])} : ${formatValue(theirs[figure])}`;

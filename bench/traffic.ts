@@ -73,6 +73,7 @@ export async function runTraffic(
       await at(scenario.attachAt);
       events.push(nowUs());
       await putOn();
+      await inForce?.adopt?.();
     }
     for (const change of scenario.changes ?? []) {
       await at(change.at);

@@ -11,6 +11,8 @@ export interface PeerLimit {
 export interface InForce {
   /** Changes the limit of a running pod, where the peer can. */
   change?(limit: PeerLimit): Promise<void>;
+  /** Does what it takes, if anything, to bring connections under the limit that are older than it. */
+  adopt?(): Promise<void>;
   remove(): Promise<void>;
 }
 
