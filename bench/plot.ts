@@ -31,19 +31,20 @@ export function plotCurves(title: string, curves: readonly Curve[]): Promise<str
     data: {
       values: curves
         .filter((curve) => curve.rate === rate)
-        .toSorted((one, other) => Number(one.peer === 'podrate') - Number(other.peer === 'podrate'))
+        .toSorted(podrateLast)
         .flatMap(({ peer, points }) => points.map((point) => ({ peer, seconds: point.seconds, mb: point.rate / 1e6 }))),
     },
     layer: [
+      { mark: { type: 'rule', strokeDash: [5, 4], color: '#24292f' }, encoding: { y: { datum: rate / 1e6 } } },
       {
-        mark: { type: 'line', strokeWidth: 1.8, clip: true, interpolate: 'linear' },
+        mark: { type: 'line', clip: true },
         encoding: {
           x: { field: 'seconds', type: 'quantitative', title: 'seconds', scale: { nice: false, zero: true } },
           y: { field: 'mb', type: 'quantitative', title: 'MB/s', scale: { domain: [0, (HIGHEST * rate) / 1e6] } },
           color: { ...peerColor, scale: colorsOf(shown) },
+          strokeWidth: { condition: { test: "datum.peer === 'podrate'", value: 2.8 }, value: 1.4 },
         },
       },
-      { mark: { type: 'rule', strokeDash: [5, 4], color: '#24292f' }, encoding: { y: { datum: rate / 1e6 } } },
     ],
   });
   return draw({
@@ -77,8 +78,7 @@ export function plotFigure(
   return draw({
     title: { text: title, subtitle, ...titleStyle },
     ...frame,
-    // What is drawn last lies on top.
-    data: { values: values.toReversed() },
+    data: { values: values.toSorted(podrateLast) },
     width: 560,
     height: { step: 17 },
     mark: { type: 'point', filled: true, size: 70, opacity: 0.85 },
@@ -92,6 +92,10 @@ export function plotFigure(
 
 const titleStyle = { fontSize: 15, anchor: 'start', offset: 10, subtitleColor: '#57606a' } as const;
 const frame = { background: 'white', padding: 14, config };
+
+/** What is drawn last lies on top. */
+const podrateLast = (one: { peer: string }, other: { peer: string }) =>
+  Number(one.peer === 'podrate') - Number(other.peer === 'podrate');
 
 /** Each peer has its colour in every picture; the legend shows only those in it. */
 function colorsOf(shown: ReadonlySet<string>) {

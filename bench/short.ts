@@ -35,7 +35,7 @@ export async function runShort(bed: Testbed, scenario: ShortScenario, peer: Peer
     const to = wire.at(-1)?.us ?? from;
     return shortFigures(wire, done, { from, to, rate, bytes: Math.max(up, down) });
   } finally {
-    for (const program of started.reverse()) await program.end();
+    await Promise.all(started.map((program) => program.end()));
     await inForce.remove();
   }
 }

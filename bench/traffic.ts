@@ -40,17 +40,19 @@ export async function runTraffic(
   if (cooperative) await bed.shaper.attachSender(bed.rootCgroup);
   try {
     if (scenario.attachAt === undefined) await putOn();
-    const sink = await start(b, 'sink', PORT);
-    const meter = await start(b, 'meter', bed.meterMap, addressOctet(sender));
-    await start(b, 'ping', 'server', PING_PORT);
-    if (target === a) await start(a, 'ping', 'server', PING_PORT);
+    const [sink, meter] = await Promise.all([
+      start(b, 'sink', PORT),
+      start(b, 'meter', bed.meterMap, addressOctet(sender)),
+      start(b, 'ping', 'server', PING_PORT),
+      ...(target === a ? [start(a, 'ping', 'server', PING_PORT)] : []),
+    ]);
     // A ping every 10 ms would be a fifth of the lowest limit.
     const period = scenario.rate < 1e6 ? 50 : 10;
     const pingFrom = scenario.direction === 'egress' ? limited : a;
-    const pings = [
-      await start(pingFrom, 'ping', 'client', b[scenario.family], PING_PORT, period),
-      await start(beside, 'ping', 'client', target[scenario.family], PING_PORT, period),
-    ] as const;
+    const pings = await Promise.all([
+      start(pingFrom, 'ping', 'client', b[scenario.family], PING_PORT, period),
+      start(beside, 'ping', 'client', target[scenario.family], PING_PORT, period),
+    ]);
     await sleep(IDLE_MS);
 
     const startUs = nowUs();
@@ -93,7 +95,7 @@ export async function runTraffic(
       pings: { limited: pingsOf(pings[0]), other: pingsOf(pings[1]) },
     };
   } finally {
-    for (const program of started.reverse()) await program.end();
+    await Promise.all(started.map((program) => program.end()));
     await inForce?.remove();
     if (cooperative) await bed.shaper.detachSender(bed.rootCgroup);
   }
