@@ -7,7 +7,7 @@ import type { Scenario, TrafficScenario } from './scenario.ts';
 const BURST_SECONDS = 0.01;
 
 const always = (bounds: Bounds) => () => bounds;
-/** The plugin with a sane burst: it does better than with containerd's in all that is compared. */
+/** The plugin with a sane burst: with containerd's it has a first second without limit, longer queues and wider swings. */
 const reference = ({ peers }: ScenarioResult, figure: FigureName) => peers['cni-sane']?.[figure];
 const times = (factor: number, figure: FigureName) => (result: ScenarioResult) => {
   const value = reference(result, figure);
