@@ -1,4 +1,4 @@
-import type { FigureName, Figures } from './figures.ts';
+import type { FigureName, Figures } from './definitions.ts';
 import type { ScenarioResult } from './results.ts';
 import type { Scenario } from './scenario.ts';
 

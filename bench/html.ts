@@ -1,4 +1,4 @@
-import { definitions, type FigureName } from './figures.ts';
+import { definitions, type FigureName } from './definitions.ts';
 import { formatDuration, formatValue } from './format.ts';
 import { allPeers } from './peers/all.ts';
 import type { Picture } from './pictures.ts';

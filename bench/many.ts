@@ -7,7 +7,7 @@ import { createShaper } from '../nodeagent/shaper.ts';
 import type { Step } from '../nodeagent/state.ts';
 import { createCgroup, findCgroup2, removeCgroup } from '../test/lab/cgroups.ts';
 import { object } from '../test/lab/shaper.ts';
-import type { Figures } from './figures.ts';
+import type { Figures } from './definitions.ts';
 import type { Peer } from './peers/peer.ts';
 import type { ManyScenario } from './scenario.ts';
 import { median } from './statistics.ts';

@@ -1,7 +1,7 @@
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import type { Curve } from './curves.ts';
-import type { FigureName } from './figures.ts';
+import type { FigureName } from './definitions.ts';
 import { allPeers } from './peers/all.ts';
 import type { ScenarioResult } from './results.ts';
 import { rateName } from './scenarios/names.ts';

@@ -15,7 +15,7 @@ export interface Programs {
   compile(name: string, rate?: number): Promise<string>;
 }
 
-const nativePrograms = ['sink', 'source', 'ping', 'flood', 'short', 'meter', 'relay'];
+const nativePrograms = ['sink', 'source', 'ping', 'flood', 'short-server', 'short-client', 'meter', 'relay'];
 const pluginPackage = 'github.com/containernetworking/plugins/plugins/meta/bandwidth';
 const here = (path: string) => join(import.meta.dirname, path);
 

@@ -1,4 +1,4 @@
-import type { Figures } from './figures.ts';
+import type { Figures } from './definitions.ts';
 import { formatDuration, formatValue } from './format.ts';
 import type { Run } from './plan.ts';
 

@@ -1,4 +1,4 @@
-import { definitions, type FigureName, type Figures } from './figures.ts';
+import { definitions, type FigureName, type Figures } from './definitions.ts';
 import type { PeerName } from './peers/all.ts';
 import type { Scenario } from './scenario.ts';
 import { median } from './statistics.ts';

@@ -1,4 +1,5 @@
-import { type Figures, figuresOf } from './figures.ts';
+import type { Figures } from './definitions.ts';
+import { figuresOf } from './figures.ts';
 import { runMany } from './many.ts';
 import { allPeers } from './peers/all.ts';
 import { type Run, trafficSeconds } from './plan.ts';

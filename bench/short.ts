@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Figures } from './figures.ts';
+import type { Figures } from './definitions.ts';
 import type { Peer } from './peers/peer.ts';
 import { type LoadProgram, rows, startProgram } from './process.ts';
 import type { ShortScenario } from './scenario.ts';
@@ -25,8 +25,8 @@ export async function runShort(bed: Testbed, scenario: ShortScenario, peer: Peer
   };
   try {
     const meter = await start(b, 'meter', bed.meterMap, 1);
-    await start(server, 'short', 'server', PORT, up, down);
-    const load = await start(client, 'short', 'client', server.ipv4, PORT, up, down, clients);
+    await start(server, 'short-server', PORT, up, down);
+    const load = await start(client, 'short-client', server.ipv4, PORT, up, down, clients);
     const startUs = Number(process.hrtime.bigint() / 1000n);
     await sleep(seconds * 1000);
     const wire = rows(meter).map(([us = 0, tcp = 0]) => ({ us, bytes: tcp }));

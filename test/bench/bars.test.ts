@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { judge, outside } from '../../bench/bar.ts';
 import { bars } from '../../bench/bars.ts';
-import type { Figures } from '../../bench/figures.ts';
+import type { Figures } from '../../bench/definitions.ts';
 import { summarizeBars } from '../../bench/report.ts';
 import { allScenarios } from '../../bench/scenarios/all.ts';
 import { bulk } from '../../bench/scenarios/bulk.ts';

@@ -1,7 +1,7 @@
 /*
- * Short connections. short server PORT UP DOWN reads UP bytes, answers DOWN bytes and closes.
- * short client HOST PORT UP DOWN CLIENTS keeps CLIENTS connections going, a new one for each request, and prints
- * `[time done in us, us from connect to close]` for each, or `[time, -1]` when it failed or took ten seconds.
+ * short-client HOST PORT UP DOWN CLIENTS: keeps CLIENTS connections to short-server.c going, a new one for each request of
+ * UP bytes and answer of DOWN bytes, and prints `[time done in us, us from connect to close]` for each, or `[time, -1]`
+ * when it failed or took ten seconds.
  */
 #define _GNU_SOURCE
 #include "load.h"
@@ -16,44 +16,6 @@ static struct request {
 } requests[MOST];
 static char bytes[65536];
 static int poll_fd;
-
-static void serve(int port, long long up, long long down)
-{
-	int listener = bound(SOCK_STREAM | SOCK_NONBLOCK, port);
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = 0 };
-
-	epoll_ctl(poll_fd, EPOLL_CTL_ADD, listener, &event);
-	ready();
-	while (!ended) {
-		struct request *one;
-		ssize_t got;
-
-		if (epoll_wait(poll_fd, &event, 1, -1) < 1)
-			continue;
-		one = event.data.ptr;
-		if (!one) {
-			int fd = accept4(listener, 0, 0, SOCK_NONBLOCK);
-
-			if (fd < 0)
-				continue;
-			one = calloc(1, sizeof(*one));
-			one->fd = fd;
-			event = (struct epoll_event){ .events = EPOLLIN, .data.ptr = one };
-			epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event);
-			continue;
-		}
-		got = recv(one->fd, bytes, sizeof(bytes), 0);
-		if (got < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (got > 0 && (one->up += got) < up)
-			continue;
-		/* An answer fits the send buffer, so one send is enough. */
-		if (got > 0)
-			send(one->fd, bytes, down, MSG_NOSIGNAL);
-		close(one->fd);
-		free(one);
-	}
-}
 
 static void begin(struct request *one, const struct sockaddr_storage *to, socklen_t size)
 {
@@ -118,14 +80,10 @@ int main(int argc, char **argv)
 {
 	struct sockaddr_storage to;
 
+	if (argc != 6 || atoi(argv[5]) > MOST)
+		return 2;
 	until_asked();
 	poll_fd = epoll_create1(0);
-	if (argc == 5 && !strcmp(argv[1], "server")) {
-		serve(atoi(argv[2]), atoll(argv[3]), atoll(argv[4]));
-	} else if (argc == 7 && !strcmp(argv[1], "client") && atoi(argv[6]) <= MOST) {
-		ask(&to, address(&to, argv[2], atoi(argv[3])), atoll(argv[4]), atoll(argv[5]), atoi(argv[6]));
-	} else {
-		return 2;
-	}
+	ask(&to, address(&to, argv[1], atoi(argv[2])), atoll(argv[3]), atoll(argv[4]), atoi(argv[5]));
 	return 0;
 }
