@@ -45,7 +45,7 @@ export async function drawPictures({ medians }: Report, curves: readonly Curve[]
             'deviation',
             plotFigure(
               'How even it flows',
-              'standard deviation of 100 ms windows / limit; less is better',
+              'standard deviation of 100 ms windows / limit; less is better (below 0.001 drawn as that)',
               steady,
               'deviation',
               { logarithmic: true, least: 0.001 },
@@ -53,7 +53,7 @@ export async function drawPictures({ medians }: Report, curves: readonly Curve[]
           ),
           picture(
             'resent',
-            plotFigure('What is sent in vain', 'retransmitted bytes, % (0 is drawn as 0.001)', steady, 'resent', {
+            plotFigure('What is sent in vain', 'retransmitted bytes, % (below 0.001 drawn as that)', steady, 'resent', {
               logarithmic: true,
               least: 0.001,
             }),
