@@ -54,6 +54,7 @@ export const ratioHeading = [
   'resent %',
   'Jain',
   'stall ms',
+  'request p99 ms',
   'CPU ×',
 ];
 
@@ -71,7 +72,7 @@ export function ratioRows({ scenario, peers }: ScenarioResult): string[][] {
     };
     return [
       ...[scenario.name, name, pair('ip'), ratio('goodput'), ratio('deviation'), pair('firstSecond'), ratio('ping')],
-      ...[pair('resent'), pair('jain'), pair('stall'), ratio('cpu')],
+      ...[pair('resent'), pair('jain'), pair('stall'), pair('requestP99'), ratio('cpu')],
     ];
   });
 }
