@@ -11,7 +11,7 @@ import { prepare } from './prepare.ts';
 import type { Report } from './report.ts';
 import { allScenarios } from './scenarios/all.ts';
 import { summarize } from './summary.ts';
-import { openTestbed } from './testbed.ts';
+import { openTestbed, type Testbed } from './testbed.ts';
 
 process.exitCode = await main();
 
@@ -49,15 +49,17 @@ async function measure(runs: readonly Run[], options: BenchOptions, estimate: st
   const say = (line: string) => console.log(line);
   try {
     const programs = await prepare(say);
-    const bed = await openTestbed('podrate-bench', programs);
+    let bed: Testbed | undefined;
     try {
+      bed = await openTestbed('podrate-bench', programs);
       say(estimate);
       const { report, curves } = await benchmark(bed, runs, { ...options, signal: interrupt.signal, say });
       console.log(`\n${summarize(report)}`);
       await writeReports(report, curves, options);
       return report.failures.length === 0 && report.bars.every(({ missedBy }) => missedBy === 0) ? 0 : 1;
     } finally {
-      await bed.close();
+      await bed?.close();
+      await programs.close();
     }
   } catch (error) {
     if (interrupt.signal.aborted) return 130;

@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -13,6 +13,8 @@ export interface Programs {
   readonly plugin: string;
   /** Compiles a program of bpf/, with RATE defined if given, and returns the object's path. */
   compile(name: string, rate?: number): Promise<string>;
+  /** Removes what compile() made. */
+  close(): Promise<void>;
 }
 
 const nativePrograms = ['sink', 'source', 'ping', 'flood', 'short-server', 'short-client', 'meter', 'relay'];
@@ -23,7 +25,12 @@ const here = (path: string) => join(import.meta.dirname, path);
 export async function buildBenchPrograms(cache: Cache, context: CommandContext): Promise<Programs> {
   const [native, plugin] = [await buildNativeLoad(cache, context), await buildPlugin(cache, context)];
   const objects = await mkdtemp(join(tmpdir(), 'podrate-bench-'));
-  return { native, plugin, compile: (name, rate) => compile(objects, name, rate) };
+  return {
+    native,
+    plugin,
+    compile: (name, rate) => compile(objects, name, rate),
+    close: () => rm(objects, { recursive: true, force: true }),
+  };
 }
 
 async function buildNativeLoad(cache: Cache, context: CommandContext): Promise<string> {

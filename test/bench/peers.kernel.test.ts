@@ -17,7 +17,10 @@ beforeAll(async () => {
   const context = { step: 'bench', log: join(tmpdir(), 'podrate-bench-test.log') };
   bed = await openTestbed('podrate-bench-test', await buildBenchPrograms(defaultCache(), context));
 });
-afterAll(() => bed?.close());
+afterAll(async () => {
+  await bed?.close();
+  await bed?.programs.close();
+});
 
 test.each<[PeerName, number, number]>([
   ['podrate', 0.9, 1.06],
