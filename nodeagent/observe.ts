@@ -1,8 +1,10 @@
 /** Reads the state of the shaper out of the kernel. */
+import { release as kernelRelease } from 'node:os';
 import { dirname } from 'node:path';
 import { type Bpftool, type BpftoolError, bytesOf, type Command, hex } from './bpftool.ts';
 import { type Hook, hooks, normalAttachType, programOf, senderProgram } from './hooks.ts';
 import { decodeConfig, decodeOwner, decodeU32, decodeU64, encodeU32, type Owner, type SlotConfig } from './layout.ts';
+import { isLinuxBefore } from './linux-version.ts';
 import type { Pins } from './pins.ts';
 import type { Cgroup, Orphan, SlotState } from './state.ts';
 
@@ -85,23 +87,24 @@ export async function readGeneration(
 /**
  * Lists the programs on cgroups. A cgroup that vanished meanwhile is left out. It takes 10 ms of a fast processor for each cgroup,
  * because bpftool 7.1 reads all of the kernel's own type information each time (`bpftool cgroup tree` does that too).
+ * @param release of the kernel, as uname tells it
  * @throws BpftoolError
  */
 export async function readAttached(
   bpftool: Bpftool,
   cgroups: readonly Cgroup[],
+  release = kernelRelease(),
 ): Promise<Map<bigint, AttachedProgram[]>> {
+  const { commandsFor, programsIn } = isLinuxBefore(release, 6, 0) ? inEffect : attachedHere;
   const result = new Map<bigint, AttachedProgram[]>();
   let rest = [...cgroups];
   while (rest.length > 0) {
-    const groups = rest.map((cgroup) => [
-      ['cgroup', 'show', cgroup.path, 'effective'],
-      ['cgroup', 'show', dirname(cgroup.path), 'effective'],
-    ]);
-    const { outputs, error } = await bpftool.batch(groups.flat());
-    const done = Math.floor(outputs.length / 2);
+    const commands = rest.map(({ path }) => commandsFor(path));
+    const each = commands[0]?.length ?? 1;
+    const { outputs, error } = await bpftool.batch(commands.flat());
+    const done = Math.floor(outputs.length / each);
     rest.slice(0, done).forEach((cgroup, index) => {
-      result.set(cgroup.id, ownOf(programsOf(outputs[2 * index]), programsOf(outputs[2 * index + 1])));
+      result.set(cgroup.id, programsIn(outputs.slice(each * index, each * (index + 1)).map(programsOf)));
     });
     // A batch ends at its first failure, which here means that the cgroup is gone or cannot be read.
     if (error !== undefined && !isVanished(error)) throw error;
@@ -110,22 +113,32 @@ export async function readAttached(
   return result;
 }
 
-/**
- * The programs of a cgroup itself among those in effect on it: they come first, and behind them those in effect on its parent
- * (kernel: compute_effective_progs). bpftool shows what is in effect on every kernel, but what is attached only since Linux 6.0:
- * it asks for flags that older kernels cannot tell, and prints an empty list.
- */
-function ownOf(effective: readonly AttachedProgram[], parent: readonly AttachedProgram[]): AttachedProgram[] {
-  const inherited = new Map<string, number>();
-  for (const { attachType } of parent) inherited.set(attachType, (inherited.get(attachType) ?? 0) + 1);
-  const left = new Map<string, number>();
-  for (const { attachType } of effective) left.set(attachType, (left.get(attachType) ?? 0) + 1);
-  return effective.filter(({ attachType }) => {
-    const behind = left.get(attachType) ?? 0;
-    left.set(attachType, behind - 1);
-    return behind > (inherited.get(attachType) ?? 0);
-  });
+/** How to learn what is attached to a cgroup itself. */
+interface Question {
+  commandsFor(path: string): Command[];
+  programsIn(lists: readonly AttachedProgram[][]): AttachedProgram[];
 }
+
+const attachedHere: Question = {
+  commandsFor: (path) => [['cgroup', 'show', path]],
+  programsIn: ([programs = []]) => programs,
+};
+
+/**
+ * Before Linux 6.0 bpftool 7 shows nothing but what is in effect: it asks for flags that those kernels cannot tell, and prints an
+ * empty list. In effect are the cgroup's own programs, and behind them those of its parent (kernel: compute_effective_progs).
+ */
+const inEffect: Question = {
+  commandsFor: (path) => [path, dirname(path)].map((directory) => ['cgroup', 'show', directory, 'effective']),
+  programsIn: ([programs = [], inherited = []]) => {
+    const ofType = (list: readonly AttachedProgram[], type: string) =>
+      list.filter(({ attachType }) => attachType === type);
+    return [...new Set(programs.map(({ attachType }) => attachType))].flatMap((type) => {
+      const all = ofType(programs, type);
+      return all.slice(0, all.length - ofType(inherited, type).length);
+    });
+  },
+};
 
 /** The programs in the output of `bpftool cgroup show`, which is empty when there are none. */
 export function programsOf(output: unknown): AttachedProgram[] {

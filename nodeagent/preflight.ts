@@ -1,5 +1,6 @@
 /** Judges whether limits can be enforced here, and says what to do where they cannot. */
 import type { Facts } from './facts.ts';
+import { isLinuxBefore } from './linux-version.ts';
 
 /** One judgement. */
 export interface Check {
@@ -126,20 +127,15 @@ function olderConnections({ release, error, adopterError }: NonNullable<Facts['l
       },
     ];
   }
-  const found = isBefore(release, 6, 12)
+  const found = isLinuxBefore(release, 6, 12)
     ? 'connections that are older than a limit get it as a fixed pacing rate each (Linux 6.12 paces them like new ones)'
     : 'connections that are older than a limit are paced like new ones';
   return [{ name, result: 'ok', found }];
 }
 
-function isBefore(release: string, major: number, minor: number): boolean {
-  const [first = 0, second = 0] = release.split('.').map(Number);
-  return first < major || (first === major && second < minor);
-}
-
 // Kernel 8520e224f547 (5.15): before it, a socket whose task is in a net_cls or net_prio cgroup forgets its v2 cgroup.
 function cgroupV1({ release, netControllers }: Facts): Check[] {
-  if (netControllers.length === 0 || !isBefore(release, 5, 15)) return [];
+  if (netControllers.length === 0 || !isLinuxBefore(release, 5, 15)) return [];
   return [
     {
       name: 'cgroup-v1',

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { BpftoolError, createBpftool } from '../../nodeagent/bpftool.ts';
 import { slotCount } from '../../nodeagent/layout.ts';
+import { readAttached } from '../../nodeagent/observe.ts';
 import { createPins, generationOf } from '../../nodeagent/pins.ts';
 import { configOfLimit } from '../../nodeagent/slot-config.ts';
 import type { AttachStep, Cgroup } from '../../nodeagent/state.ts';
@@ -204,3 +205,19 @@ test('where somebody else attached without multi, the failure names the program,
     await foreign.end();
   }
 });
+
+test.each(['5.10.0-36-amd64', '6.1.0-40-amd64'])(
+  "a cgroup's own programs are told from those above it, with what bpftool can say on Linux %s",
+  async (release) => {
+    const [parent, child] = [scene.make('parent'), scene.make('parent/child')];
+    expect(await scene.shaper.apply([attachStep(parent, 1), attachStep(child, 2, { hooks: ['egress'] })])).toEqual([]);
+    const found = await readAttached(scene.bpftool, [parent, child], release);
+    const names = (cgroup: Cgroup) =>
+      found
+        .get(cgroup.id)
+        ?.map(({ name }) => name)
+        .sort();
+    expect(names(parent)).toEqual(['podrate_egress', 'podrate_ingress', 'podrate_sockops']);
+    expect(names(child)).toEqual(['podrate_egress']);
+  },
+);
