@@ -37,22 +37,39 @@ export class LabelError extends Error {
 /** The labels of an object, as Kubernetes has them. */
 export type Labels = Readonly<Record<string, string>> | undefined;
 
+/** What rate labels ask for in each direction that they name: a rate in bytes per second, or no limit. */
+export interface Request {
+  readonly egress?: Rate | typeof noLimit;
+  readonly ingress?: Rate | typeof noLimit;
+}
+
 /**
- * Reads the limit that a pod's labels ask for. Every rate label is checked, also one that another label overrules.
+ * Reads what a pod's labels ask for. Every rate label is checked, also one that another label overrules.
+ * @throws LabelError for the first label that is no rate
+ */
+export function requestedRates(labels: Labels, keys: LabelKeys): Request {
+  const both = readLabel(labels, keys.both);
+  const request: { -readonly [direction in Direction]?: Rate | typeof noLimit } = {};
+  for (const direction of directions) {
+    const asked = readLabel(labels, keys[direction]) ?? both;
+    if (asked !== undefined) request[direction] = asked;
+  }
+  return request;
+}
+
+/**
+ * Reads the limit that a pod's labels alone ask for.
  * @returns undefined if there is no rate label; an empty limit if the labels say `none` in every direction they name
  * @throws LabelError for the first label that is no rate
  */
 export function requestedLimit(labels: Labels, keys: LabelKeys): Limit | undefined {
-  const both = readLabel(labels, keys.both);
+  const request = requestedRates(labels, keys);
   const limit: { egress?: Rate; ingress?: Rate } = {};
-  let found = both !== undefined;
   for (const direction of directions) {
-    const own = readLabel(labels, keys[direction]);
-    found ||= own !== undefined;
-    const request = own ?? both;
-    if (request !== undefined && request !== noLimit) limit[direction] = request;
+    const asked = request[direction];
+    if (asked !== undefined && asked !== noLimit) limit[direction] = asked;
   }
-  return found ? limit : undefined;
+  return Object.keys(request).length > 0 ? limit : undefined;
 }
 
 /**

@@ -12,6 +12,9 @@ export const minRate = 1_000 as Rate;
 /** The largest rate: 12.5 GB/s, which is 100 Gbit/s. */
 export const maxRate = 12_500_000_000 as Rate;
 
+/** The largest sum of rates that can be written, in bytes per second: far more than a cluster has. */
+export const maxTotal = 1_000_000_000_000_000;
+
 /** Why a text is not a rate; a stable name, for programs. */
 export type RateErrorCode =
   | 'rate/empty'
@@ -58,25 +61,38 @@ export function isRate(bytesPerSecond: unknown): bytesPerSecond is Rate {
  * @throws RateError if the text is not in the grammar, not a whole number of bytes per second, or out of bounds.
  */
 export function parseRate(text: string): Rate {
+  return parseUpTo(text, maxRate) as Rate;
+}
+
+/**
+ * Reads a sum of rates, such as a quota: the same form, but up to {@link maxTotal} bytes per second.
+ * @throws RateError
+ */
+export function parseTotal(text: string): number {
+  return parseUpTo(text, maxTotal);
+}
+
+function parseUpTo(text: string, largest: number): number {
   const quantity = readQuantity(text);
   if (quantity === undefined) {
     const { code, explanation } = explainForm(text, accepts);
     throw new RateError(code, text, explanation);
   }
-  return exact(text, quantity);
+  return exact(text, quantity, largest);
 }
 
 /**
  * Writes a rate in its canonical form: with the largest unit that is not larger than the rate, as an exact decimal, in powers of
  * 1000 unless powers of 1024 are shorter: `1M`, `1.5M`, `999.999K`, `1Mi`. It is a legal label value and parses to the same rate.
+ * @param rate a rate, or a sum of rates
  */
-export function formatRate(rate: Rate): string {
+export function formatRate(rate: number): string {
   const decimal = inUnits(rate, 1000, ['K', 'M', 'G']);
   const binary = rate < 1024 ? decimal : inUnits(rate, 1024, ['Ki', 'Mi', 'Gi']);
   return binary.length < decimal.length ? binary : decimal;
 }
 
-function exact(text: string, { numerator, denominator }: Quantity): Rate {
+function exact(text: string, { numerator, denominator }: Quantity, largest: number): number {
   if (numerator === 0n) {
     throw new RateError(
       'rate/zero',
@@ -91,15 +107,15 @@ function exact(text: string, { numerator, denominator }: Quantity): Rate {
       `is below the smallest rate, 1000 bytes per second: write ${formatRate(minRate)} or more`,
     );
   }
-  if (numerator > BigInt(maxRate) * denominator) {
-    const limit = formatRate(maxRate);
+  if (numerator > BigInt(largest) * denominator) {
+    const limit = formatRate(largest);
     throw new RateError(
       'rate/too-large',
       text,
       `is above the largest rate, ${limit}: write ${limit} or less, or none for no limit`,
     );
   }
-  const bytes = Number(numerator / denominator) as Rate;
+  const bytes = Number(numerator / denominator);
   if (numerator % denominator !== 0n) {
     throw new RateError(
       'rate/not-whole',
@@ -117,7 +133,7 @@ function accepts(text: string): boolean {
   return numerator % denominator === 0n && isRate(Number(numerator / denominator));
 }
 
-function inUnits(rate: Rate, base: number, units: readonly string[]): string {
+function inUnits(rate: number, base: number, units: readonly string[]): string {
   let power = 0;
   while (power + 1 < units.length && rate >= base ** (power + 2)) power += 1;
   const unit = BigInt(base ** (power + 1));
