@@ -3,6 +3,7 @@ import type { Decision } from './decide.ts';
 import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 import { type PodReview, ReviewError, readReview, writeReview } from './review.ts';
+import { readValidationReview, type ValidationReview } from './validation-review.ts';
 
 /** Where one line per request goes. */
 export interface Log {
@@ -13,8 +14,9 @@ export interface Log {
 
 /** What the application is made of. */
 export interface AppParts {
-  readonly decide: (review: PodReview) => Decision;
-  readonly metrics: Pick<Metrics, 'admission'>;
+  readonly mutate: (review: PodReview) => Promise<Decision>;
+  readonly validate: (review: ValidationReview) => Promise<Decision>;
+  readonly metrics: Pick<Metrics, 'admission' | 'fault'>;
   readonly log: Log;
   /** Whether the process is about to stop, so that clients should open no further requests on their connections. */
   readonly isDraining: () => boolean;
@@ -25,8 +27,10 @@ export interface AppParts {
 // As sigs.k8s.io/controller-runtime: an object has at most 3 MB, an update carries two, and the rest is less than 1 MB.
 const bodyLimit = 7 * 1024 * 1024;
 
+type Reviewed = Pick<ValidationReview, 'uid' | 'namespace' | 'name' | 'operation' | 'dryRun'>;
+
 /** Makes the application that answers admission reviews; it does not listen. */
-export function createApp({ decide, metrics, log, isDraining, nowMs }: AppParts): Express {
+export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }: AppParts): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -46,20 +50,29 @@ export function createApp({ decide, metrics, log, isDraining, nowMs }: AppParts)
     else log.info(line, 'admission');
   }
 
-  function mutate(request: Request, response: Response): void {
-    const review = readReview(request.body);
-    const { uid, namespace, name, operation, dryRun } = review;
-    const about = { uid, namespace, name, operation, dryRun };
-    try {
-      const decision = decide(review);
-      const code = decision.outcome === 'deny' ? decision.code : undefined;
-      response.json(writeReview(uid, decision));
-      finish(response, decision.outcome, operation, { ...about, code });
-    } catch (error) {
-      // Not an answer with "allowed": false, which would refuse the pod even where failurePolicy says Ignore.
-      sendStatus(response, 500, 'The webhook failed to decide about this pod; its log says why.');
-      finish(response, 'fault', operation, { ...about, code: 500 }, error);
-    }
+  /** Makes the handler of one kind of review. */
+  function answer<Review extends Reviewed>(
+    path: string,
+    read: (body: unknown) => Review,
+    decide: (review: Review) => Promise<Decision>,
+  ) {
+    return async (request: Request, response: Response): Promise<void> => {
+      const review = read(request.body);
+      const { uid, namespace, name, operation, dryRun } = review;
+      const about = { path, uid, namespace, name, operation, dryRun };
+      try {
+        const decision = await decide(review);
+        const fault = decision.outcome === 'leave' ? decision.fault : undefined;
+        const code = decision.outcome === 'deny' ? decision.code : fault?.code;
+        if (fault !== undefined) metrics.fault(fault.mode, fault.code);
+        response.json(writeReview(uid, decision));
+        finish(response, decision.outcome, operation, { ...about, code });
+      } catch (error) {
+        // Not an answer with "allowed": false, which would refuse the object even where failurePolicy says Ignore.
+        sendStatus(response, 500, 'The webhook failed to decide about this object; its log says why.');
+        finish(response, 'fault', operation, { ...about, code: 500 }, error);
+      }
+    };
   }
 
   function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
@@ -72,10 +85,16 @@ export function createApp({ decide, metrics, log, isDraining, nowMs }: AppParts)
     finish(response, 'bad-request', 'unknown', { code: status, reason: error.message });
   }
 
-  app
-    .route('/mutate')
-    .post(requireJson, express.json({ limit: bodyLimit, inflate: false }), mutate, refuse)
-    .all(onlyMethod('POST'));
+  const handlers = {
+    '/mutate': answer('/mutate', readReview, mutate),
+    '/validate': answer('/validate', readValidationReview, validate),
+  };
+  for (const [path, handler] of Object.entries(handlers)) {
+    app
+      .route(path)
+      .post(requireJson, express.json({ limit: bodyLimit, inflate: false }), handler, refuse)
+      .all(onlyMethod('POST'));
+  }
   app.use(notFound);
   app.use(unexpected((error) => log.error({ err: error }, 'unexpected error')));
   return app;

@@ -1,6 +1,9 @@
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { defaultLabelKey, KeyError, type LabelKeys, labelKeys } from '../rate/keys.ts';
+import type { Limit } from '../rate/limit.ts';
+import type { InstallationPolicy } from '../rate/policy.ts';
+import { formatRate, parseRate, RateError } from '../rate/rate.ts';
 
 /** What the webhook is told at its start. */
 export interface Config {
@@ -11,6 +14,10 @@ export interface Config {
   readonly tlsDir: string;
   readonly tlsPollMs: number;
   readonly keys: LabelKeys;
+  /** What holds in every namespace with a policy. */
+  readonly installation: InstallationPolicy;
+  /** Undefined: the service account of the pod. */
+  readonly kubeconfig: string | undefined;
   readonly logLevel: string;
   /** How long requests are served on after SIGTERM. */
   readonly drainMs: number;
@@ -25,7 +32,7 @@ export class ConfigError extends Error {
 /** What `--help` prints. */
 export const help = `Usage: node webhook/main.ts [options]
 
-Answers admission reviews of pods over HTTPS (POST /mutate); probes and metrics over HTTP (GET /healthz, /readyz, /metrics).
+Answers admission reviews over HTTPS (POST /mutate, /validate); probes and metrics over HTTP (GET /healthz, /readyz, /metrics).
 
 Options, each with its environment variable:
   --port N             HTTPS port (8443; $PODRATE_PORT)
@@ -33,11 +40,15 @@ Options, each with its environment variable:
   --tls-dir DIR        folder with tls.crt and tls.key, read again when they change (/etc/podrate/tls; $PODRATE_TLS_DIR)
   --tls-poll SECONDS   how often they are looked at (10; $PODRATE_TLS_POLL)
   --label-key KEY      label that carries the rate; -egress and -ingress are derived (${defaultLabelKey}; $PODRATE_LABEL_KEY)
+  --default RATE       limit of pods without a rate label in namespaces with a policy that has none (no; $PODRATE_DEFAULT)
+  --max RATE           largest rate of a pod in namespaces with a policy (no; $PODRATE_MAX)
+  --kubeconfig FILE    how the API server is found (the pod's service account; $PODRATE_KUBECONFIG); outside of a cluster
+                       and without it, policies of namespaces are not applied
   --drain SECONDS      how long requests are served on after SIGTERM (10; $PODRATE_DRAIN)
   --log-level LEVEL    trace, debug, info, warn, error or silent (info; $PODRATE_LOG_LEVEL)
   -h, --help           this text
 
-The label key must also be in the matchConditions of the MutatingWebhookConfiguration.
+The label key must also be in the matchConditions of both webhook configurations.
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage.
 `;
 
@@ -49,6 +60,9 @@ const optionsSchema = z.object({
   'tls-dir': z.string().min(1).default('/etc/podrate/tls'),
   'tls-poll': seconds.default(10),
   'label-key': z.string().default(defaultLabelKey),
+  default: z.string().optional(),
+  max: z.string().optional(),
+  kubeconfig: z.string().min(1).optional(),
   drain: z.coerce.number().min(0).max(3_600).default(10),
   'log-level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
@@ -82,6 +96,8 @@ export function readConfig(
     tlsDir: options['tls-dir'],
     tlsPollMs: options['tls-poll'] * 1000,
     keys: readKeys(options['label-key']),
+    installation: readInstallation(options.default, options.max),
+    kubeconfig: options.kubeconfig,
     logLevel: options['log-level'],
     drainMs: options.drain * 1000,
   };
@@ -92,6 +108,25 @@ function readKeys(base: string): LabelKeys {
     return labelKeys(base);
   } catch (error) {
     if (error instanceof KeyError) throw new ConfigError(`--label-key is wrong: ${error.message}`);
+    throw error;
+  }
+}
+
+function readInstallation(given: string | undefined, most: string | undefined): InstallationPolicy {
+  const [limit, max] = [readLimit('default', given), readLimit('max', most)];
+  if (limit.egress !== undefined && max.egress !== undefined && limit.egress > max.egress) {
+    throw new ConfigError(`--default is wrong: it is above --max; write ${formatRate(max.egress)} or less.`);
+  }
+  return { default: limit, max };
+}
+
+function readLimit(option: string, text: string | undefined): Limit {
+  if (text === undefined) return {};
+  try {
+    const rate = parseRate(text);
+    return { egress: rate, ingress: rate };
+  } catch (error) {
+    if (error instanceof RateError) throw new ConfigError(`--${option} is wrong: ${error.message}.`);
     throw error;
   }
 }
@@ -107,6 +142,9 @@ function parse(args: readonly string[]) {
         'tls-dir': text,
         'tls-poll': text,
         'label-key': text,
+        default: text,
+        max: text,
+        kubeconfig: text,
         drain: text,
         'log-level': text,
         help: { type: 'boolean', short: 'h' },

@@ -1,12 +1,13 @@
 import process from 'node:process';
 import { pino } from 'pino';
+import { createAdmission } from './admission.ts';
 import { createApp } from './app.ts';
 import { loadPair, type ServingPair } from './certificate.ts';
 import { awaitPair, watchPair } from './certificate-watch.ts';
 import { type Config, ConfigError, help, readConfig } from './config.ts';
-import { decide } from './decide.ts';
 import { createHealthApp } from './health.ts';
 import { createMetrics } from './metrics.ts';
+import { connect, readNamespaces } from './namespaces.ts';
 import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
 
 // An hour of failures at the usual interval of 10 s.
@@ -50,8 +51,16 @@ async function run(config: Config): Promise<void> {
     return;
   }
 
+  const kubeConfig = connect(config.kubeconfig, process.env);
+  if (kubeConfig === undefined) log.warn('outside of a cluster: policies of namespaces are not applied');
+  const admission = createAdmission({
+    keys: config.keys,
+    installation: config.installation,
+    readNamespace: kubeConfig && readNamespaces(kubeConfig),
+    quota: undefined,
+  });
   const app = createApp({
-    decide: (review) => decide(review, config.keys),
+    ...admission,
     metrics,
     log,
     isDraining: () => stop.signal.aborted,

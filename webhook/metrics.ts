@@ -9,6 +9,8 @@ export interface Metrics {
   readonly registry: Registry;
   /** Counts a request and its time in seconds. */
   admission(operation: string, outcome: Outcome, seconds: number): void;
+  /** Counts what would have been refused if the namespace's mode were to enforce. */
+  fault(mode: string, code: string): void;
   /** Tells when the served certificate expires. */
   certificateExpiry(at: Date): void;
   /** Counts a failed attempt to read a new certificate. */
@@ -24,6 +26,12 @@ export function createMetrics(): Metrics {
     name: 'podrate_admissions_total',
     help: 'Admission requests by operation and outcome: leave, patch, deny, bad-request (no valid review), fault (own error).',
     labelNames: ['operation', 'outcome'],
+    registers,
+  });
+  const faults = new Counter({
+    name: 'podrate_policy_faults_total',
+    help: 'Objects admitted by mode warn or audit that enforcement would have refused, by the code of the reason.',
+    labelNames: ['mode', 'code'],
     registers,
   });
   const duration = new Histogram({
@@ -48,6 +56,7 @@ export function createMetrics(): Metrics {
       admissions.inc({ operation, outcome });
       duration.observe(seconds);
     },
+    fault: (mode, code) => faults.inc({ mode, code }),
     certificateExpiry: (at) => expiry.set(at.getTime() / 1000),
     certificateFailure: () => failures.inc(),
   };

@@ -9,11 +9,15 @@ export const podSchema = z.object({
   metadata: z.object({
     name: z.string().max(253).nullish(),
     generateName: z.string().max(253).nullish(),
+    uid: z.string().max(128).nullish(),
+    resourceVersion: z.string().max(64).nullish(),
+    deletionTimestamp: z.string().max(64).nullish(),
     labels: strings,
     annotations: strings,
     ownerReferences: z.array(z.object({ controller: z.boolean().nullish() })).nullish(),
   }),
   spec: z.object({ hostNetwork: z.boolean().nullish() }).nullish(),
+  status: z.object({ phase: z.string().max(64).nullish() }).nullish(),
 });
 
 /** What the webhook knows of a pod. */
@@ -31,4 +35,9 @@ export function isOwned({ metadata }: Pod): boolean {
 export function isMirror({ metadata }: Pod): boolean {
   const annotations = metadata.annotations ?? {};
   return ['kubernetes.io/config.mirror', 'kubernetes.io/config.hash'].some((key) => Object.hasOwn(annotations, key));
+}
+
+/** Tells whether the pod has finished, so that nothing of it runs and no quota counts it. */
+export function isFinished({ status }: Pod): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }

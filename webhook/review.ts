@@ -29,9 +29,14 @@ export interface ReviewAnswer {
     /** The JSON patch in base64. */
     readonly patch?: string;
     readonly warnings?: readonly string[];
+    /** The API server puts the webhook's name before each key. */
+    readonly auditAnnotations?: Readonly<Record<string, string>>;
     readonly status?: { status: 'Failure'; code: number; reason: string; message: string };
   };
 }
+
+/** The key of the audit annotation that says what an enforced policy would have refused. */
+export const auditKey = 'would-refuse';
 
 const reviewSchema = z.object({
   apiVersion: z.literal('admission.k8s.io/v1'),
@@ -79,7 +84,11 @@ function respond(decision: Decision): Omit<ReviewAnswer['response'], 'uid'> {
     return { allowed: false, status: { status: 'Failure', code: status, reason: reason(status), message } };
   }
   const warnings = decision.warnings.length > 0 ? { warnings: decision.warnings } : {};
-  if (decision.outcome === 'leave') return { allowed: true, ...warnings };
+  if (decision.outcome === 'leave') {
+    const { fault } = decision;
+    const audit = fault?.mode === 'audit' ? { auditAnnotations: { [auditKey]: fault.message } } : {};
+    return { allowed: true, ...warnings, ...audit };
+  }
   const patch = Buffer.from(JSON.stringify(decision.operations)).toString('base64');
   return { allowed: true, patchType: 'JSONPatch', patch, ...warnings };
 }
@@ -93,7 +102,8 @@ function displayName({ metadata }: Pod): string {
   return metadata.name || `${metadata.generateName ?? ''}*`;
 }
 
-function explain({ issues }: z.ZodError): string {
+/** Says what is wrong with a body that is no review. */
+export function explain({ issues }: z.ZodError): string {
   const [first] = issues;
   if (first === undefined) return 'The body is no AdmissionReview of a pod.';
   const where = first.path.length === 0 ? 'The body' : `The field ${first.path.join('.')}`;

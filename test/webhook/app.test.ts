@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import request from 'supertest';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { labelKeys } from '../../rate/keys.ts';
+import { createAdmission } from '../../webhook/admission.ts';
 import { type AppParts, createApp } from '../../webhook/app.ts';
-import { decide } from '../../webhook/decide.ts';
 import { createMetrics } from '../../webhook/metrics.ts';
 import { createTlsServer, listen } from '../../webhook/server.ts';
 import { podJson } from './pods.ts';
@@ -20,7 +20,12 @@ let metrics: ReturnType<typeof createMetrics>;
 async function start(parts: Partial<AppParts> = {}): Promise<void> {
   const record = (level: string) => (fields: object, message: string) => lines.push({ level, message, ...fields });
   const app = createApp({
-    decide: (review) => decide(review, labelKeys('rate')),
+    ...createAdmission({
+      keys: labelKeys('rate'),
+      installation: { default: {}, max: {} },
+      readNamespace: undefined,
+      quota: undefined,
+    }),
     metrics,
     log: { info: record('info'), warn: record('warn'), error: record('error') },
     isDraining: () => false,
@@ -88,6 +93,7 @@ describe('an admission review over TLS', () => {
       {
         level: 'info',
         message: 'admission',
+        path: '/mutate',
         uid: 'u-1',
         namespace: 'shop',
         name: 'web-*',
@@ -121,9 +127,7 @@ describe('an admission review over TLS', () => {
     await new Promise((resolve) => server.close(resolve));
     const cause = new Error('broken');
     await start({
-      decide: () => {
-        throw cause;
-      },
+      mutate: () => Promise.reject(cause),
     });
     const { status, body } = await post().send(review(podJson({})));
     expect(status).toBe(500);

@@ -8,6 +8,8 @@ test('without arguments everything is as in the manifests', () => {
     tlsDir: '/etc/podrate/tls',
     tlsPollMs: 10_000,
     keys: { both: 'rate', egress: 'rate-egress', ingress: 'rate-ingress' },
+    installation: { default: {}, max: {} },
+    kubeconfig: undefined,
     logLevel: 'info',
     drainMs: 10_000,
   });
@@ -22,6 +24,15 @@ test('arguments win over the environment, and an empty variable is none', () => 
   });
 });
 
+test('the installation can have a default and a maximum', () => {
+  expect(readConfig(['--default', '1M'], { PODRATE_MAX: '5M' })).toMatchObject({
+    installation: {
+      default: { egress: 1_000_000, ingress: 1_000_000 },
+      max: { egress: 5_000_000, ingress: 5_000_000 },
+    },
+  });
+});
+
 test('help is not a configuration', () => {
   expect(readConfig(['--help'], {})).toBeUndefined();
 });
@@ -33,6 +44,9 @@ test.each([
   [['--tls-poll', '0'], '--tls-poll is wrong'],
   [['--label-key', 'a b'], '--label-key is wrong: The label key "a b"'],
   [['--label-key', 'podrate.dev/rate'], 'keeps for itself'],
+  [['--default', '10'], '--default is wrong: "10" has no unit'],
+  [['--max', 'none'], '--max is wrong'],
+  [['--default', '2M', '--max', '1M'], '--default is wrong: it is above --max; write 1M or less.'],
   [['--log-level', 'loud'], '--log-level is wrong'],
   [['--colour'], '--colour'],
   [['surplus'], 'surplus'],

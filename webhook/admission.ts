@@ -1,0 +1,64 @@
+import { withInstallation } from '../rate/apply-policy.ts';
+import type { LabelKeys } from '../rate/keys.ts';
+import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../rate/policy.ts';
+import { type Decision, decide, hasSameRateLabels } from './decide.ts';
+import type { ReadNamespace } from './namespaces.ts';
+import type { QuotaKeeper } from './quota-keeper.ts';
+import type { PodReview } from './review.ts';
+import { validateNamespace, validatePod, validateStampChange, validateTemplate } from './validate.ts';
+import type { ValidationReview } from './validation-review.ts';
+
+/** What admission is decided with. */
+export interface AdmissionParts {
+  readonly keys: LabelKeys;
+  readonly installation: InstallationPolicy;
+  /** Undefined outside of a cluster: then no namespace has a policy. */
+  readonly readNamespace: ReadNamespace | undefined;
+  /** Undefined: no sum of rates is kept. */
+  readonly quota: QuotaKeeper | undefined;
+}
+
+/** Both halves of admission; each throws where nothing can be decided. */
+export interface Admission {
+  mutate(review: PodReview): Promise<Decision>;
+  validate(review: ValidationReview): Promise<Decision>;
+}
+
+/** Joins the decisions with the policy of the namespace as it is at the time of the request. */
+export function createAdmission({ keys, installation, readNamespace, quota }: AdmissionParts): Admission {
+  const policyOf = async (namespace: string): Promise<Policy | undefined> => {
+    const policy = parsePolicy(await readNamespace?.(namespace), installation);
+    return policy && withInstallation(policy, installation);
+  };
+
+  return {
+    async mutate(review) {
+      try {
+        return decide(review, keys, await policyOf(review.namespace));
+      } catch (error) {
+        // Validation refuses the pod for it, if it is to be refused.
+        if (error instanceof PolicyError) return decide(review, keys);
+        throw error;
+      }
+    },
+    async validate({ namespace, subject }) {
+      if (subject.kind === 'stamp') return validateStampChange(subject.before, subject.after);
+      if (subject.kind === 'namespace') return validateNamespace(subject.labels, subject.oldLabels, installation);
+      try {
+        const policy = await policyOf(namespace);
+        if (subject.kind === 'template') return validateTemplate(subject, keys, policy);
+        return await validatePod(subject.review, keys, policy, quota);
+      } catch (error) {
+        if (!(error instanceof PolicyError)) throw error;
+        // Only a namespace that was written while the webhook was away has such a policy.
+        if (subject.kind === 'pod' && hasOldLabels(subject.review, keys)) return { outcome: 'leave', warnings: [] };
+        const message = `namespace ${namespace} has no usable policy: ${error.message}`;
+        return { outcome: 'deny', status: 403, code: error.code, message };
+      }
+    },
+  };
+}
+
+function hasOldLabels({ pod, oldPod }: PodReview, keys: LabelKeys): boolean {
+  return oldPod !== undefined && hasSameRateLabels(pod, oldPod, keys);
+}

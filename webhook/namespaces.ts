@@ -1,0 +1,58 @@
+/** The API server's view of namespaces: the labels of one, as they are now. */
+import { ApiException, type ConfigurationOptions, CoreV1Api, KubeConfig, Observable } from '@kubernetes/client-node';
+import type { Labels } from '../rate/limit.ts';
+import { freshReads } from './fresh-reads.ts';
+
+/** Reads the labels of a namespace; undefined if there is no such namespace. Never older than the call. @throws if there is no answer */
+export type ReadNamespace = (name: string) => Promise<Labels>;
+
+// API servers wait 5 s for the webhook.
+const timeoutMs = 3_000;
+
+/**
+ * Finds the API server.
+ * @param kubeconfig a file; undefined in a pod, whose service account is used
+ * @returns undefined outside of a cluster, if no file is named
+ */
+export function connect(
+  kubeconfig: string | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): KubeConfig | undefined {
+  const config = new KubeConfig();
+  if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
+  else if (environment.KUBERNETES_SERVICE_HOST !== undefined) config.loadFromCluster();
+  else return undefined;
+  return config;
+}
+
+/**
+ * Reads namespaces from the API server. A watch would lag: a policy that was applied just before a pod might not have come yet. A
+ * GET without a resource version is answered from the quorum of etcd, so the pod sees whatever was written before it.
+ */
+export function readNamespaces(kubeConfig: KubeConfig): ReadNamespace {
+  const api = kubeConfig.makeApiClient(CoreV1Api);
+  return freshReads(async (name) => {
+    try {
+      return (await api.readNamespace({ name }, options())).metadata?.labels ?? {};
+    } catch (error) {
+      if (error instanceof ApiException && error.code === 404) return undefined;
+      throw new Error(`Could not read namespace ${name}`, { cause: error });
+    }
+  });
+}
+
+// The client has no time limit of its own.
+function options(): ConfigurationOptions {
+  return {
+    middlewareMergeStrategy: 'append',
+    middleware: [
+      {
+        pre(request) {
+          request.setSignal(AbortSignal.timeout(timeoutMs));
+          return new Observable(Promise.resolve(request));
+        },
+        post: (response) => new Observable(Promise.resolve(response)),
+      },
+    ],
+  };
+}

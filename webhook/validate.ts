@@ -1,0 +1,131 @@
+import { exceededQuota } from '../rate/apply-policy.ts';
+import { type LabelKeys, stampAnnotation } from '../rate/keys.ts';
+import { directions, type Labels, type Limit } from '../rate/limit.ts';
+import {
+  type InstallationPolicy,
+  type Mode,
+  type Policy,
+  PolicyError,
+  parsePolicy,
+  policyPrefix,
+} from '../rate/policy.ts';
+import { StampError, stampedLimit } from '../rate/stamp.ts';
+import { type Decision, type Fault, hasSameRateLabels, judge, stampOf } from './decide.ts';
+import { isFinished, type Pod } from './pod.ts';
+import type { QuotaKeeper, QuotaRequest } from './quota-keeper.ts';
+import type { PodReview } from './review.ts';
+import type { ChangedLabels } from './validation-review.ts';
+
+const good: Decision = { outcome: 'leave', warnings: [] };
+
+/**
+ * Decides about a pod as it is after all mutating webhooks: its stamp must be what its labels and the policy give, the policy must
+ * allow it, and it must fit into the quota. A change that is not about the pod's rate is not refused for what the pod was before.
+ * @throws what the quota's keeper throws
+ */
+export async function validatePod(
+  review: PodReview,
+  keys: LabelKeys,
+  policy: Policy | undefined,
+  quota: QuotaKeeper | undefined,
+): Promise<Decision> {
+  const { pod } = review;
+  const { stamp, limit, malformed, violations, hasOldLabels } = judge(review, keys, policy);
+  const found = stampOf(pod);
+  const mode = policy?.mode ?? 'enforce';
+  const [fault] = malformed === undefined ? [merge(violations)] : [malformed];
+  if (fault !== undefined && !hasOldLabels && mode === 'enforce') return { outcome: 'deny', ...fault };
+  if (found.annotation !== stamp.annotation || found.label !== stamp.label) {
+    const wanted = stamp.annotation === undefined ? 'there should be none' : `${stamp.annotation} is right`;
+    const is = found.annotation === undefined ? 'is missing' : `is ${found.annotation}`;
+    const message = `annotation ${stampAnnotation} ${is} or its label is wrong, where by the rate labels and the namespace's policy ${wanted}: leave both to podrate, and try again if no other webhook changes them`;
+    return { outcome: 'deny', status: 403, code: 'stamp/forged', message };
+  }
+  if (fault !== undefined) return admit(fault, hasOldLabels && mode === 'enforce' ? 'warn' : mode);
+  const request = policy === undefined ? undefined : quotaRequest(review, policy, limit);
+  const answer = request === undefined ? undefined : await quota?.check(request);
+  if (answer === undefined || answer.allowed) return good;
+  const message = exceededQuota(answer.direction, answer.requested, answer.used, answer.hard);
+  return admit({ status: 403, code: 'quota/exceeded', message }, mode);
+}
+
+/** Decides about a request that reaches a pod by another way than the pod itself: through its status, or a binding to a node. */
+export function validateStampChange(before: Pick<Pod, 'metadata'> | undefined, after: Pick<Pod, 'metadata'>): Decision {
+  const [old, now] = [stampOf(before), stampOf(after)];
+  if (old.annotation === now.annotation && old.label === now.label) return good;
+  const message = `annotation ${stampAnnotation} and its label are podrate's: change the pod's rate label instead`;
+  return { outcome: 'deny', status: 403, code: 'stamp/forged', message };
+}
+
+/** Decides about the pod template of a workload: what its pods would be refused for is refused when it is applied. */
+export function validateTemplate(
+  { labels, oldLabels, isNew }: ChangedLabels,
+  keys: LabelKeys,
+  policy: Policy | undefined,
+): Decision {
+  const pod = templatePod(labels);
+  if (!isNew && hasSameRateLabels(pod, templatePod(oldLabels), keys)) return good;
+  const { malformed, violations } = judge({ pod, oldPod: undefined, byNode: false }, keys, policy);
+  const fault = malformed ?? merge(violations);
+  if (fault === undefined) return good;
+  return admit({ ...fault, message: `pod template: ${fault.message}` }, policy?.mode ?? 'enforce');
+}
+
+/** Decides about the policy labels of a namespace. */
+export function validateNamespace(labels: Labels, oldLabels: Labels, installation: InstallationPolicy): Decision {
+  try {
+    parsePolicy(labels, installation);
+    return good;
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    const { code, message } = error;
+    // A bad policy that got in while the webhook was away must not keep its namespace from being deleted.
+    if (policyLabels(labels) === policyLabels(oldLabels)) return { outcome: 'leave', warnings: [message] };
+    return { outcome: 'deny', status: 422, code, message };
+  }
+}
+
+function admit(fault: Fault, mode: Mode): Decision {
+  if (mode === 'enforce') return { outcome: 'deny', ...fault };
+  return { outcome: 'leave', warnings: mode === 'warn' ? [fault.message] : [], fault: { ...fault, mode } };
+}
+
+function merge(violations: readonly Fault[]): Fault | undefined {
+  const [first] = violations;
+  return first && { ...first, message: violations.map(({ message }) => message).join(', ') };
+}
+
+function quotaRequest(review: PodReview, policy: Policy, wanted: Limit): QuotaRequest | undefined {
+  const { namespace, name, dryRun, pod, oldPod } = review;
+  if (directions.every((direction) => policy.quota[direction] === undefined) || isFinished(pod)) return undefined;
+  const resourceVersion = oldPod?.metadata.resourceVersion;
+  const before = oldPod && resourceVersion ? { before: { ...limitOf(oldPod), resourceVersion } } : {};
+  return {
+    ...{ namespace, hard: policy.quota, wanted, ...before },
+    pod: { uid: pod.metadata.uid ?? '', name },
+    // What is not refused is not granted either.
+    dryRun: dryRun || policy.mode !== 'enforce',
+    operation: oldPod === undefined ? 'create' : 'update',
+  };
+}
+
+function limitOf({ metadata }: Pod): Limit {
+  try {
+    return stampedLimit({ labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} }) ?? {};
+  } catch (error) {
+    if (error instanceof StampError) return {};
+    throw error;
+  }
+}
+
+function templatePod(labels: Labels): Pod {
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'template', labels: { ...labels } } };
+}
+
+function policyLabels(labels: Labels): string {
+  return JSON.stringify(
+    Object.entries(labels ?? {})
+      .filter(([key]) => key.startsWith(policyPrefix))
+      .toSorted(([one], [other]) => (one < other ? -1 : 1)),
+  );
+}

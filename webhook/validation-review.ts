@@ -1,0 +1,118 @@
+import { z } from 'zod';
+import type { Labels } from '../rate/limit.ts';
+import type { Pod } from './pod.ts';
+import { explain, type PodReview, ReviewError, readReview } from './review.ts';
+
+type Metadata = Pick<Pod, 'metadata'>;
+
+/** What a request for validating admission is about. */
+export type Subject =
+  | { readonly kind: 'pod'; readonly review: PodReview }
+  /** A way to a pod's metadata that is no update of the pod. */
+  | { readonly kind: 'stamp'; readonly before: Metadata | undefined; readonly after: Metadata }
+  | ({ readonly kind: 'template' } & ChangedLabels)
+  | ({ readonly kind: 'namespace' } & ChangedLabels);
+
+/** The labels that matter of an object, and of what it was before. */
+export interface ChangedLabels {
+  readonly labels: Labels;
+  readonly oldLabels: Labels;
+  readonly isNew: boolean;
+}
+
+/** A request for validating admission, as far as it matters here. */
+export interface ValidationReview {
+  readonly uid: string;
+  readonly operation: 'CREATE' | 'UPDATE';
+  readonly namespace: string;
+  readonly name: string;
+  readonly dryRun: boolean;
+  readonly subject: Subject;
+}
+
+const strings = z.record(z.string(), z.string()).nullish();
+const metadata = z.object({ metadata: z.object({ labels: strings, annotations: strings }) });
+const template = z.object({ metadata: z.object({ labels: strings }).nullish() });
+// All kinds but CronJob have it at the same place.
+const workload = z.object({
+  kind: z.string(),
+  metadata: z.object({ name: z.string().max(253).nullish() }),
+  spec: z.object({ template: template.nullish(), jobTemplate: z.object({ spec: z.object({ template }) }).nullish() }),
+});
+
+const reviewOf = <T extends z.ZodType>(object: T) =>
+  z.object({
+    apiVersion: z.literal('admission.k8s.io/v1'),
+    kind: z.literal('AdmissionReview'),
+    request: z.object({
+      uid: z.string().min(1).max(128),
+      operation: z.enum(['CREATE', 'UPDATE']),
+      namespace: z.string().max(253).optional(),
+      name: z.string().max(253).optional(),
+      dryRun: z.boolean().nullish(),
+      object,
+      oldObject: object.nullish(),
+    }),
+  });
+const metadataReview = reviewOf(metadata);
+const workloadReview = reviewOf(workload);
+const target = z.object({
+  request: z.object({ resource: z.object({ resource: z.string() }), subResource: z.string().nullish() }),
+});
+
+/**
+ * Reads an AdmissionReview (admission.k8s.io/v1) about a pod, its status, a binding, a workload with a pod template, or a namespace.
+ * @throws ReviewError that names the first thing that is wrong
+ */
+export function readValidationReview(body: unknown): ValidationReview {
+  const { resource, subResource } = check(target, body).request;
+  if (resource.resource === 'pods' && !subResource) {
+    const review = readReview(body);
+    const { uid, operation, namespace, name, dryRun } = review;
+    return { uid, operation, namespace, name, dryRun, subject: { kind: 'pod', review } };
+  }
+  if (resource.resource === 'pods' || resource.resource === 'bindings') {
+    const { request } = check(metadataReview, body);
+    const subject = { kind: 'stamp', before: request.oldObject ?? undefined, after: request.object } as const;
+    return { ...about(request), subject };
+  }
+  if (resource.resource === 'namespaces') {
+    const { request } = check(metadataReview, body);
+    const [labels, oldLabels] = [request.object.metadata.labels, request.oldObject?.metadata.labels];
+    return { ...about(request), subject: { kind: 'namespace', ...changed(request, labels, oldLabels) } };
+  }
+  const { request } = check(workloadReview, body);
+  const [labels, oldLabels] = [templateLabels(request.object), request.oldObject && templateLabels(request.oldObject)];
+  const name = request.name || (request.object.metadata.name ?? '');
+  return { ...about(request), name, subject: { kind: 'template', ...changed(request, labels, oldLabels) } };
+}
+
+/** The labels of a workload's pod template. */
+export function templateLabels({ spec }: z.infer<typeof workload>): Labels {
+  return (spec.jobTemplate?.spec ?? spec).template?.metadata?.labels ?? undefined;
+}
+
+/** Reads a workload object. @throws ZodError */
+export function readWorkload(object: unknown): z.infer<typeof workload> {
+  return workload.parse(object);
+}
+
+function about({
+  uid,
+  operation,
+  namespace,
+  name,
+  dryRun,
+}: Omit<z.infer<typeof workloadReview>['request'], 'object' | 'oldObject'>) {
+  return { uid, operation, namespace: namespace ?? '', name: name ?? '', dryRun: dryRun ?? false };
+}
+
+function changed({ operation }: { operation: string }, labels: Labels | null, oldLabels: Labels | null) {
+  return { labels: labels ?? undefined, oldLabels: oldLabels ?? undefined, isNew: operation === 'CREATE' };
+}
+
+function check<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (!result.success) throw new ReviewError(explain(result.error));
+  return result.data;
+}
