@@ -38,6 +38,8 @@ async function main(args: readonly string[]): Promise<number> {
         ingress: { type: 'string' },
         burst: { type: 'string' },
         interval: { type: 'string' },
+        file: { type: 'string', short: 'f' },
+        'namespace-file': { type: 'string' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -81,6 +83,15 @@ async function main(args: readonly string[]): Promise<number> {
       };
       await top(await openNode(config), interval, show, wait, () => performance.now());
       return 0;
+    }
+    case 'admit': {
+      // It alone needs the webhook's decisions and YAML.
+      const { admit, formatAdmitted } = await import('./admit.ts');
+      const answers = await admit(values);
+      const { stored, said } = formatAdmitted(answers);
+      process.stdout.write(values.json ? `${asJson(answers)}\n` : stored);
+      if (!values.json) for (const line of said) process.stderr.write(`${line}\n`);
+      return answers.every(({ allowed }) => allowed) ? 0 : 4;
     }
     case 'doctor': {
       const checks = await doctor(config);

@@ -12,6 +12,7 @@ Commands:
   detach     take the limit off a cgroup
   list       show everything that is limited on this machine, pods too
   top        show what flows through the limits: until Ctrl-C on a terminal, once elsewhere
+  admit      show what admission would answer about manifests, without a cluster: what would be stored, warnings, refusals
   doctor     check whether limits can be enforced here; names what is missing, with the remedy
   uninstall  take all limits off this machine, of pods too, and remove all pins
 
@@ -26,6 +27,9 @@ run, attach and set:
   --burst MS             milliseconds of the rate that may pass at once after idle (default: the shaper's)
 top:
   --interval SECONDS     time between two looks (default 1)
+admit:
+  -f, --file FILE        manifests as YAML or JSON; - is standard input
+  --namespace-file FILE  the namespaces that they go into, with their policies
 All but run:
   --json                 print JSON, errors too (on standard error)
 All commands:
@@ -43,7 +47,9 @@ Examples:
   podrate set --cgroup /sys/fs/cgroup/backup.slice --ingress 5M
   podrate detach --cgroup /sys/fs/cgroup/backup.slice
   podrate list --json
+  podrate admit -f pods.yaml --namespace-file shop.yaml | kubectl apply -f -
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 this machine lacks something (it is named, with the remedy).
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 this machine lacks something (it is named, with the remedy),
+4 admit: something is refused.
 run has the status of its command: 128 and the signal's number if a signal ended it, 127 if there is no such command.
 `;
