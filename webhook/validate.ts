@@ -97,9 +97,13 @@ function merge(violations: readonly Fault[]): Fault | undefined {
 
 function quotaRequest(review: PodReview, policy: Policy, wanted: Limit): QuotaRequest | undefined {
   const { namespace, name, dryRun, pod, oldPod } = review;
-  if (directions.every((direction) => policy.quota[direction] === undefined) || isFinished(pod)) return undefined;
+  const old = oldPod === undefined ? {} : limitOf(oldPod);
+  const isRaised = directions.some(
+    (direction) => policy.quota[direction] !== undefined && (wanted[direction] ?? 0) > (old[direction] ?? 0),
+  );
+  if (!isRaised || isFinished(pod)) return undefined;
   const resourceVersion = oldPod?.metadata.resourceVersion;
-  const before = oldPod && resourceVersion ? { before: { ...limitOf(oldPod), resourceVersion } } : {};
+  const before = oldPod && resourceVersion ? { before: { ...old, resourceVersion } } : {};
   return {
     ...{ namespace, hard: policy.quota, wanted, ...before },
     pod: { uid: pod.metadata.uid ?? '', name },

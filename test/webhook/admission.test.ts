@@ -1,0 +1,171 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { labelKeys } from '../../rate/keys.ts';
+import { createAdmission } from '../../webhook/admission.ts';
+import { podSchema } from '../../webhook/pod.ts';
+import type { QuotaAnswer, QuotaRequest } from '../../webhook/quota-keeper.ts';
+import { writeReview } from '../../webhook/review.ts';
+import type { ValidationReview } from '../../webhook/validation-review.ts';
+import { applied, podJson } from './pods.ts';
+
+const none = { default: {}, max: {} };
+
+/** Admission in a namespace with a policy, with a quota's keeper that records what it is asked. */
+function admission(policy: Record<string, string>, answer: QuotaAnswer = { allowed: true }) {
+  const labels = Object.fromEntries(Object.entries(policy).map(([key, value]) => [`podrate.dev/${key}`, value]));
+  const asked: QuotaRequest[] = [];
+  const check = async (request: QuotaRequest) => {
+    asked.push(request);
+    return answer;
+  };
+  const parts = { keys: labelKeys('rate'), installation: none, readNamespace: async () => labels, quota: { check } };
+  return { ...createAdmission(parts), asked };
+}
+
+const about = { uid: 'u-1', namespace: 'shop', name: 'web', dryRun: false };
+const review = (json: object, old?: object) => ({
+  ...about,
+  operation: old === undefined ? ('CREATE' as const) : ('UPDATE' as const),
+  byNode: false,
+  pod: podSchema.parse(json),
+  oldPod: old && podSchema.parse(old),
+});
+const ofPod = (json: object, old?: object): ValidationReview => {
+  const read = review(json, old);
+  return { ...about, operation: read.operation, subject: { kind: 'pod', review: read } };
+};
+
+/** Mutates a pod and validates what becomes of it. */
+async function admit(webhook: ReturnType<typeof admission>, json: object, old?: object) {
+  const mutated = await webhook.mutate(review(json, old));
+  if (mutated.outcome === 'deny') return { decision: mutated, stored: undefined };
+  const stored = applied(json, mutated);
+  return { decision: await webhook.validate(ofPod(stored, old)), stored };
+}
+
+const over = { allowed: false, direction: 'egress', requested: 2_000_000, used: 4_000_000, hard: 5_000_000 } as const;
+
+describe('validation', () => {
+  test('refuses a stamp that another webhook changed, in every mode', async () => {
+    for (const mode of ['enforce', 'warn', 'audit']) {
+      const webhook = admission({ mode, max: '5M' });
+      const { stored } = await admit(webhook, podJson({ labels: { rate: '1M' } }));
+      const forged = structuredClone(stored) as ReturnType<typeof podJson> & { metadata: { annotations: object } };
+      forged.metadata.annotations = { 'podrate.dev/limit': '{"egress":5000000}' };
+      expect(await webhook.validate(ofPod(forged))).toMatchObject({
+        outcome: 'deny',
+        status: 403,
+        code: 'stamp/forged',
+      });
+    }
+  });
+
+  test('refuses a label that another webhook raised after the stamp', async () => {
+    const webhook = admission({ mode: 'enforce' });
+    const { stored } = await admit(webhook, podJson({ labels: { rate: '1M' } }));
+    const raised = structuredClone(stored) as { metadata: { labels: Record<string, string> } };
+    raised.metadata.labels.rate = '2M';
+    const decision = await webhook.validate(ofPod(raised));
+    expect(decision).toMatchObject({ outcome: 'deny', message: expect.stringContaining('"egress":2000000') });
+  });
+
+  test('never refuses what mutation made of a pod in a namespace without bounds', async () => {
+    const rate = fc.constantFrom('1M', '1000K', 'none', '8mbit', undefined);
+    const labels = fc.record({ rate, 'rate-egress': rate }).map((all) => JSON.parse(JSON.stringify(all)));
+    await fc.assert(
+      fc.asyncProperty(labels, fc.constantFrom('1M', '3M'), async (given, value) => {
+        const { decision } = await admit(admission({ mode: 'enforce', default: value }), podJson({ labels: given }));
+        expect(decision).toEqual({ outcome: 'leave', warnings: [] });
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('lets a pod that breaks a new bound change in everything but its rate', async () => {
+    const labels = { rate: '5M', 'podrate.dev/shaped': 'true' };
+    const old = podJson({ labels, annotations: { 'podrate.dev/limit': '{"egress":5000000,"ingress":5000000}' } });
+    const webhook = admission({ mode: 'enforce', max: '1M' });
+    const { decision } = await admit(webhook, { ...old, metadata: { ...old.metadata, finalizers: [] } }, old);
+    expect(decision).toMatchObject({ outcome: 'leave', warnings: [expect.stringContaining('maximum rate')] });
+    const raised = { ...old, metadata: { ...old.metadata, labels: { ...labels, rate: '4M' } } };
+    expect((await admit(webhook, raised, old)).decision).toMatchObject({ outcome: 'deny', code: 'policy/max' });
+  });
+
+  test('lets a pod that ends keep the stamp that it has, whatever the policy is now', async () => {
+    const webhook = admission({ mode: 'enforce', quota: '5M', default: '1M' }, over);
+    for (const end of [
+      { metadata: { name: 'web', deletionTimestamp: '2026-01-01T00:00:00Z' } },
+      { status: { phase: 'Failed' } },
+    ]) {
+      const old = { ...podJson({}), ...end };
+      expect((await admit(webhook, old, old)).decision).toEqual({ outcome: 'leave', warnings: [] });
+    }
+  });
+});
+
+describe('a quota', () => {
+  test('is asked about the limit of the stamp, with the pod that an update replaces', async () => {
+    const webhook = admission({ mode: 'enforce', quota: '5M' });
+    const { stored } = await admit(webhook, podJson({ uid: 'p-1', labels: { rate: '1M' } }));
+    const old = {
+      ...(stored as object),
+      metadata: { ...(stored as { metadata: object }).metadata, resourceVersion: '7' },
+    };
+    const raised = structuredClone(old) as unknown as { metadata: { labels: Record<string, string> } };
+    raised.metadata.labels.rate = '2M';
+    await admit(webhook, raised, old);
+    const both = (rate: number) => ({ egress: rate, ingress: rate });
+    const common = { namespace: 'shop', hard: both(5_000_000), pod: { uid: 'p-1', name: 'web' }, dryRun: false };
+    expect(webhook.asked).toEqual([
+      { ...common, wanted: both(1_000_000), operation: 'create' },
+      { ...common, wanted: both(2_000_000), operation: 'update', before: { ...both(1_000_000), resourceVersion: '7' } },
+    ]);
+  });
+
+  test('that is exceeded is said as ResourceQuota does, and refuses only where it is enforced', async () => {
+    const json = podJson({ labels: { rate: '2M' } });
+    const words = 'exceeded quota: podrate.dev/quota, requested: egress=2M, used: egress=4M, limited: egress=5M';
+    const { decision } = await admit(admission({ mode: 'enforce', quota: '5M' }, over), json);
+    expect(decision).toEqual({ outcome: 'deny', status: 403, code: 'quota/exceeded', message: words });
+    const warned = admission({ mode: 'warn', quota: '5M' }, over);
+    expect((await admit(warned, json)).decision).toMatchObject({ outcome: 'leave', warnings: [words] });
+    expect(warned.asked).toMatchObject([{ dryRun: true }]);
+  });
+
+  test('demands a rate, which a default gives', async () => {
+    const { decision } = await admit(admission({ mode: 'enforce', quota: '5M' }), podJson({}));
+    expect(decision).toMatchObject({
+      status: 403,
+      code: 'policy/no-rate',
+      message: expect.stringContaining('must specify'),
+    });
+    expect(
+      (await admit(admission({ mode: 'enforce', quota: '5M', default: '1M' }), podJson({}))).decision.outcome,
+    ).toBe('leave');
+  });
+});
+
+test('in mode audit nothing is said but to the audit log, under the key of the webhook', async () => {
+  const { decision } = await admit(admission({ mode: 'audit', max: '1M' }), podJson({ labels: { rate: '2M' } }));
+  expect(writeReview('u-1', decision).response).toEqual({
+    uid: 'u-1',
+    allowed: true,
+    auditAnnotations: { 'would-refuse': 'maximum rate per Pod is 1M, but limit is 2M' },
+  });
+});
+
+test('a policy that got in malformed refuses new pods with its sentence, and holds no change of others', async () => {
+  const webhook = admission({ max: '5M' });
+  const json = podJson({ labels: { rate: '1M' } });
+  const { decision } = await admit(webhook, json);
+  const message = expect.stringContaining('namespace shop has no usable policy: label podrate.dev/max does nothing');
+  expect(decision).toMatchObject({ outcome: 'deny', status: 403, code: 'policy/no-mode', message });
+  expect((await admit(webhook, json, json)).decision.outcome).toBe('leave');
+});
+
+test('a namespace that cannot be read is a fault of the webhook, not of the pod', async () => {
+  const readNamespace = () => Promise.reject(new Error('away'));
+  const webhook = createAdmission({ keys: labelKeys('rate'), installation: none, readNamespace, quota: undefined });
+  await expect(webhook.mutate(review(podJson({})))).rejects.toThrow('away');
+  await expect(webhook.validate(ofPod(podJson({})))).rejects.toThrow('away');
+});
