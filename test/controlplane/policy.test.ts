@@ -1,5 +1,8 @@
+import { appendFile, cp } from 'node:fs/promises';
+import { join } from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { installPolicyWebhook } from './policy-installation.ts';
 import type { HostWebhook } from './webhook.ts';
@@ -251,6 +254,25 @@ describe('a namespace that does not enforce', () => {
   });
 });
 
+test('the strict component makes exactly the calls that carry a limit mandatory, and the API server takes it', async () => {
+  const folder = join(cluster.dir, 'strict');
+  await cp('manifests', folder, { recursive: true });
+  await appendFile(join(folder, 'kustomization.yaml'), 'components: [strict]\n');
+  await cluster.kubectl(['apply', '-k', folder, '--dry-run=server']);
+  const { stdout } = await cluster.kubectl(['kustomize', folder]);
+  const policies = parseAllDocuments(stdout)
+    .map((document) => document.toJS())
+    .filter(({ kind }) => /WebhookConfiguration$/.test(kind))
+    .flatMap(({ webhooks }) => webhooks)
+    .map(({ name, failurePolicy }: { name: string; failurePolicy: string }) => `${name} ${failurePolicy}`);
+  expect(new Set(policies)).toEqual(
+    new Set([
+      ...['pods', 'policy-pods', 'stamps', 'namespaces'].map((name) => `${name}.podrate.dev Fail`),
+      'templates.podrate.dev Ignore',
+    ]),
+  );
+});
+
 describe("other people's tools", () => {
   const deployment = (labels: Strings) => ({
     apiVersion: 'apps/v1',
@@ -323,9 +345,10 @@ describe("other people's tools", () => {
   test('run pods with kubectl run, in a restricted namespace too, and ask who may see namespaces', async () => {
     await kubectl('run', 'ran', '-n', 'tools', '--image=web', '--labels=rate=2M');
     expect(await stampOf('tools', 'ran')).toBe(stamp(2_000_000));
-    await kubectl('label', 'namespace', 'tools', 'pod-security.kubernetes.io/warn=restricted');
+    await makeNamespace('confined', { mode: 'enforce' });
+    await kubectl('label', 'namespace', 'confined', 'pod-security.kubernetes.io/enforce=restricted');
     const restricted = {
-      ...pod('tools', 'restricted', { rate: '2M' }),
+      ...pod('confined', 'restricted', { rate: '2M' }),
       spec: {
         securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
         containers: [
@@ -337,7 +360,7 @@ describe("other people's tools", () => {
       },
     };
     expect(await apply(restricted)).toMatchObject({ exitCode: 0, stderr: '' });
-    expect(await stampOf('tools', 'restricted')).toBe(stamp(2_000_000));
+    expect(await stampOf('confined', 'restricted')).toBe(stamp(2_000_000));
     const account = '--as=system:serviceaccount:podrate-system:podrate-webhook';
     expect((await kubectl('auth', 'can-i', 'get', 'namespaces', account)).stdout).toBe('yes');
     expect((await kubectl('auth', 'can-i', 'update', 'namespaces', account)).stdout).toBe('no');
@@ -421,7 +444,10 @@ describe("other people's tools", () => {
     };
     await makeNamespace('judged', {});
     await apply(demand, binding);
-    const refused = () => apply(pod('judged', 'plain'));
+    // A dry run: until the policy is in force, the pod would be admitted.
+    const args = ['apply', '-f', '-', '--dry-run=server'];
+    const input = JSON.stringify(pod('judged', 'plain'));
+    const refused = () => cluster.kubectl(args, { input, reject: false });
     await vi.waitFor(async () => expect((await refused()).stderr).toContain('no stamp'), {
       timeout: 10_000,
       interval: 200,
