@@ -3,7 +3,7 @@ import type { LabelKeys } from '../rate/keys.ts';
 import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../rate/policy.ts';
 import { type Decision, decide, hasSameRateLabels } from './decide.ts';
 import type { ReadNamespace } from './namespaces.ts';
-import type { QuotaKeeper } from './quota-keeper.ts';
+import type { QuotaKeeper } from './quota/keeper.ts';
 import type { PodReview } from './review.ts';
 import { validateNamespace, validatePod, validateStampChange, validateTemplate } from './validate.ts';
 import type { ValidationReview } from './validation-review.ts';
@@ -15,7 +15,7 @@ export interface AdmissionParts {
   /** Undefined outside of a cluster: then no namespace has a policy. */
   readonly readNamespace: ReadNamespace | undefined;
   /** Undefined: no sum of rates is kept. */
-  readonly quota: QuotaKeeper | undefined;
+  readonly quota: Pick<QuotaKeeper, 'check'> | undefined;
 }
 
 /** Both halves of admission; each throws where nothing can be decided. */

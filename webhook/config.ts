@@ -18,6 +18,8 @@ export interface Config {
   readonly installation: InstallationPolicy;
   /** Undefined: the service account of the pod. */
   readonly kubeconfig: string | undefined;
+  /** podrate's own namespace, where the ledgers of quotas are. */
+  readonly namespace: string;
   readonly logLevel: string;
   /** How long requests are served on after SIGTERM. */
   readonly drainMs: number;
@@ -44,6 +46,7 @@ Options, each with its environment variable:
   --max RATE           largest rate of a pod in namespaces with a policy (no; $PODRATE_MAX)
   --kubeconfig FILE    how the API server is found (the pod's service account; $PODRATE_KUBECONFIG); outside of a cluster
                        and without it, policies of namespaces are not applied
+  --namespace NAME     podrate's own namespace, where the ledgers of quotas are (podrate-system; $PODRATE_NAMESPACE)
   --drain SECONDS      how long requests are served on after SIGTERM (10; $PODRATE_DRAIN)
   --log-level LEVEL    trace, debug, info, warn, error or silent (info; $PODRATE_LOG_LEVEL)
   -h, --help           this text
@@ -63,6 +66,7 @@ const optionsSchema = z.object({
   default: z.string().optional(),
   max: z.string().optional(),
   kubeconfig: z.string().min(1).optional(),
+  namespace: z.string().min(1).default('podrate-system'),
   drain: z.coerce.number().min(0).max(3_600).default(10),
   'log-level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
@@ -98,6 +102,7 @@ export function readConfig(
     keys: readKeys(options['label-key']),
     installation: readInstallation(options.default, options.max),
     kubeconfig: options.kubeconfig,
+    namespace: options.namespace,
     logLevel: options['log-level'],
     drainMs: options.drain * 1000,
   };
@@ -145,6 +150,7 @@ function parse(args: readonly string[]) {
         default: text,
         max: text,
         kubeconfig: text,
+        namespace: text,
         drain: text,
         'log-level': text,
         help: { type: 'boolean', short: 'h' },

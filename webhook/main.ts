@@ -8,6 +8,8 @@ import { type Config, ConfigError, help, readConfig } from './config.ts';
 import { createHealthApp } from './health.ts';
 import { createMetrics } from './metrics.ts';
 import { connect, readNamespaces } from './namespaces.ts';
+import { quotaClock } from './quota/clock.ts';
+import { startQuota } from './quota/start.ts';
 import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
 
 // An hour of failures at the usual interval of 10 s.
@@ -57,7 +59,19 @@ async function run(config: Config): Promise<void> {
     keys: config.keys,
     installation: config.installation,
     readNamespace: kubeConfig && readNamespaces(kubeConfig),
-    quota: undefined,
+    quota:
+      kubeConfig &&
+      startQuota({
+        kubeConfig,
+        home: config.namespace,
+        registry: metrics.registry,
+        clock: quotaClock,
+        random: Math.random,
+        // Only admissions read it, so replicas would know different ones and write over each other.
+        hardOf: () => undefined,
+        onError: (err) => log.warn({ err }, 'quota'),
+        signal: stop.signal,
+      }),
   });
   const app = createApp({
     ...admission,

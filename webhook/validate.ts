@@ -12,7 +12,7 @@ import {
 import { StampError, stampedLimit } from '../rate/stamp.ts';
 import { type Decision, type Fault, hasSameRateLabels, judge, stampOf } from './decide.ts';
 import { isFinished, type Pod } from './pod.ts';
-import type { QuotaKeeper, QuotaRequest } from './quota-keeper.ts';
+import type { QuotaKeeper, QuotaRequest } from './quota/keeper.ts';
 import type { PodReview } from './review.ts';
 import type { ChangedLabels } from './validation-review.ts';
 
@@ -27,7 +27,7 @@ export async function validatePod(
   review: PodReview,
   keys: LabelKeys,
   policy: Policy | undefined,
-  quota: QuotaKeeper | undefined,
+  quota: Pick<QuotaKeeper, 'check'> | undefined,
 ): Promise<Decision> {
   const { pod } = review;
   const { stamp, limit, malformed, violations, hasOldLabels } = judge(review, keys, policy);

@@ -195,6 +195,38 @@ describe('a pod in an enforcing namespace', () => {
   });
 });
 
+describe('a quota', () => {
+  test('is never exceeded by pods of a Deployment, and is said to whoever asks for too much', async () => {
+    await makeNamespace('counted', { mode: 'enforce', quota: '5M' });
+    expect((await apply(pod('counted', 'plain'))).stderr).toContain(
+      'failed quota: podrate.dev/quota: must specify rate',
+    );
+    const template = { metadata: { labels: { app: 'x', rate: '2M' } }, spec };
+    const body = { replicas: 4, selector: { matchLabels: { app: 'x' } }, template };
+    await apply({
+      apiVersion: 'apps/v1',
+      kind: 'ReplicaSet',
+      metadata: { namespace: 'counted', name: 'x' },
+      spec: body,
+    });
+    const words = 'exceeded quota: podrate.dev/quota, requested: egress=2M, used: egress=4M, limited: egress=5M';
+    await vi.waitFor(
+      async () => expect((await kubectl('describe', 'replicaset', 'x', '-n', 'counted')).stdout).toContain(words),
+      { timeout: 15_000, interval: 200 },
+    );
+    expect((await get('pods', '-n', 'counted')).items).toHaveLength(2);
+    expect(await apply(pod('counted', 'small', { rate: '1M' }))).toMatchObject({ exitCode: 0 });
+    const raised = await kubectl('label', 'pod', 'small', '-n', 'counted', '--overwrite', 'rate=2M');
+    expect([raised.exitCode, raised.stderr]).toEqual([
+      1,
+      expect.stringContaining('requested: egress=1M, used: egress=5M'),
+    ]);
+    await kubectl('label', 'pod', 'small', '-n', 'counted', '--overwrite', 'rate=500K');
+    await kubectl('delete', 'replicaset', 'x', '-n', 'counted', '--cascade=foreground', '--wait=false');
+    expect(await stampOf('counted', 'small')).toBe(stamp(500_000));
+  });
+});
+
 describe('a pod template', () => {
   const template = (rate: string) => ({ metadata: { labels: { app: 'x', rate } }, spec });
   const selector = { matchLabels: { app: 'x' } };

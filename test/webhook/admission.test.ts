@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { labelKeys } from '../../rate/keys.ts';
 import { createAdmission } from '../../webhook/admission.ts';
 import { podSchema } from '../../webhook/pod.ts';
-import type { QuotaAnswer, QuotaRequest } from '../../webhook/quota-keeper.ts';
+import type { QuotaAnswer, QuotaRequest } from '../../webhook/quota/keeper.ts';
 import { writeReview } from '../../webhook/review.ts';
 import type { ValidationReview } from '../../webhook/validation-review.ts';
 import { applied, podJson } from './pods.ts';

@@ -10,6 +10,7 @@ test('without arguments everything is as in the manifests', () => {
     keys: { both: 'rate', egress: 'rate-egress', ingress: 'rate-ingress' },
     installation: { default: {}, max: {} },
     kubeconfig: undefined,
+    namespace: 'podrate-system',
     logLevel: 'info',
     drainMs: 10_000,
   });
