@@ -4,6 +4,7 @@ import { isManual, manualOwner } from '../nodeagent/owner.ts';
 import { plan } from '../nodeagent/plan.ts';
 import { configOfLimit } from '../nodeagent/slot-config.ts';
 import type { Cgroup, Observation, SlotState } from '../nodeagent/state.ts';
+import { adoptOlder, type Wait } from './adopt.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
@@ -13,10 +14,10 @@ import { type LimitOptions, readLimit } from './limit.ts';
  * Limits the cgroup that the options name, or changes its limit as a whole.
  * @throws CommandError
  */
-export async function attach(node: Node, options: LimitOptions & CgroupOptions): Promise<Change> {
+export async function attach(node: Node, options: LimitOptions & CgroupOptions, wait: Wait): Promise<Change> {
   const { limit, burstMs } = readLimit(options);
   const cgroup = await namedCgroup(options, node.cgroupMount);
-  return limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
+  return adoptOlder(node, await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs)), wait);
 }
 
 /**

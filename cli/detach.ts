@@ -3,6 +3,7 @@ import type { Node } from '../nodeagent/node.ts';
 import { isManual } from '../nodeagent/owner.ts';
 import { releaseMs } from '../nodeagent/plan.ts';
 import { attachedHooks, type Step } from '../nodeagent/state.ts';
+import { adoptOlder, type Wait } from './adopt.ts';
 import { refusePods } from './attach.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
@@ -15,11 +16,7 @@ const allHooks: ReadonlySet<Hook> = new Set(hooks);
  * @param wait waits for a time in ms
  * @throws CommandError
  */
-export async function detach(
-  node: Node,
-  options: CgroupOptions,
-  wait: (ms: number) => Promise<unknown>,
-): Promise<Change> {
+export async function detach(node: Node, options: CgroupOptions, wait: Wait): Promise<Change> {
   const cgroup = await namedCgroup(options, node.cgroupMount);
   const { shaper } = node;
   await shaper.install();
@@ -33,6 +30,7 @@ export async function detach(
     slots.map((slot): Step => ({ ...slot, kind: 'update', config: { ...slot.config, release: true } })),
   );
   await wait(releaseMs);
+  await adoptOlder(node, change, async () => {});
   const failures = await shaper.apply(
     slots.map((slot): Step => {
       const attached = attachedHooks(observation, slot.generation, cgroup.id, allHooks);

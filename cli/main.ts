@@ -63,9 +63,9 @@ async function main(args: readonly string[]): Promise<number> {
     case 'run':
       return run(await openNode(config), values, words, wait);
     case 'attach':
-      return tell(await attach(await openNode(config), values));
+      return tell(await attach(await openNode(config), values, wait));
     case 'set':
-      return tell(await set(await openNode(config), values));
+      return tell(await set(await openNode(config), values, wait));
     case 'detach':
       return tell(await detach(await openNode(config), values, wait));
     case 'list': {

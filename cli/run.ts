@@ -6,6 +6,7 @@ import { inode } from '../nodeagent/cgroups.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { configOfLimit } from '../nodeagent/slot-config.ts';
 import type { Cgroup } from '../nodeagent/state.ts';
+import type { Wait } from './adopt.ts';
 import { limitCgroup } from './attach.ts';
 import { type CgroupOptions, cgroupOfProcess } from './cgroup.ts';
 import { detach } from './detach.ts';
@@ -26,7 +27,7 @@ export async function run(
   node: Node,
   options: LimitOptions & CgroupOptions,
   command: readonly string[],
-  wait: (ms: number) => Promise<unknown>,
+  wait: Wait,
 ): Promise<number> {
   const { limit, burstMs } = readLimit(options);
   if (command.length === 0) throw new CommandError('cli/usage', 'say what to run: podrate run --rate 1M -- COMMAND');

@@ -1,5 +1,6 @@
 import type { Node } from '../nodeagent/node.ts';
 import { directions } from '../rate/limit.ts';
+import { adoptOlder, type Wait } from './adopt.ts';
 import { limitCgroup } from './attach.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
@@ -10,11 +11,11 @@ import { type LimitOptions, noLimit, readBurst, readRates } from './limit.ts';
  * Changes what the options say of a cgroup's limit, and leaves the rest of it as it is.
  * @throws CommandError
  */
-export async function set(node: Node, options: LimitOptions & CgroupOptions): Promise<Change> {
+export async function set(node: Node, options: LimitOptions & CgroupOptions, wait: Wait): Promise<Change> {
   const rates = readRates(options);
   const burstNs = readBurst(options.burst) * 1_000_000;
   const cgroup = await namedCgroup(options, node.cgroupMount);
-  return limitCgroup(node, cgroup, (current) => {
+  const change = await limitCgroup(node, cgroup, (current) => {
     if (current === undefined) {
       throw new CommandError('cli/not-limited', `${cgroup.path} is not limited: use podrate attach`);
     }
@@ -29,4 +30,5 @@ export async function set(node: Node, options: LimitOptions & CgroupOptions): Pr
     if (config.egress.rate === 0 && config.ingress.rate === 0) throw noLimit();
     return config;
   });
+  return adoptOlder(node, change, wait);
 }

@@ -24,8 +24,11 @@ export interface Adoptions {
   stop(): void;
 }
 
-/** The iterator finds what has sent since the limit came. Connections that are dropped from may be silent for 200 ms, TCP's least timeout. */
-const looksAfterMs = [250, 800];
+/**
+ * When to look after a limit came, in ms. The iterator finds what has sent since then, and connections that are dropped from may be
+ * silent for 200 ms, TCP's least timeout.
+ */
+export const looksAfterMs = [250, 800];
 
 /** Builds it. Errors are logged: limits hold by dropping meanwhile, and the next thorough pass looks again. */
 export function createAdoptions(options: AdoptionsOptions): Adoptions {

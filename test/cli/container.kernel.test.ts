@@ -113,6 +113,18 @@ test('a running container is set free again, and the limit of another stays', as
     egressBytesPerSecond: 1e6,
     changed: false,
   });
+  await limit('detach', docker.id);
+  await sender.stop();
+});
+
+test('a connection that a container had before its limit is paced by it too', async () => {
+  const sender = stream(docker, podman);
+  await sleep(300);
+  await limit('attach', docker.id, '--egress', '5M');
+  const sent = await ratio(readSent, docker, 5_000_000);
+  expect(sent).toBeGreaterThan(0.9);
+  expect(sent).toBeLessThan(1.05);
+  await limit('detach', docker.id);
   await sender.stop();
 });
 

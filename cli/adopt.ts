@@ -1,0 +1,51 @@
+/** Brings connections of a cgroup's processes under pacing that are older than its limit. */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { looksAfterMs } from '../nodeagent/adoptions.ts';
+import { isLinuxBefore } from '../nodeagent/linux-version.ts';
+import type { Node } from '../nodeagent/node.ts';
+import type { Change } from './change.ts';
+
+/** Waits for a time in ms. */
+export type Wait = (ms: number) => Promise<unknown>;
+
+/**
+ * Looks for the connections that the change of a limit concerns, and adopts them: after the first limit those that are older;
+ * after a change those with a fixed rate, which only kernels before Linux 6.12 need.
+ * @returns the change, with a warning where the kernel cannot do it
+ */
+export async function adoptOlder({ shaper }: Node, change: Change, wait: Wait): Promise<Change> {
+  const { cgroup, before, warnings } = change;
+  const isNew = before === undefined;
+  if (!isNew && !isLinuxBefore(release(), 6, 12)) return change;
+  const namespaces = await networkNamespaces(cgroup.path);
+  if (namespaces.length === 0) return change;
+  let waitedMs = 0;
+  for (const afterMs of isNew ? looksAfterMs : looksAfterMs.slice(0, 1)) {
+    await wait(afterMs - waitedMs);
+    waitedMs = afterMs;
+    if ((await shaper.adopt(namespaces)) !== undefined) continue;
+    const warning =
+      'Connections that are older than the limit are held by dropping until they close (it takes Linux 5.15).';
+    return { ...change, warnings: [...warnings, warning] };
+  }
+  return change;
+}
+
+/** The network namespaces of the processes in a cgroup and below it, each by a file in /proc. Those that end meanwhile are left out. */
+export async function networkNamespaces(path: string): Promise<string[]> {
+  const found = new Map<bigint, string>();
+  const visit = async (directory: string): Promise<void> => {
+    const pids = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => '');
+    for (const pid of pids.split('\n').filter(Boolean)) {
+      const file = `/proc/${pid}/ns/net`;
+      const { ino } = await stat(file, { bigint: true }).catch(() => ({ ino: undefined }));
+      if (ino !== undefined) found.set(ino, file);
+    }
+    const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) if (entry.isDirectory()) await visit(join(directory, entry.name));
+  };
+  await visit(path);
+  return [...found.values()];
+}
