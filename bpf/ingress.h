@@ -14,17 +14,15 @@
 #include "socket.h"
 #include "storage.h"
 
-#define PROOF_LASTS (10 * NSEC_PER_SEC) /* a sender that obeys proves it about once a second */
-
-static __always_inline int obeys(const struct socket *socket, __u64 now_ns)
-{
-	return socket && socket->proved && now_ns - socket->proved < PROOF_LASTS;
-}
-
 /* A connection too young for its sender to have heard its share and proved it. */
 static __always_inline int is_new(const struct socket *socket)
 {
 	return socket && socket->known && socket->received < FIRST_RECEIVED;
+}
+
+static __always_inline int is_bounded(const struct socket *socket)
+{
+	return socket && socket->window;
 }
 
 /*
@@ -71,7 +69,7 @@ static __always_inline int ingress(struct __sk_buff *skb, struct limited *limite
 	owed = debt(&clock->next, now);
 	admitted = tcp ? owed <= ingress_threshold(socket, &packet, obedient, rate)
 		       : admit_datagram(limited->state, clock, &packet, owed, price, now, burst, rate);
-	if (tcp && !packet.small && (obedient || is_new(socket)))
+	if (tcp && !packet.small && (obedient || is_new(socket) || is_bounded(socket)))
 		__sync_fetch_and_add(&share->bytes, packet.wire);
 	else if (admitted)
 		__sync_fetch_and_add(&share->other, packet.wire);

@@ -16,6 +16,7 @@
 #include "pacing.h"
 #include "share.h"
 #include "storage.h"
+#include "window.h"
 
 #define LEAST_QUANTUM 2 /* segments */
 
@@ -101,6 +102,22 @@ static __always_inline void on_round_trip(struct bpf_sock_ops *ops, struct limit
 	bound_window(ops, socket, smaller_window(window_for(ops, rate), window_for(ops, socket->peer)));
 }
 
+/* The share that this receiver offers to each sender. */
+static __always_inline __u64 offered_share(const struct limited *limited)
+{
+	__u64 limit = limited->config->ingress.rate, share = limited->state->share.rate;
+
+	return share ? bounded_share(share, limit) : limit;
+}
+
+/* A far peer that does not follow its share is bound by the window; one that does, or that no limit is for any more, is not. */
+static __always_inline void fit_peer(struct bpf_sock_ops *ops, struct limited *limited, struct socket *socket)
+{
+	int bound = limited->config->ingress.rate && !socket->exempt && !obeys(socket, bpf_ktime_get_ns());
+
+	bound_peer(ops, socket, bound ? window_of_share(ops, offered_share(limited)) : 0);
+}
+
 /* Before every transmit, and before TCP computes the gap after it. No data: an ACK, which has room for the share. */
 static __always_inline void on_transmit(struct bpf_sock_ops *ops, struct limited *limited, struct socket *socket)
 {
@@ -110,6 +127,8 @@ static __always_inline void on_transmit(struct bpf_sock_ops *ops, struct limited
 		return;
 	if (!length && !socket->exempt && limited->config->ingress.rate)
 		bpf_reserve_hdr_opt(ops, sizeof(struct share_option), 0);
+	if (!length)
+		fit_peer(ops, limited, socket);
 	if (!length || !socket->charged)
 		return;
 	if (!socket->armed)
@@ -119,10 +138,8 @@ static __always_inline void on_transmit(struct bpf_sock_ops *ops, struct limited
 
 static __always_inline void on_write(struct limited *limited, struct bpf_sock_ops *ops)
 {
-	__u64 limit = limited->config->ingress.rate;
-
-	if (limit)
-		store_share(ops, limited->state->share.rate ? bounded_share(limited->state->share.rate, limit) : limit);
+	if (limited->config->ingress.rate)
+		store_share(ops, offered_share(limited));
 }
 
 static __always_inline void limited_socket(struct bpf_sock_ops *ops, struct limited *limited)
@@ -140,6 +157,7 @@ static __always_inline void limited_socket(struct bpf_sock_ops *ops, struct limi
 	if (!socket)
 		return;
 	if (limited->config->flags & PODRATE_RELEASE) {
+		bound_peer(ops, socket, 0);
 		if (socket->known || socket->armed)
 			set_free(ops, socket);
 		return;

@@ -9,6 +9,7 @@
 #include "option.h"
 #include "pacing.h"
 #include "storage.h"
+#include "window.h"
 
 #define REPLY_EVERY NSEC_PER_SEC
 #define SILENT_TRIPS 16
@@ -115,8 +116,11 @@ static __always_inline void any_socket(struct bpf_sock_ops *ops)
 	if (!socket)
 		return;
 	/* Paced for a limit whose program is not called any more: it was detached, perhaps without a release. */
-	if (socket->armed && !socket->attended)
-		set_free(ops, socket);
+	if (!socket->attended) {
+		if (socket->armed)
+			set_free(ops, socket);
+		bound_peer(ops, socket, 0);
+	}
 	socket->attended = 0;
 	if (op == BPF_SOCK_OPS_RTT_CB)
 		on_silence(ops, socket);

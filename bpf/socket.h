@@ -6,6 +6,8 @@
 #ifndef PODRATE_SOCKET_H
 #define PODRATE_SOCKET_H
 
+#include "thresholds.h"
+
 #define UNPACED 0xffffffffU /* SO_MAX_PACING_RATE's "no limit"; also the most that a BPF program can write */
 
 struct socket {
@@ -13,6 +15,7 @@ struct socket {
 	__u32 peer;	/* what the peer's podrate lets this socket send, bytes/s; 0 = it has said nothing */
 	__u32 fixed;	/* pacing rate for a socket without callbacks, where adopt.bpf.c cannot turn them on; UNPACED = lift it */
 	__u32 clamp;	/* the congestion window that podrate set; 0 = none */
+	__u32 window;	/* the receive window that podrate set; 0 = none */
 	__u64 heard;	/* when the peer last said so, ns */
 	__u64 replied;	/* when this end last proved that it obeys, ns */
 	__u64 proved;	/* when the peer last proved that it obeys, ns; 0 = never */
@@ -29,6 +32,14 @@ struct socket {
 	__u8 reply;	/* enum reply */
 	__u8 lent;	/* WRITE_HDR_OPT callbacks are on only for the reply */
 };
+
+#define PROOF_LASTS (10 * NSEC_PER_SEC) /* a sender that obeys proves it about once a second */
+
+/* Whether the peer follows the share that it is told. */
+static __always_inline int obeys(const struct socket *socket, __u64 now_ns)
+{
+	return socket && socket->proved && now_ns - socket->proved < PROOF_LASTS;
+}
 
 /* Whether both ends are on this machine's loopback: the pod's own address, 127/8, ::1. Its packets are never charged. */
 static __always_inline int is_loopback(struct bpf_sock_ops *ops)
