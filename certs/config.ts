@@ -35,7 +35,8 @@ Commands:
   files      write ca.crt, ca.key, tls.crt and tls.key into the folder --out; what is there and good is kept
   manifest   print both Secrets for kubectl, with the caBundle as a comment
   install    make or renew the Secrets ${authoritySecret} and ${servingSecret} in the cluster and set the caBundle of the
-             mutating webhook configuration ${webhookConfiguration}; what is good is kept, so it can be run at any time
+             mutating and of the validating webhook configuration ${webhookConfiguration}; what is good is kept, so it can be
+             run at any time
 
 Options:
   --out DIR            folder for "files"
@@ -45,7 +46,7 @@ Options:
   --days N             life of the serving certificate (365); renewed when less than a third is left
   --ca-days N          life of the authority (3650)
   --renew              make a new serving certificate even if the present one is good ("files" and "install")
-  --patience SECONDS   how long "install" waits for the API server and the webhook configuration (60)
+  --patience SECONDS   how long "install" waits for the API server and the webhook configurations (60)
   --kubeconfig FILE    how "install" reaches the cluster; in a pod its service account is used
   -h, --help           this text
 

@@ -9,6 +9,7 @@ export interface InstallOptions {
   readonly objects: CertificateObjects;
   readonly authoritySecret: string;
   readonly servingSecret: string;
+  /** The name of both webhook configurations, the mutating and the validating one. */
   readonly webhookConfiguration: string;
   readonly dnsNames: readonly string[];
   /** Lives in days. */
@@ -57,12 +58,13 @@ export async function install(options: InstallOptions): Promise<number> {
 async function advance(options: InstallOptions, renew: boolean): Promise<string | undefined> {
   const { objects, authoritySecret, servingSecret, webhookConfiguration, dnsNames, say } = options;
   const now = options.now();
-  const [authority, serving, bundles] = await Promise.all([
+  const [authority, serving, configurations] = await Promise.all([
     objects.readPair(authoritySecret),
     objects.readPair(servingSecret),
     objects.readBundles(webhookConfiguration),
   ]);
-  const installed = { authority: authority?.pair, serving: serving?.pair, bundles: bundles.bundles };
+  const bundles = configurations.flatMap((stored) => stored.bundles);
+  const installed = { authority: authority?.pair, serving: serving?.pair, bundles };
   const step =
     nextStep(installed, dnsNames, now) ??
     (renew ? ({ kind: 'issue-serving', reason: 'a new serving certificate was asked for' } as const) : undefined);
@@ -73,8 +75,10 @@ async function advance(options: InstallOptions, renew: boolean): Promise<string 
     await objects.writePair(authoritySecret, pair, undefined, authority);
     say(`Made a certificate authority in Secret ${authoritySecret}, because ${step.reason}.`);
   } else if (step.kind === 'publish-bundle') {
-    await objects.writeBundle(webhookConfiguration, step.bundle, bundles);
-    say(`Wrote the trusted bundle of webhook configuration ${webhookConfiguration}, because ${step.reason}.`);
+    const different = configurations.filter((stored) => stored.bundles.some((bundle) => bundle !== step.bundle));
+    for (const stored of different) await objects.writeBundle(webhookConfiguration, step.bundle, stored);
+    const names = different.map(({ resource }) => `${resource}/${webhookConfiguration}`).join(' and ');
+    say(`Wrote the trusted bundle of ${names}, because ${step.reason}.`);
   } else if (authority !== undefined) {
     const pair = await issueServing(authority.pair, { dnsNames, now, days: options.servingDays });
     await objects.writePair(servingSecret, pair, authority.pair.certificate, serving);
@@ -83,7 +87,7 @@ async function advance(options: InstallOptions, renew: boolean): Promise<string 
   return step.kind;
 }
 
-// The webhook configuration may be applied a moment after the Job that runs this.
+// The webhook configurations may be applied a moment after the Job that runs this.
 function canPass({ code }: ApiError): boolean {
   return code === 'api/conflict' || code === 'api/unavailable' || code === 'api/not-found';
 }

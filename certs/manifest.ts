@@ -11,13 +11,12 @@ export interface ManifestInput {
 }
 
 /**
- * Writes the two Secrets for `kubectl apply -f -`, and, as comments, the caBundle and the command that sets it. The documents are
- * JSON, which is YAML too.
+ * Writes the two Secrets for `kubectl apply -f -`, and, as comments, the caBundle and where it belongs. The documents are JSON,
+ * which is YAML too.
  */
 export function formatManifest(input: ManifestInput): string {
   const { authority, serving, authoritySecret, servingSecret, namespace, webhookConfiguration } = input;
   const bundle = base64(authority.certificate);
-  const patch = JSON.stringify([{ op: 'add', path: '/webhooks/0/clientConfig/caBundle', value: bundle }]);
   const secret = (name: string, data: Record<string, string>) =>
     JSON.stringify(
       { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', metadata: { name, namespace }, data },
@@ -27,7 +26,8 @@ export function formatManifest(input: ManifestInput): string {
   return [
     '# Private keys: keep this out of version control.',
     `# caBundle: ${bundle}`,
-    `# kubectl patch mutatingwebhookconfiguration ${webhookConfiguration} --type=json -p '${patch}'`,
+    `# It belongs into each webhook of the mutating and of the validating webhook configuration ${webhookConfiguration}. Once these`,
+    '# Secrets are applied, the command "install" puts it there and keeps them.',
     secret(authoritySecret, { 'tls.crt': bundle, 'tls.key': base64(authority.key) }),
     '---',
     secret(servingSecret, {

@@ -5,7 +5,9 @@ import {
   type KubeConfig,
   Observable,
   PatchStrategy,
+  type V1MutatingWebhook,
   type V1Secret,
+  type V1ValidatingWebhook,
 } from '@kubernetes/client-node';
 import { ApiError, type Call, explainFailure } from './api-error.ts';
 import type { Pair } from './certificates.ts';
@@ -16,8 +18,12 @@ export interface StoredPair {
   readonly secret: V1Secret;
 }
 
-/** The bundles of the webhook configuration, with what is needed to replace exactly this version of them. */
+/** The two kinds of webhook configuration, as their resources. */
+export type ConfigurationResource = 'mutatingwebhookconfigurations' | 'validatingwebhookconfigurations';
+
+/** The bundles of one webhook configuration, with what is needed to replace exactly this version of them. */
 export interface StoredBundles {
+  readonly resource: ConfigurationResource;
   /** PEM, one per webhook; empty where nothing is set. */
   readonly bundles: readonly string[];
   readonly webhooks: readonly string[];
@@ -30,9 +36,9 @@ export interface CertificateObjects {
   readPair(name: string): Promise<StoredPair | undefined>;
   /** Creates the Secret, or replaces the version that was read; a conflict is an ApiError with the code api/conflict. */
   writePair(name: string, pair: Pair, authority: string | undefined, stored: StoredPair | undefined): Promise<void>;
-  /** Reads the bundles of all webhooks of a mutating webhook configuration. */
-  readBundles(configuration: string): Promise<StoredBundles>;
-  /** Sets the bundle of all webhooks that were read, unless the configuration changed since. */
+  /** Reads the bundles of all webhooks of the mutating and of the validating webhook configuration of a name. */
+  readBundles(configuration: string): Promise<readonly StoredBundles[]>;
+  /** Sets the bundle of all webhooks that were read of one configuration, unless it changed since. */
   writeBundle(configuration: string, bundle: string, stored: StoredBundles): Promise<void>;
 }
 
@@ -44,7 +50,28 @@ export function certificateObjects(kubeConfig: KubeConfig, namespace: string): C
   const core = kubeConfig.makeApiClient(CoreV1Api);
   const admission = kubeConfig.makeApiClient(AdmissionregistrationV1Api);
   const secrets = { resource: 'secrets', namespace };
-  const configurations = { resource: 'mutatingwebhookconfigurations', namespace: undefined };
+  const kinds = {
+    mutatingwebhookconfigurations: {
+      read: admission.readMutatingWebhookConfiguration.bind(admission),
+      patch: admission.patchMutatingWebhookConfiguration.bind(admission),
+    },
+    validatingwebhookconfigurations: {
+      read: admission.readValidatingWebhookConfiguration.bind(admission),
+      patch: admission.patchValidatingWebhookConfiguration.bind(admission),
+    },
+  };
+
+  async function readOne(resource: ConfigurationResource, name: string): Promise<StoredBundles> {
+    const call: Call = { verb: 'get', resource, name, namespace: undefined };
+    const found = await attempt(call, () => kinds[resource].read({ name }, options()));
+    const webhooks: readonly (V1MutatingWebhook | V1ValidatingWebhook)[] = found.webhooks ?? [];
+    return {
+      resource,
+      bundles: webhooks.map(({ clientConfig }) => Buffer.from(clientConfig.caBundle ?? '', 'base64').toString()),
+      webhooks: webhooks.map((webhook) => webhook.name),
+      resourceVersion: found.metadata?.resourceVersion,
+    };
+  }
 
   return {
     async readPair(name) {
@@ -72,27 +99,17 @@ export function certificateObjects(kubeConfig: KubeConfig, namespace: string): C
       await attempt(call, () => core.replaceNamespacedSecret({ name, namespace, body }, options()));
     },
 
-    async readBundles(name) {
-      const call: Call = { verb: 'get', name, ...configurations };
-      const found = await attempt(call, () => admission.readMutatingWebhookConfiguration({ name }, options()));
-      const webhooks = found.webhooks ?? [];
-      return {
-        bundles: webhooks.map(({ clientConfig }) => Buffer.from(clientConfig.caBundle ?? '', 'base64').toString()),
-        webhooks: webhooks.map((webhook) => webhook.name),
-        resourceVersion: found.metadata?.resourceVersion,
-      };
-    },
+    readBundles: (name) =>
+      Promise.all([readOne('mutatingwebhookconfigurations', name), readOne('validatingwebhookconfigurations', name)]),
 
-    async writeBundle(name, bundle, { webhooks, resourceVersion }) {
+    async writeBundle(name, bundle, { resource, webhooks, resourceVersion }) {
       // A strategic merge finds each webhook by its name and touches nothing else; the version makes a lost race a conflict.
       const body = {
         metadata: { resourceVersion },
         webhooks: webhooks.map((webhook) => ({ name: webhook, clientConfig: { caBundle: encode(bundle) } })),
       };
-      const call: Call = { verb: 'patch', name, ...configurations };
-      await attempt(call, () =>
-        admission.patchMutatingWebhookConfiguration({ name, body }, options(PatchStrategy.StrategicMergePatch)),
-      );
+      const call: Call = { verb: 'patch', resource, name, namespace: undefined };
+      await attempt(call, () => kinds[resource].patch({ name, body }, options(PatchStrategy.StrategicMergePatch)));
     },
   };
 }

@@ -6,7 +6,7 @@ import { authorityFault, servingFault } from './inspect.ts';
 export interface Installed {
   readonly authority: Pair | undefined;
   readonly serving: Pair | undefined;
-  /** The bundles that the API server trusts, PEM, one per webhook; empty strings where nothing is set. */
+  /** The bundles that the API server trusts, PEM, one per webhook of either kind; empty strings where nothing is set. */
   readonly bundles: readonly string[];
 }
 

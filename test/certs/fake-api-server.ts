@@ -9,7 +9,7 @@ type Stored = { metadata: { name: string; resourceVersion?: string }; [field: st
 export type Fault = (method: string, path: string) => number | 'hang' | 'drop' | undefined;
 
 /**
- * A small API server for Secrets and one mutating webhook configuration, over real HTTPS: optimistic concurrency by resource
+ * A small API server for Secrets and one webhook configuration of each kind, over real HTTPS: optimistic concurrency by resource
  * version, AlreadyExists, NotFound, Status bodies, and whatever faults a test asks for.
  */
 export class FakeApiServer {
@@ -57,10 +57,11 @@ export class FakeApiServer {
     });
     const fake = new FakeApiServer(serving, authority.certificate);
     await new Promise<void>((resolve) => fake.server.listen(0, '127.0.0.1', resolve));
-    fake.put(`${configurationsPath}/podrate`, {
-      metadata: { name: 'podrate' },
-      webhooks: [{ name: 'pods.podrate.dev', clientConfig: { service: { name: 'podrate-webhook' } } }],
-    });
+    const clientConfig = { service: { name: 'podrate-webhook' } };
+    const names = ['pods.podrate.dev', 'policy-pods.podrate.dev'];
+    for (const path of configurationPaths) {
+      fake.put(path, { metadata: { name: 'podrate' }, webhooks: names.map((name) => ({ name, clientConfig })) });
+    }
     return fake;
   }
 
@@ -90,12 +91,15 @@ export class FakeApiServer {
     return Buffer.from(data?.[key] ?? '', 'base64').toString();
   }
 
-  /** The bundle that the webhook configuration trusts. */
+  /** The bundle that all webhooks of both configurations trust. @throws if they differ */
   get bundle(): string {
-    const webhooks = this.objects.get(`${configurationsPath}/podrate`)?.webhooks as {
-      clientConfig: { caBundle?: string };
-    }[];
-    return Buffer.from(webhooks[0]?.clientConfig.caBundle ?? '', 'base64').toString();
+    const bundles = configurationPaths.flatMap((path) => {
+      const webhooks = this.objects.get(path)?.webhooks as { clientConfig: { caBundle?: string } }[];
+      return webhooks.map(({ clientConfig }) => clientConfig.caBundle ?? '');
+    });
+    const [bundle, ...others] = new Set(bundles);
+    if (others.length > 0) throw new Error('the webhooks trust different bundles');
+    return Buffer.from(bundle ?? '', 'base64').toString();
   }
 
   async stop(): Promise<void> {
@@ -124,7 +128,10 @@ export class FakeApiServer {
 }
 
 export const secretsPath = '/api/v1/namespaces/podrate-system/secrets';
-export const configurationsPath = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+const registrations = '/apis/admissionregistration.k8s.io/v1';
+export const mutatingPath = `${registrations}/mutatingwebhookconfigurations/podrate`;
+export const validatingPath = `${registrations}/validatingwebhookconfigurations/podrate`;
+const configurationPaths = [mutatingPath, validatingPath];
 
 // The part of a strategic merge that matters here: webhooks are found by name.
 function merge(present: Stored, patch: Stored): Stored {

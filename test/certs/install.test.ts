@@ -3,7 +3,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type InstallOptions, install } from '../../certs/install.ts';
 import { certificateObjects } from '../../certs/objects.ts';
-import { configurationsPath, FakeApiServer, secretsPath } from './fake-api-server.ts';
+import { FakeApiServer, mutatingPath, secretsPath, validatingPath } from './fake-api-server.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -82,6 +82,22 @@ describe('an installation', () => {
     expect(verified()).toBe(true);
   });
 
+  test('signs nothing with a new authority before both configurations trust it, and completes what was cut off between them', async () => {
+    await run();
+    const old = server.bundle;
+    const serving = server.secret('podrate-webhook-tls', 'tls.crt');
+    server.objects.delete(`${secretsPath}/podrate-ca`);
+    server.fault = (method, path) => (method === 'PATCH' && path === validatingPath ? 503 : undefined);
+    await expect(run()).rejects.toThrow('503');
+    expect(server.secret('podrate-webhook-tls', 'tls.crt')).toBe(serving);
+    server.fault = () => undefined;
+    sentences = [];
+    await run();
+    expect(sentences[0]).toContain('Wrote the trusted bundle of validatingwebhookconfigurations/podrate, because');
+    expect(server.bundle).toBe(server.secret('podrate-ca', 'tls.crt') + old);
+    expect(verified()).toBe(true);
+  });
+
   test('keeps what else is in a Secret', async () => {
     await run();
     const path = `${secretsPath}/podrate-webhook-tls`;
@@ -98,8 +114,10 @@ describe('an installation', () => {
     expect(await run()).toBe(0);
   });
 
-  test('waits for the webhook configuration, and outlasts errors and dropped connections', async () => {
-    const path = `${configurationsPath}/podrate`;
+  test.each([
+    ['mutating', mutatingPath],
+    ['validating', validatingPath],
+  ])('waits for the %s webhook configuration, and outlasts errors and dropped connections', async (_, path) => {
     const configuration = server.objects.get(path);
     if (configuration === undefined) throw new Error('the server has no webhook configuration');
     server.objects.delete(path);
@@ -122,8 +140,10 @@ describe('an installation', () => {
       [
         `GET ${secretsPath}/podrate-ca`,
         `GET ${secretsPath}/podrate-webhook-tls`,
-        `GET ${configurationsPath}/podrate`,
-        `PATCH ${configurationsPath}/podrate`,
+        `GET ${mutatingPath}`,
+        `GET ${validatingPath}`,
+        `PATCH ${mutatingPath}`,
+        `PATCH ${validatingPath}`,
         `POST ${secretsPath}`,
         `PUT ${secretsPath}/podrate-webhook-tls`,
       ].sort(),
@@ -141,13 +161,15 @@ describe('a failed installation', () => {
     ['POST', secretsPath, 'the Role of this service account needs the verb "create" on secrets, as in'],
     [
       'GET',
-      configurationsPath,
+      mutatingPath,
       'the ClusterRole of this service account needs the verb "get" on mutatingwebhookconfigurations',
     ],
+    ['GET', validatingPath, 'needs the verb "get" on validatingwebhookconfigurations with the resource name podrate'],
+    ['PATCH', mutatingPath, 'needs the verb "patch" on mutatingwebhookconfigurations with the resource name podrate'],
     [
       'PATCH',
-      configurationsPath,
-      'needs the verb "patch" on mutatingwebhookconfigurations with the resource name podrate',
+      validatingPath,
+      'needs the verb "patch" on validatingwebhookconfigurations with the resource name podrate',
     ],
   ])('names the missing rule when %s on %s is forbidden, and does not try again', async (method, path, words) => {
     server.fault = (asked, at) => (asked === method && at.startsWith(path) ? 403 : undefined);
@@ -156,10 +178,13 @@ describe('a failed installation', () => {
     await expect(failure).rejects.toThrow(words);
   });
 
-  test('says that the manifests come first when the webhook configuration does not appear', async () => {
-    server.objects.delete(`${configurationsPath}/podrate`);
-    await expect(run()).rejects.toThrow('does not exist; apply the manifests first');
-  });
+  test.each([mutatingPath, validatingPath])(
+    'says that the manifests come first when %s does not appear',
+    async (path) => {
+      server.objects.delete(path);
+      await expect(run()).rejects.toThrow('does not exist; apply the manifests first');
+    },
+  );
 
   test('says that the API server did not answer', async () => {
     server.fault = () => 'drop';

@@ -22,25 +22,40 @@ async function read(kind: string, name: string, path: string): Promise<string> {
 
 const authority = () => read('secret', 'podrate-ca', '{.data.tls\\.crt}');
 const serving = () => read('secret', 'podrate-webhook-tls', '{.data.tls\\.crt}');
-const bundle = () => read('mutatingwebhookconfiguration', 'podrate', '{.webhooks[0].clientConfig.caBundle}');
+
+/** The bundle that all webhooks of both configurations trust. */
+async function bundle(): Promise<string> {
+  const kinds = ['mutatingwebhookconfiguration', 'validatingwebhookconfiguration'];
+  const texts = await Promise.all(kinds.map((kind) => read(kind, 'podrate', '{.webhooks[*].clientConfig.caBundle}')));
+  const bundles = texts.flatMap((text) => text.split(' '));
+  expect(bundles).toEqual(Array(7).fill(bundles[0]));
+  return bundles[0] ?? '';
+}
 
 const renewals = () => webhook.lines.filter(({ msg }) => msg === 'certificate renewed').length;
 
-/** Creates a pod as a dry run, and tells whether it was stamped. */
-async function isStamped(): Promise<boolean> {
+/** Creates a pod and a namespace as a dry run, and tells whether the one was stamped and the other's wrong policy refused. */
+async function isAsked(): Promise<boolean> {
   const pod = {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { generateName: 'probe-', labels: { rate: '1M' } },
     spec: { containers: [{ name: 'web', image: 'web' }] },
   };
+  const namespace = {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'without-mode', labels: { 'podrate.dev/max': '1M' } },
+  };
   const args = ['create', '-f', '-', '--dry-run=server', '-o', 'jsonpath={.metadata.labels.podrate\\.dev/shaped}'];
-  return (await cluster.kubectl(args, { input: JSON.stringify(pod) })).stdout === 'true';
+  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [pod, namespace] });
+  const { stdout, stderr } = await cluster.kubectl(args, { input, reject: false });
+  return stdout === 'true' && stderr.includes('podrate.dev/max does nothing without a mode');
 }
 
 test('an installation with the rights of the shipped role is trusted by the API server', async () => {
   expect(await bundle()).toBe(await authority());
-  expect(await isStamped()).toBe(true);
+  expect(await isAsked()).toBe(true);
 });
 
 test('a second installation changes nothing, also after the manifests were applied again', async () => {
@@ -58,7 +73,7 @@ test('a renewed certificate is taken into use without a failed admission', async
   const answers: boolean[] = [];
   let running = true;
   const clients = Array.from({ length: 4 }, async () => {
-    while (running) answers.push(await isStamped());
+    while (running) answers.push(await isAsked());
   });
   for (const turn of [1, 2, 3]) {
     expect(await installCertificates(cluster, '--renew')).toMatchObject({ exitCode: 0 });
@@ -77,17 +92,17 @@ test('a new authority is trusted beside the old one, and no admission fails in b
   const old = await bundle();
   await cluster.kubectl(['delete', 'secret', 'podrate-ca', '-n', podrateNamespace]);
   const installed = installCertificates(cluster);
-  const answers = [await isStamped(), await isStamped()];
+  const answers = [await isAsked(), await isAsked()];
   expect(await installed).toMatchObject({ exitCode: 0 });
-  answers.push(await isStamped());
+  answers.push(await isAsked());
   const before = renewals();
   await webhook.copyCertificate();
   await vi.waitFor(() => expect(renewals()).toBe(before + 1), { timeout: 10_000 });
-  answers.push(await isStamped());
+  answers.push(await isAsked());
   // On open connections the API server has not seen the new certificate yet.
   await webhook.stop();
   await webhook.start();
-  answers.push(await isStamped());
+  answers.push(await isAsked());
   expect(answers).not.toContain(false);
   const trusted = Buffer.from(await bundle(), 'base64').toString();
   expect(trusted).toContain(Buffer.from(old, 'base64').toString());
@@ -99,7 +114,7 @@ test('five installations at once end with one working set', async () => {
   const results = await Promise.all(Array.from({ length: 5 }, () => installCertificates(cluster)));
   expect(results.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0, 0, 0]);
   await webhook.copyCertificate();
-  await vi.waitFor(async () => expect(await isStamped()).toBe(true), { timeout: 10_000, interval: 300 });
+  await vi.waitFor(async () => expect(await isAsked()).toBe(true), { timeout: 10_000, interval: 300 });
   const trusted = Buffer.from(await bundle(), 'base64').toString();
   expect(trusted).toContain(Buffer.from(await authority(), 'base64').toString());
 });
@@ -110,6 +125,8 @@ test.each([
   ['role', '/rules/0/verbs', '["list"]', '"create" on secrets'],
   ['clusterrole', '/rules/0/verbs', '["patch"]', '"get" on mutatingwebhookconfigurations'],
   ['clusterrole', '/rules/0/verbs', '["get"]', '"patch" on mutatingwebhookconfigurations'],
+  ['clusterrole', '/rules/1/verbs', '["patch"]', '"get" on validatingwebhookconfigurations'],
+  ['clusterrole', '/rules/1/verbs', '["get"]', '"patch" on validatingwebhookconfigurations'],
 ])('without one of its rules (%s %s to %s) the installation fails and names it', async (kind, path, verbs, words) => {
   // The authority gone: every call is needed.
   if (!words.includes('update')) {

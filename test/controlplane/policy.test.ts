@@ -4,15 +4,14 @@ import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { installPolicyWebhook } from './policy-installation.ts';
-import type { HostWebhook } from './webhook.ts';
+import { type HostWebhook, installWebhook } from './webhook.ts';
 
 let cluster: Cluster;
 let webhook: HostWebhook;
 
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 0 });
-  webhook = await installPolicyWebhook(cluster);
+  webhook = await installWebhook(cluster);
 });
 
 afterAll(async () => {

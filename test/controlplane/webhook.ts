@@ -30,13 +30,13 @@ export async function installCertificates(cluster: Cluster, ...args: string[]) {
   });
 }
 
-/** Applies the manifests, installs certificates, and runs the webhook on the host behind the shipped Service. */
+/** Applies the manifests, installs certificates, and runs the webhook on the host behind the shipped Service, with the rights of its account. */
 export async function installWebhook(cluster: Cluster): Promise<HostWebhook> {
   await applyManifests(cluster);
   const installed = await installCertificates(cluster);
   if (installed.exitCode !== 0) throw new Error(`certs install failed: ${installed.stderr}`);
   await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(endpoints(cluster)) });
-  const webhook = hostWebhook(cluster);
+  const webhook = hostWebhook(cluster, await accountKubeconfig(cluster, 'podrate-webhook'));
   await webhook.copyCertificate();
   await webhook.start();
   return webhook;
@@ -58,10 +58,11 @@ function endpoints({ hostAddress }: Cluster) {
   };
 }
 
-function hostWebhook(cluster: Cluster): HostWebhook {
+function hostWebhook(cluster: Cluster, kubeconfig: string): HostWebhook {
   const folder = join(cluster.dir, 'webhook-tls');
   const ports = ['--port', String(httpsPort), '--http-port', String(httpPort)];
-  const args = ['webhook/main.ts', ...ports, '--tls-dir', folder, '--tls-poll', '0.2', '--drain', '0.5'];
+  const options = ['--kubeconfig', kubeconfig, '--tls-dir', folder, '--tls-poll', '0.2', '--drain', '0.5'];
+  const args = ['webhook/main.ts', ...ports, ...options];
   const lines: Record<string, unknown>[] = [];
   const page = (path: string) => readPage(cluster, `http://${cluster.hostAddress}:${httpPort}${path}`);
   const spawn = () => cluster.spawn(process.execPath, args, { reject: false, buffer: false });
