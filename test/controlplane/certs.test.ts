@@ -145,3 +145,14 @@ test.each([
   );
   await applyManifests(cluster);
 });
+
+test('removal as documented leaves nothing of podrate in the API server', async () => {
+  const manifests = new URL('../../manifests', import.meta.url).pathname;
+  await cluster.kubectl(['delete', 'mutatingwebhookconfiguration,validatingwebhookconfiguration', 'podrate']);
+  await cluster.kubectl(['delete', '-k', manifests, '--ignore-not-found', '--timeout=100s']);
+  const { stdout } = await cluster.kubectl(['api-resources', '--namespaced=false', '--verbs=list', '-o', 'name']);
+  const kinds = stdout.trim().split('\n').join(',');
+  // The API group goes a moment after its only kind.
+  const left = async () => (await cluster.kubectl(['get', kinds, '-o', 'name'])).stdout;
+  await vi.waitFor(async () => expect(await left()).not.toContain('podrate'), { timeout: 20_000, interval: 200 });
+});

@@ -121,7 +121,7 @@ describe('pods that are deleted', () => {
 describe('removing podrate', () => {
   test('takes every limit off the node and leaves no pin', async () => {
     const patch = new URL('../../manifests/uninstall/agents.yaml', import.meta.url).pathname;
-    await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', 'podrate']);
+    await cluster.kubectl(['delete', 'mutatingwebhookconfiguration,validatingwebhookconfiguration', 'podrate']);
     await cluster.kubectl(['-n', 'podrate-system', 'patch', 'daemonset', 'podrate-agent', '--patch-file', patch]);
     await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', 'daemonset/podrate-agent', '--timeout=120s']);
     expect(await podratePrograms(node)).toEqual([]);
