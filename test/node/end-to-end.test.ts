@@ -105,6 +105,7 @@ describe('an agent that is killed', () => {
     expect(share).toBeGreaterThan(0.8);
     await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', 'daemonset/podrate-agent', '--timeout=120s']);
     await cluster.kubectl(['label', 'pod', 'rate-5m', '--overwrite', 'rate=6M']);
+    expect(JSON.parse((await readPod(cluster, 'rate-5m')).stamp)).toEqual({ egress: 6_000_000, ingress: 6_000_000 });
     await expect.poll(async () => (await readPod(cluster, 'rate-5m')).condition, { timeout: 30_000 }).toMatch(/6M/);
     expect(await podratePrograms(node)).toEqual(before);
   });
