@@ -1,11 +1,13 @@
 import { withInstallation } from '../rate/apply-policy.ts';
 import type { LabelKeys } from '../rate/keys.ts';
 import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../rate/policy.ts';
-import { type Decision, decide, hasSameRateLabels } from './decide.ts';
+import { type Decision, decide } from './decide.ts';
 import type { ReadNamespace } from './namespaces.ts';
 import type { QuotaKeeper } from './quota/keeper.ts';
+import { hasSameRateLabels } from './rate-labels.ts';
 import type { PodReview } from './review.ts';
-import { validateNamespace, validatePod, validateStampChange, validateTemplate } from './validate.ts';
+import { validateNamespace, validatePod, validateTemplate } from './validate.ts';
+import { validateSubresource } from './validate-subresource.ts';
 import type { ValidationReview } from './validation-review.ts';
 
 /** What admission is decided with. */
@@ -42,7 +44,7 @@ export function createAdmission({ keys, installation, readNamespace, quota }: Ad
       }
     },
     async validate({ namespace, subject }) {
-      if (subject.kind === 'stamp') return validateStampChange(subject.before, subject.after);
+      if (subject.kind === 'subresource') return validateSubresource(subject.before, subject.after, keys);
       if (subject.kind === 'namespace') return validateNamespace(subject.labels, subject.oldLabels, installation);
       try {
         const policy = await policyOf(namespace);

@@ -29,12 +29,15 @@ export function isOwned({ metadata }: Pod): boolean {
 }
 
 /**
- * Tells whether the pod says that it is the image of a static pod, which a kubelet wrote to the API server. Such a pod's cgroup is
- * named after one of these annotations, so whoever can write them could name another pod's cgroup.
+ * The annotations of the image of a static pod, which a kubelet wrote to the API server. Such a pod's cgroup is named after one of
+ * them, so whoever can write them could name another pod's cgroup.
  */
+export const mirrorAnnotations = ['kubernetes.io/config.mirror', 'kubernetes.io/config.hash'] as const;
+
+/** Tells whether the pod says that it is the image of a static pod. */
 export function isMirror({ metadata }: Pod): boolean {
   const annotations = metadata.annotations ?? {};
-  return ['kubernetes.io/config.mirror', 'kubernetes.io/config.hash'].some((key) => Object.hasOwn(annotations, key));
+  return mirrorAnnotations.some((key) => Object.hasOwn(annotations, key));
 }
 
 /** Tells whether the pod has finished, so that nothing of it runs and no quota counts it. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { Decision, PodChange } from './decide.ts';
+import type { Decision } from './decide.ts';
+import type { PodChange } from './judge.ts';
 import { type Pod, podSchema } from './pod.ts';
 
 /** A request for admission of a pod, as far as it matters here. */

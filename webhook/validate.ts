@@ -9,10 +9,11 @@ import {
   parsePolicy,
   policyPrefix,
 } from '../rate/policy.ts';
-import { StampError, stampedLimit } from '../rate/stamp.ts';
-import { type Decision, type Fault, hasSameRateLabels, judge, stampOf } from './decide.ts';
+import type { Decision } from './decide.ts';
+import { type Fault, judge, stampedLimitOf, stampOf } from './judge.ts';
 import { isFinished, type Pod } from './pod.ts';
 import type { QuotaKeeper, QuotaRequest } from './quota/keeper.ts';
+import { hasRateLabel, hasSameRateLabels } from './rate-labels.ts';
 import type { PodReview } from './review.ts';
 import type { ChangedLabels } from './validation-review.ts';
 
@@ -30,18 +31,18 @@ export async function validatePod(
   quota: Pick<QuotaKeeper, 'check'> | undefined,
 ): Promise<Decision> {
   const { pod } = review;
-  const { stamp, limit, malformed, violations, hasOldLabels } = judge(review, keys, policy);
+  const { stamp, limit, malformed, violations, hasOldRate } = judge(review, keys, policy);
   const found = stampOf(pod);
   const mode = policy?.mode ?? 'enforce';
   const [fault] = malformed === undefined ? [merge(violations)] : [malformed];
-  if (fault !== undefined && !hasOldLabels && mode === 'enforce') return { outcome: 'deny', ...fault };
+  if (fault !== undefined && !hasOldRate && mode === 'enforce') return { outcome: 'deny', ...fault };
   if (found.annotation !== stamp.annotation || found.label !== stamp.label) {
     const wanted = stamp.annotation === undefined ? 'there should be none' : `${stamp.annotation} is right`;
     const is = found.annotation === undefined ? 'is missing' : `is ${found.annotation}`;
     const message = `annotation ${stampAnnotation} ${is} or its label is wrong, where by the rate labels and the namespace's policy ${wanted}: leave both to podrate, and try again if no other webhook changes them`;
     return { outcome: 'deny', status: 403, code: 'stamp/forged', message };
   }
-  if (fault !== undefined) return admit(fault, hasOldLabels && mode === 'enforce' ? 'warn' : mode);
+  if (fault !== undefined) return admit(fault, hasOldRate && mode === 'enforce' ? 'warn' : mode);
   const request = policy === undefined ? undefined : quotaRequest(review, policy, limit);
   const answer = request === undefined ? undefined : await quota?.check(request);
   if (answer === undefined || answer.allowed) return good;
@@ -49,15 +50,10 @@ export async function validatePod(
   return admit({ status: 403, code: 'quota/exceeded', message }, mode);
 }
 
-/** Decides about a request that reaches a pod by another way than the pod itself: through its status, or a binding to a node. */
-export function validateStampChange(before: Pick<Pod, 'metadata'> | undefined, after: Pick<Pod, 'metadata'>): Decision {
-  const [old, now] = [stampOf(before), stampOf(after)];
-  if (old.annotation === now.annotation && old.label === now.label) return good;
-  const message = `annotation ${stampAnnotation} and its label are podrate's: change the pod's rate label instead`;
-  return { outcome: 'deny', status: 403, code: 'stamp/forged', message };
-}
-
-/** Decides about the pod template of a workload: what its pods would be refused for is refused when it is applied. */
+/**
+ * Decides about the pod template of a workload: what its pods would be refused for is refused when it is applied,
+ * or told where the template says nothing about rates.
+ */
 export function validateTemplate(
   { labels, oldLabels, isNew }: ChangedLabels,
   keys: LabelKeys,
@@ -68,7 +64,10 @@ export function validateTemplate(
   const { malformed, violations } = judge({ pod, oldPod: undefined, byNode: false }, keys, policy);
   const fault = malformed ?? merge(violations);
   if (fault === undefined) return good;
-  return admit({ ...fault, message: `pod template: ${fault.message}` }, policy?.mode ?? 'enforce');
+  const mode = policy?.mode ?? 'enforce';
+  // A template that says nothing about rates may get them from another webhook, on its pods.
+  const isPlain = malformed === undefined && !hasRateLabel(pod, keys);
+  return admit({ ...fault, message: `pod template: ${fault.message}` }, isPlain && mode === 'enforce' ? 'warn' : mode);
 }
 
 /** Decides about the policy labels of a namespace. */
@@ -97,7 +96,7 @@ function merge(violations: readonly Fault[]): Fault | undefined {
 
 function quotaRequest(review: PodReview, policy: Policy, wanted: Limit): QuotaRequest | undefined {
   const { namespace, name, dryRun, pod, oldPod } = review;
-  const old = oldPod === undefined ? {} : limitOf(oldPod);
+  const old = oldPod === undefined ? {} : stampedLimitOf(oldPod);
   const isRaised = directions.some(
     (direction) => policy.quota[direction] !== undefined && (wanted[direction] ?? 0) > (old[direction] ?? 0),
   );
@@ -111,15 +110,6 @@ function quotaRequest(review: PodReview, policy: Policy, wanted: Limit): QuotaRe
     dryRun: dryRun || policy.mode !== 'enforce',
     operation: oldPod === undefined ? 'create' : 'update',
   };
-}
-
-function limitOf({ metadata }: Pod): Limit {
-  try {
-    return stampedLimit({ labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} }) ?? {};
-  } catch (error) {
-    if (error instanceof StampError) return {};
-    throw error;
-  }
 }
 
 function templatePod(labels: Labels): Pod {

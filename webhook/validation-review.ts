@@ -9,7 +9,7 @@ type Metadata = Pick<Pod, 'metadata'>;
 export type Subject =
   | { readonly kind: 'pod'; readonly review: PodReview }
   /** A way to a pod's metadata that is no update of the pod. */
-  | { readonly kind: 'stamp'; readonly before: Metadata | undefined; readonly after: Metadata }
+  | { readonly kind: 'subresource'; readonly before: Metadata | undefined; readonly after: Metadata }
   | ({ readonly kind: 'template' } & ChangedLabels)
   | ({ readonly kind: 'namespace' } & ChangedLabels);
 
@@ -73,7 +73,7 @@ export function readValidationReview(body: unknown): ValidationReview {
   }
   if (resource.resource === 'pods' || resource.resource === 'bindings') {
     const { request } = check(metadataReview, body);
-    const subject = { kind: 'stamp', before: request.oldObject ?? undefined, after: request.object } as const;
+    const subject = { kind: 'subresource', before: request.oldObject ?? undefined, after: request.object } as const;
     return { ...about(request), subject };
   }
   if (resource.resource === 'namespaces') {

@@ -128,30 +128,38 @@ describe('a pod in an enforcing namespace', () => {
 
   test('keeps its stamp through its status and a binding, which the kubelet and the scheduler use freely', async () => {
     await apply(pod('shop', 'firm', { rate: '1M' }));
-    const patch = (annotation: string) =>
+    const patch = (metadata: object) =>
       kubectl(
         ...['patch', 'pod', 'firm', '-n', 'shop', '--subresource=status', '--type=merge', '-p'],
-        JSON.stringify({ metadata: { annotations: { 'podrate.dev/limit': annotation } } }),
+        JSON.stringify({ metadata }),
       );
-    expect((await patch(stamp(9_000_000))).stderr).toContain("are podrate's: change the pod's rate label instead");
+    const forged = { annotations: { 'podrate.dev/limit': stamp(9_000_000) } };
+    const hash = { annotations: { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' } };
+    expect((await patch(forged)).stderr).toContain("are podrate's: change the pod's rate label instead");
+    expect((await patch(hash)).stderr).toContain('names the cgroup of a static pod');
+    expect((await patch({ labels: { rate: '9M' } })).stderr).toContain('label rate cannot be set through');
     const before = await webhook.admissions();
     const status = JSON.stringify({ status: { conditions: [{ type: 'example.com/Seen', status: 'True' }] } });
     expect(await kubectl('patch', 'pod', 'firm', '-n', 'shop', '--subresource=status', '-p', status)).toMatchObject({
       exitCode: 0,
     });
     expect(await webhook.admissions()).toBe(before);
-    const bind = (annotations: Strings) => {
+    const bind = (metadata: object) => {
       const binding = {
         apiVersion: 'v1',
         kind: 'Binding',
-        metadata: { name: 'firm', annotations },
+        metadata: { name: 'firm', ...metadata },
         target: { kind: 'Node', name: 'n1' },
       };
       const args = ['create', '--raw', '/api/v1/namespaces/shop/pods/firm/binding', '-f', '-'];
       return cluster.kubectl(args, { input: JSON.stringify(binding), reject: false });
     };
-    expect((await bind({ 'podrate.dev/limit': stamp(9_000_000) })).stderr).toContain("are podrate's");
-    expect(await bind({ note: 'x' })).toMatchObject({ exitCode: 0 });
+    expect((await bind(forged)).stderr).toContain("are podrate's");
+    expect((await bind(hash)).stderr).toContain('names the cgroup of a static pod');
+    expect((await bind({ labels: { 'rate-egress': '9M' } })).stderr).toContain(
+      'label rate-egress cannot be set through',
+    );
+    expect(await bind({ annotations: { note: 'x' } })).toMatchObject({ exitCode: 0 });
     expect(await stampOf('shop', 'firm')).toBe(stamp(1_000_000));
     const debug = { spec: { ephemeralContainers: [{ name: 'debug', image: 'busybox' }] } };
     expect(
@@ -192,6 +200,38 @@ describe('a pod in an enforcing namespace', () => {
     });
     expect(await stampOf('later', 'old')).toBe(stamp(1_000_000));
   });
+});
+
+test('a pod keeps the default that it got, and another change of it needs no room in the quota for a new one', async () => {
+  await makeNamespace('given', { mode: 'enforce', quota: '3M', default: '2M' });
+  await apply(pod('given', 'web'));
+  await apply(namespace('given', { mode: 'enforce', quota: '3M', default: '3M' }));
+  await apply(pod('given', 'small', { rate: '1M' }));
+  for (const change of [
+    ['annotate', 'note=x'],
+    ['label', 'app=x'],
+  ] as const) {
+    const [verb, value] = change;
+    expect(await kubectl(verb, 'pod', 'web', '-n', 'given', value)).toMatchObject({ exitCode: 0, stderr: '' });
+  }
+  expect(await stampOf('given', 'web')).toBe(stamp(2_000_000));
+  // A change of its rate is what the policy of now is for.
+  const raised = await kubectl('label', 'pod', 'web', '-n', 'given', 'rate-egress=2M');
+  expect([raised.exitCode, raised.stderr]).toEqual([1, expect.stringContaining('exceeded quota')]);
+  await kubectl('label', 'namespace', 'given', 'podrate.dev/mode-', 'podrate.dev/quota-', 'podrate.dev/default-');
+  await kubectl('label', 'pod', 'web', '-n', 'given', 'app-');
+  expect(await stampOf('given', 'web')).toBe(stamp(2_000_000));
+});
+
+test('the hash of a static pod takes no pod past a policy', async () => {
+  await makeNamespace('hashed', { mode: 'enforce', max: '1M' });
+  const hash = { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' };
+  expect((await apply(pod('hashed', 'new', {}, hash))).stderr).toContain('its annotations say static pod');
+  await apply(pod('hashed', 'live'));
+  const [entry] = Object.entries(hash);
+  const { stderr } = await kubectl('annotate', 'pod', 'live', '-n', 'hashed', entry?.join('=') ?? '');
+  expect(stderr).toContain('its annotations say static pod');
+  expect(await stampOf('hashed', 'live')).toBe(stamp(1_000_000));
 });
 
 describe('a quota', () => {
@@ -253,6 +293,13 @@ describe('a pod template', () => {
     // Also without a policy, for its value.
     expect((await apply(...workloads('10', 'default'))).stderr.split('has no unit')).toHaveLength(8);
   });
+});
+
+test('a pod template without a rate is only warned of a quota that demands one', async () => {
+  await makeNamespace('demanding', { mode: 'enforce', quota: '5M' });
+  const created = await kubectl('create', 'deployment', 'x', '-n', 'demanding', '--image=x', '--replicas=0');
+  const words = 'Warning: pod template: failed quota: podrate.dev/quota: must specify rate';
+  expect([created.exitCode, created.stderr]).toEqual([0, expect.stringContaining(words)]);
 });
 
 describe('a namespace that does not enforce', () => {

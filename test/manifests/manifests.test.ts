@@ -4,6 +4,8 @@ import { beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { defaultLabelKey, labelKeys, limitedCondition, shapedLabel, stampAnnotation } from '../../rate/keys.ts';
 import { requestedLimit } from '../../rate/limit.ts';
+import { modeLabel } from '../../rate/policy.ts';
+import { mirrorAnnotations } from '../../webhook/pod.ts';
 
 const directory = new URL('../../manifests/', import.meta.url).pathname;
 
@@ -58,6 +60,32 @@ test('the webhook is asked about pods that carry any key that it reads or writes
   expect(quoted.toSorted()).toEqual([keys.both, keys.egress, keys.ingress, shapedLabel, stampAnnotation].toSorted());
   expect(webhook.rules).toHaveLength(1);
   expect(webhook.rules[0].resources).toEqual(['pods']);
+});
+
+test('the registrations agree on the keys that count, and send labelled pods wherever they are', () => {
+  const keys = labelKeys(defaultLabelKey);
+  const rates = [keys.both, keys.egress, keys.ingress];
+  const webhooks = [
+    ...find('MutatingWebhookConfiguration', 'podrate').webhooks,
+    ...find('ValidatingWebhookConfiguration', 'podrate').webhooks,
+  ];
+  const names = (name: string) => webhooks.filter((webhook: Manifest) => webhook.name === `${name}.podrate.dev`);
+  const quoted = (webhook: Manifest): Set<string> =>
+    new Set([...JSON.stringify(webhook.matchConditions).matchAll(/'([^']+)'/g)].map(([, text]) => text as string));
+  const [, validated] = names('pods');
+  for (const webhook of [...names('stamps'), validated]) {
+    expect(quoted(webhook)).toEqual(new Set([...rates, shapedLabel, stampAnnotation, ...mirrorAnnotations]));
+  }
+  for (const webhook of names('pods')) expect(JSON.stringify(webhook.namespaceSelector)).not.toContain(modeLabel);
+  for (const name of ['templates', 'policy-templates']) {
+    for (const webhook of names(name)) expect(quoted(webhook)).toEqual(new Set([...rates, 'CronJob']));
+  }
+  // Between them, every template of a namespace with a policy is sent once.
+  const [[some], [others]] = [names('templates'), names('policy-templates')];
+  expect(others.rules).toEqual(some.rules);
+  const condition = (webhook: Manifest, name: string) =>
+    webhook.matchConditions.find((found: Manifest) => found.name === name).expression;
+  expect(condition(others, 'has-no-rate')).toBe(`!${condition(some, 'has-rate')}`);
 });
 
 test('the webhook configuration reaches the port that the Deployment serves', () => {

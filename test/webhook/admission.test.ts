@@ -91,6 +91,65 @@ describe('validation', () => {
     expect((await admit(webhook, raised, old)).decision).toMatchObject({ outcome: 'deny', code: 'policy/max' });
   });
 
+  test('lets a pod keep what it got from a policy that has changed, or is gone, until its rate changes', async () => {
+    const { stored: old } = await admit(admission({ mode: 'enforce', default: '1M' }), podJson({}));
+    const changed = (labels: object): { metadata: { labels: object; annotations: Record<string, string> } } => {
+      const copy = structuredClone(old) as ReturnType<typeof changed>;
+      copy.metadata.labels = { ...copy.metadata.labels, ...labels };
+      return copy;
+    };
+    for (const policy of [{ mode: 'enforce', default: '5M', quota: '5M' }, { mode: 'warn', max: '500K' }, {}]) {
+      const webhook = admission(policy as Record<string, string>, over);
+      const { decision, stored } = await admit(webhook, changed({ app: 'web' }), old);
+      expect(decision.outcome).toBe('leave');
+      expect(stored).toEqual(changed({ app: 'web' }));
+      expect(webhook.asked).toEqual([]);
+    }
+    const webhook = admission({ mode: 'enforce', default: '5M', quota: '9M' });
+    const { stored } = await admit(webhook, changed({ 'rate-egress': '2M' }), old);
+    expect(stored).toMatchObject({
+      metadata: { annotations: { 'podrate.dev/limit': '{"egress":2000000,"ingress":5000000}' } },
+    });
+    // Nor does a pod get a default late, for which there may be no room.
+    const plain = podJson({});
+    const refusing = admission({ mode: 'enforce', default: '5M', quota: '5M' }, over);
+    const late = await admit(refusing, podJson({ finalizers: [] }), plain);
+    expect(late).toMatchObject({ decision: { outcome: 'leave', warnings: [expect.stringContaining('must specify')] } });
+    expect(late.stored).toEqual(podJson({ finalizers: [] }));
+  });
+
+  test('takes a label that the webhook only rewrites for no change of the rate', async () => {
+    const old = podJson({ labels: { rate: '1000K' }, resourceVersion: '7' });
+    const webhook = admission({ mode: 'enforce', max: '500K' });
+    const { decision, stored } = await admit(webhook, old, old);
+    expect(decision).toMatchObject({ outcome: 'leave', warnings: [expect.stringContaining('maximum rate')] });
+    expect(stored).toMatchObject({ metadata: { labels: { rate: '1M', 'podrate.dev/shaped': 'true' } } });
+  });
+
+  test('refuses to make a pod one of a static pod, whose limit the policy could not hold', async () => {
+    const annotations = { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' };
+    const webhook = admission({ mode: 'enforce', max: '5M' });
+    const refused = {
+      outcome: 'deny',
+      status: 403,
+      code: 'policy/max',
+      message: expect.stringContaining('but limit is none: this pod has no limit: its annotations say static pod'),
+    };
+    expect((await admit(webhook, podJson({ annotations }))).decision).toMatchObject(refused);
+    const { stored } = await admit(webhook, podJson({ labels: { rate: '1M' } }));
+    const { metadata } = stored as { metadata: { annotations: object } };
+    const hashed = podJson({ ...metadata, annotations: { ...metadata.annotations, ...annotations } });
+    expect((await admit(webhook, hashed, stored)).decision).toMatchObject(refused);
+    // What has the hash already may change, a kubelet may create it, and elsewhere it only has no limit.
+    const free = { outcome: 'leave', warnings: [] };
+    expect((await admit(webhook, podJson({ annotations }), podJson({ annotations }))).decision).toEqual(free);
+    const byNode = { ...review(podJson({ annotations })), byNode: true };
+    expect(await webhook.mutate(byNode)).toEqual(free);
+    const subject = { kind: 'pod', review: byNode } as const;
+    expect(await webhook.validate({ ...about, operation: 'CREATE', subject })).toEqual(free);
+    expect((await admit(admission({}), hashed, stored)).decision).toEqual(free);
+  });
+
   test('lets a pod that ends keep the stamp that it has, whatever the policy is now', async () => {
     const webhook = admission({ mode: 'enforce', quota: '5M', default: '1M' }, over);
     for (const end of [
@@ -143,6 +202,27 @@ describe('a quota', () => {
       (await admit(admission({ mode: 'enforce', quota: '5M', default: '1M' }), podJson({}))).decision.outcome,
     ).toBe('leave');
   });
+});
+
+test('a pod template without a rate is not refused for a quota that demands one, but told', async () => {
+  const validate = (policy: Record<string, string>, labels: Record<string, string>, oldLabels?: object) => {
+    const before = { oldLabels: oldLabels as Record<string, string> | undefined, isNew: oldLabels === undefined };
+    const subject = { kind: 'template', labels, ...before } as const;
+    return admission(policy).validate({ ...about, operation: 'CREATE', subject });
+  };
+  const words = 'pod template: failed quota: podrate.dev/quota: must specify rate, as in rate=1M';
+  const quota = { mode: 'enforce', quota: '5M' };
+  expect(await validate(quota, { app: 'x' })).toMatchObject({ outcome: 'leave', warnings: [words] });
+  expect(await validate(quota, {}, { rate: '1M' })).toMatchObject({ outcome: 'leave', warnings: [words] });
+  expect(await validate({ ...quota, mode: 'audit' }, {})).toMatchObject({ warnings: [], fault: { mode: 'audit' } });
+  for (const given of [
+    validate(quota, {}, { app: 'x' }),
+    validate({ ...quota, default: '1M' }, {}),
+    validate({}, {}),
+  ]) {
+    expect(await given).toEqual({ outcome: 'leave', warnings: [] });
+  }
+  expect(await validate(quota, { rate: 'none' })).toMatchObject({ outcome: 'deny', code: 'policy/no-rate' });
 });
 
 test('in mode audit nothing is said but to the audit log, under the key of the webhook', async () => {
