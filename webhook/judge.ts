@@ -62,9 +62,8 @@ export function judge(change: PodChange, keys: LabelKeys, policy?: Policy): Judg
   if (oldPod !== undefined && hasOldRate && isEnding(pod)) return { ...none, stamp: stampOf(oldPod) };
   try {
     const asked = requestedRates(pod.metadata.labels ?? undefined, keys);
-    // A policy that changed leaves running pods alone: they keep what an earlier one gave them, or did not give them.
-    const request = oldPod !== undefined && hasOldRate ? { ...given(oldPod), ...asked } : asked;
-    const { limit, violations } = applyPolicy(request, policy);
+    const kept = oldPod !== undefined && hasOldRate ? keptLimit(oldPod, asked) : undefined;
+    const { limit, violations } = applyPolicy(kept ?? asked, policy);
     const isLimited = directions.some((direction) => limit[direction] !== undefined);
     const stamp = isLimited ? { annotation: formatStamp(limit), label: shapedValue } : noStamp;
     const isNews = isLimited && stampOf(oldPod).annotation !== stamp.annotation;
@@ -101,9 +100,12 @@ function judgeMirror(oldPod: Pod | undefined, policy: Policy | undefined): Parti
   return { stamp: noStamp, warnings: [told], violations: faults };
 }
 
-function given(oldPod: Pod): Required<Request> {
+// A policy that changed leaves running pods alone: they keep what an earlier one gave them, or did not give them. A stamp that does
+// not fit the pod's own labels is none of ours: the pod got in while the webhook was away, and has yet to meet a policy.
+function keptLimit(oldPod: Pod, asked: Request): Request | undefined {
   const { egress = noLimit, ingress = noLimit } = stampedLimitOf(oldPod);
-  return { egress, ingress };
+  const kept = { egress, ingress };
+  return directions.every((direction) => (asked[direction] ?? kept[direction]) === kept[direction]) ? kept : undefined;
 }
 
 function isEnding(pod: Pod): boolean {

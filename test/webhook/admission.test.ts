@@ -118,6 +118,13 @@ describe('validation', () => {
     expect(late.stored).toEqual(podJson({ finalizers: [] }));
   });
 
+  test('gives a labelled pod that got in without a stamp all that the policy gives', async () => {
+    const old = podJson({ labels: { 'rate-egress': '2M' } });
+    const { stored } = await admit(admission({ mode: 'enforce', default: '1M' }), old, old);
+    const annotations = { 'podrate.dev/limit': '{"egress":2000000,"ingress":1000000}' };
+    expect(stored).toMatchObject({ metadata: { annotations } });
+  });
+
   test('takes a label that the webhook only rewrites for no change of the rate', async () => {
     const old = podJson({ labels: { rate: '1000K' }, resourceVersion: '7' });
     const webhook = admission({ mode: 'enforce', max: '500K' });
