@@ -104,7 +104,7 @@ function judgeMirror(oldPod: Pod | undefined, policy: Policy | undefined): Parti
 // not fit the pod's own labels is none of ours: the pod got in while the webhook was away, and has yet to meet a policy.
 function keptLimit(oldPod: Pod, asked: Request): Request | undefined {
   const { egress = noLimit, ingress = noLimit } = stampedLimitOf(oldPod);
-  const kept = { egress, ingress };
+  const kept: Required<Request> = { egress, ingress };
   return directions.every((direction) => (asked[direction] ?? kept[direction]) === kept[direction]) ? kept : undefined;
 }
 

@@ -42,10 +42,11 @@ export async function validatePod(
     const message = `annotation ${stampAnnotation} ${is} or its label is wrong, where by the rate labels and the namespace's policy ${wanted}: leave both to podrate, and try again if no other webhook changes them`;
     return { outcome: 'deny', status: 403, code: 'stamp/forged', message };
   }
-  if (fault !== undefined) return admit(fault, hasOldRate && mode === 'enforce' ? 'warn' : mode);
+  const told = fault && admit(fault, mode === 'enforce' ? 'warn' : mode);
+  if (told !== undefined && mode !== 'enforce') return told;
   const request = policy === undefined ? undefined : quotaRequest(review, policy, limit);
   const answer = request === undefined ? undefined : await quota?.check(request);
-  if (answer === undefined || answer.allowed) return good;
+  if (answer === undefined || answer.allowed) return told ?? good;
   const message = exceededQuota(answer.direction, answer.requested, answer.used, answer.hard);
   return admit({ status: 403, code: 'quota/exceeded', message }, mode);
 }

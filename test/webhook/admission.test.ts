@@ -131,6 +131,9 @@ describe('validation', () => {
     const { decision, stored } = await admit(webhook, old, old);
     expect(decision).toMatchObject({ outcome: 'leave', warnings: [expect.stringContaining('maximum rate')] });
     expect(stored).toMatchObject({ metadata: { labels: { rate: '1M', 'podrate.dev/shaped': 'true' } } });
+    // What breaks a bound must fit into the quota all the same.
+    const full = admission({ mode: 'enforce', max: '500K', quota: '5M' }, over);
+    expect((await admit(full, old, old)).decision).toMatchObject({ outcome: 'deny', code: 'quota/exceeded' });
   });
 
   test('refuses to make a pod one of a static pod, whose limit the policy could not hold', async () => {
