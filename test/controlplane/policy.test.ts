@@ -348,7 +348,7 @@ test('the strict component makes exactly the calls that carry a limit mandatory,
   expect(new Set(policies)).toEqual(
     new Set([
       ...['pods', 'policy-pods', 'stamps', 'namespaces'].map((name) => `${name}.podrate.dev Fail`),
-      'templates.podrate.dev Ignore',
+      ...['templates', 'policy-templates'].map((name) => `${name}.podrate.dev Ignore`),
     ]),
   );
 });
@@ -482,11 +482,11 @@ describe("other people's tools", () => {
         },
       ],
     };
-    const create = async (name: string, rate: string) => {
+    const create = async (name: string, rate: string, labels: Strings = { rate: '1M' }) => {
       const args = ['test/controlplane/second-webhook.ts', '8444', `${cluster.dir}/webhook-tls`, rate];
       const child = cluster.spawn(process.execPath, args, { reject: false });
       await new Promise((resolve) => child.stdout.once('data', resolve));
-      const result = await apply(pod('tools', name, { rate: '1M', second: 'yes' }));
+      const result = await apply(pod('tools', name, { ...labels, second: 'yes' }));
       child.kill();
       await child;
       return result;
@@ -494,6 +494,8 @@ describe("other people's tools", () => {
     expect(await apply(registration)).toMatchObject({ exitCode: 0 });
     expect(await create('again', '3M')).toMatchObject({ exitCode: 0 });
     expect(await stampOf('tools', 'again')).toBe(stamp(3_000_000));
+    expect(await create('labelled', '2M', {})).toMatchObject({ exitCode: 0 });
+    expect(await stampOf('tools', 'labelled')).toBe(stamp(2_000_000));
     expect((await create('raised', '9M')).stderr).toContain('maximum rate per Pod is 5M, but limit is 9M');
     await kubectl('delete', 'mutatingwebhookconfiguration', 'second');
   });
