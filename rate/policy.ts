@@ -1,4 +1,5 @@
 import { type Direction, directions, type Labels, type Limit } from './limit.ts';
+import { quote } from './quote.ts';
 import { formatRate, parseRate, parseTotal, RateError } from './rate.ts';
 
 /** What happens to a pod that breaks a policy: refused; admitted with a warning; admitted with an audit annotation. */
@@ -81,7 +82,7 @@ export function parsePolicy(labels: Labels, installation: InstallationPolicy): P
     throw new PolicyError('policy/no-mode', first, ` does nothing without a mode: write ${choice}`);
   const mode = modes.find((known) => known === written);
   if (mode === undefined) {
-    throw new PolicyError('policy/mode', modeLabel, `: ${JSON.stringify(written)} is no mode: write ${choice}`);
+    throw new PolicyError('policy/mode', modeLabel, `: ${quote(written)} is no mode: write ${choice}`);
   }
   const policy = {
     mode,

@@ -1,4 +1,5 @@
-import { maxTextLength, type Quantity, readQuantity } from './grammar.ts';
+import { type Quantity, readQuantity } from './grammar.ts';
+import { quote } from './quote.ts';
 import { explainForm } from './refusal.ts';
 
 declare const brand: unique symbol;
@@ -146,8 +147,4 @@ function inUnits(rate: number, base: number, units: readonly string[]): string {
     rest %= unit;
   }
   return `${BigInt(rate) / unit}${fraction === '' ? '' : `.${fraction}`}${units[power]}`;
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > maxTextLength ? `${text.slice(0, maxTextLength)}…` : text);
 }

@@ -1,4 +1,5 @@
 import { maxTextLength } from './grammar.ts';
+import { quote } from './quote.ts';
 import type { RateErrorCode } from './rate.ts';
 
 /** Why a text is not in the grammar of rates; the explanation continues a sentence that begins with the quoted text. */
@@ -83,7 +84,7 @@ function explainUnit(number: string, unit: string, correction: (candidate: strin
       `has the unit ${unit}, above the largest rate: write 12.5G or less, or none for no limit`,
     );
   }
-  return refuse('rate/unit', `has the unknown unit ${JSON.stringify(unit)}: write one of ${units}, such as ${example}`);
+  return refuse('rate/unit', `has the unknown unit ${quote(unit)}: write one of ${units}, such as ${example}`);
 }
 
 // What the writer of a number with separators meant. "1,500" may be one and a half or fifteen hundred, so it gets no correction.

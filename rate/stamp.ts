@@ -1,5 +1,6 @@
 import { shapedLabel, shapedValue, stampAnnotation } from './keys.ts';
 import { directions, type Limit } from './limit.ts';
+import { quote } from './quote.ts';
 import { isRate, maxRate, minRate, type Rate } from './rate.ts';
 
 /** Why a stamp cannot be used; a stable name, for programs. */
@@ -13,8 +14,7 @@ export class StampError extends Error {
   readonly value: string | undefined;
 
   constructor(code: StampErrorCode, value: string | undefined, reason: string) {
-    const found =
-      value === undefined ? '' : ` ${JSON.stringify(value.length > 200 ? `${value.slice(0, 200)}…` : value)}`;
+    const found = value === undefined ? '' : ` ${quote(value, 200)}`;
     super(
       `annotation ${stampAnnotation}${found} ${reason}; change the pod's rate label and the webhook writes it again`,
     );
@@ -52,8 +52,7 @@ export function parseStamp(text: string): Limit {
   const limit: { egress?: Rate; ingress?: Rate } = {};
   for (const [key, value] of entries) {
     const direction = directions.find((known) => known === key);
-    if (direction === undefined)
-      throw new StampError('stamp/shape', text, `has the unknown key ${JSON.stringify(key.slice(0, 100))}`);
+    if (direction === undefined) throw new StampError('stamp/shape', text, `has the unknown key ${quote(key)}`);
     if (!isRate(value)) {
       throw new StampError(
         'stamp/rate',

@@ -2,6 +2,7 @@
 import { ApiException, type ConfigurationOptions, CoreV1Api, KubeConfig, Observable } from '@kubernetes/client-node';
 import type { Labels } from '../rate/limit.ts';
 import { freshReads } from './fresh-reads.ts';
+import { rereadToken } from './token-file.ts';
 
 /** Reads the labels of a namespace; undefined if there is no such namespace. Never older than the call. @throws if there is no answer */
 export type ReadNamespace = (name: string) => Promise<Labels>;
@@ -22,6 +23,7 @@ export function connect(
   if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
   else if (environment.KUBERNETES_SERVICE_HOST !== undefined) config.loadFromCluster();
   else return undefined;
+  rereadToken(config, () => performance.now());
   return config;
 }
 

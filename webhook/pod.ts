@@ -1,6 +1,5 @@
 import { z } from 'zod';
-
-const strings = z.record(z.string(), z.string()).nullish();
+import { ownerList, stringMap } from './first-fault.ts';
 
 /** What the webhook reads of a pod; everything else is dropped while reading. */
 export const podSchema = z.object({
@@ -12,9 +11,9 @@ export const podSchema = z.object({
     uid: z.string().max(128).nullish(),
     resourceVersion: z.string().max(64).nullish(),
     deletionTimestamp: z.string().max(64).nullish(),
-    labels: strings,
-    annotations: strings,
-    ownerReferences: z.array(z.object({ controller: z.boolean().nullish() })).nullish(),
+    labels: stringMap.nullish(),
+    annotations: stringMap.nullish(),
+    ownerReferences: ownerList.nullish(),
   }),
   spec: z.object({ hostNetwork: z.boolean().nullish() }).nullish(),
   status: z.object({ phase: z.string().max(64).nullish() }).nullish(),

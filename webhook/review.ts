@@ -103,11 +103,16 @@ function displayName({ metadata }: Pod): string {
   return metadata.name || `${metadata.generateName ?? ''}*`;
 }
 
+const maxPathLength = 200;
+
 /** Says what is wrong with a body that is no review. */
 export function explain({ issues }: z.ZodError): string {
   const [first] = issues;
   if (first === undefined) return 'The body is no AdmissionReview of a pod.';
-  const where = first.path.length === 0 ? 'The body' : `The field ${first.path.join('.')}`;
+  const path = first.path.join('.');
+  // A key can be as long as the body, and this goes to the log.
+  const field = path.length > maxPathLength ? `${path.slice(0, maxPathLength)}…` : path;
+  const where = path === '' ? 'The body' : `The field ${field}`;
   return `${where} of this AdmissionReview is wrong: ${first.message}.`.replace(
     'The body of this AdmissionReview',
     'The body',

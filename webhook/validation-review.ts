@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Labels } from '../rate/limit.ts';
+import { stringMap } from './first-fault.ts';
 import type { Pod } from './pod.ts';
 import { explain, type PodReview, ReviewError, readReview } from './review.ts';
 
@@ -30,7 +31,7 @@ export interface ValidationReview {
   readonly subject: Subject;
 }
 
-const strings = z.record(z.string(), z.string()).nullish();
+const strings = stringMap.nullish();
 const metadata = z.object({ metadata: z.object({ labels: strings, annotations: strings }) });
 const template = z.object({ metadata: z.object({ labels: strings }).nullish() });
 // All kinds but CronJob have it at the same place.

@@ -80,3 +80,10 @@ test('a refusal is answered with a status that the API server passes on', () => 
     status: { status: 'Failure', code: 422, reason: 'Invalid', message: 'no' },
   });
 });
+
+test('a refusal names a long field only in part', () => {
+  const labels = { ['k'.repeat(1_000_000)]: 1 };
+  expect(() => readReview(review({ object: podJson({ labels }) }))).toThrow(
+    /^The field request\.object\.metadata\.labels\.k+… of this .{1,100}$/,
+  );
+});
