@@ -1,6 +1,7 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { Decision } from './decide.ts';
 import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
+import { readJsonBody } from './json-body.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 import { type PodReview, ReviewError, readReview, writeReview } from './review.ts';
 import { readValidationReview, type ValidationReview } from './validation-review.ts';
@@ -23,9 +24,6 @@ export interface AppParts {
   /** A clock in milliseconds that never goes back. */
   readonly nowMs: () => number;
 }
-
-// As sigs.k8s.io/controller-runtime: an object has at most 3 MB, an update carries two, and the rest is less than 1 MB.
-const bodyLimit = 7 * 1024 * 1024;
 
 type Reviewed = Pick<ValidationReview, 'uid' | 'namespace' | 'name' | 'operation' | 'dryRun'>;
 
@@ -57,7 +55,7 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
     decide: (review: Review) => Promise<Decision>,
   ) {
     return async (request: Request, response: Response): Promise<void> => {
-      const review = read(request.body);
+      const review = read(await readJsonBody(request));
       const { uid, namespace, name, operation, dryRun } = review;
       const about = { path, uid, namespace, name, operation, dryRun };
       try {
@@ -90,21 +88,9 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
     '/validate': answer('/validate', readValidationReview, validate),
   };
   for (const [path, handler] of Object.entries(handlers)) {
-    app
-      .route(path)
-      .post(requireJson, express.json({ limit: bodyLimit, inflate: false }), handler, refuse)
-      .all(onlyMethod('POST'));
+    app.route(path).post(handler, refuse).all(onlyMethod('POST'));
   }
   app.use(notFound);
   app.use(unexpected((error) => log.error({ err: error }, 'unexpected error')));
   return app;
-}
-
-class MediaTypeError extends Error {
-  readonly status = 415;
-}
-
-function requireJson(request: Request, _response: Response, next: NextFunction): void {
-  if (request.is('application/json') === 'application/json') next();
-  else next(new MediaTypeError('The content type must be application/json, and there must be a body.'));
 }

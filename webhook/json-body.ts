@@ -1,0 +1,65 @@
+import type { Request } from 'express';
+
+// As sigs.k8s.io/controller-runtime: an object has at most 3 MB, an update carries two, and the rest is less than 1 MB.
+const bodyLimit = 7 * 1024 * 1024;
+// A client that is still sending when it is refused must see the answer before its connection is cut.
+const lingerMs = 1_000;
+
+/** A request whose body is not to be had. The message says why. */
+export class BodyError extends Error {
+  override readonly name = 'BodyError';
+  readonly code = 'webhook/body';
+  /** The HTTP status of the answer. */
+  readonly status: 400 | 413 | 415;
+
+  constructor(status: BodyError['status'], message: string, cause?: unknown) {
+    super(message, { cause });
+    this.status = status;
+  }
+}
+
+/**
+ * Reads a body of JSON in UTF-8. One that is too large is refused as soon as it is known to be, not at its end, which may never come.
+ * @throws BodyError
+ */
+export async function readJsonBody(request: Request): Promise<unknown> {
+  if (request.is('application/json') !== 'application/json') {
+    throw new BodyError(415, 'The content type must be application/json, and there must be a body.');
+  }
+  const [, charset = 'utf-8'] = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(request.get('Content-Type') ?? '') ?? [];
+  if (charset.toLowerCase() !== 'utf-8') throw new BodyError(415, 'The character set must be UTF-8.');
+  // A small compressed body could become a large one.
+  const encoding = request.get('Content-Encoding')?.toLowerCase() ?? 'identity';
+  if (encoding !== 'identity') throw new BodyError(415, 'The body must not be compressed.');
+  const bytes = await readBytes(request);
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    const reason = cause instanceof SyntaxError ? cause.message : 'it is not UTF-8';
+    throw new BodyError(400, `The body is not JSON: ${reason}.`, cause);
+  }
+}
+
+async function readBytes(request: Request): Promise<Buffer> {
+  if (Number(request.get('Content-Length') ?? 0) > bodyLimit) throw tooLarge(request);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      size += chunk.length;
+      if (size > bodyLimit) break;
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    throw new BodyError(400, 'The body ended too early.', cause);
+  }
+  if (size > bodyLimit) throw tooLarge(request);
+  return Buffer.concat(chunks);
+}
+
+function tooLarge(request: Request): BodyError {
+  const cut = setTimeout(() => request.destroy(), lingerMs);
+  request.once('close', () => clearTimeout(cut));
+  request.resume();
+  return new BodyError(413, `The body has more than ${bodyLimit} bytes.`);
+}
