@@ -7,8 +7,8 @@ import { rereadToken } from './token-file.ts';
 /** Reads the labels of a namespace; undefined if there is no such namespace. Never older than the call. @throws if there is no answer */
 export type ReadNamespace = (name: string) => Promise<Labels>;
 
-// API servers wait 5 s for the webhook.
-const timeoutMs = 3_000;
+// API servers wait 5 s for the webhook, and a read may have to wait for one that is under way.
+const timeoutMs = 2_000;
 
 /**
  * Finds the API server.
