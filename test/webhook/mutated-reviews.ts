@@ -114,7 +114,8 @@ function change(body: Json, { path, act, value, key }: Change): Json {
       place = below;
       continue;
     }
-    const odd = oddValues[value] as Json;
+    // A copy: another change may go into it.
+    const odd = structuredClone(oddValues[value] as Json);
     if (act === 'replace') define(holder, chosen, odd);
     if (act === 'delete' || act === 'rename') delete holder[chosen];
     if (act === 'rename') define(holder, oddKeys[key] as string, below);
