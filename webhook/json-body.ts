@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { Request } from 'express';
 
 // As sigs.k8s.io/controller-runtime: an object has at most 3 MB, an update carries two, and the rest is less than 1 MB.
@@ -66,31 +67,36 @@ function requireJson(request: Request): void {
 }
 
 function parse(bytes: Buffer): unknown {
+  if (!isUtf8(bytes)) throw new BodyError(400, 'The body is not UTF-8.');
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(bytes.toString());
   } catch (cause) {
-    const reason = cause instanceof SyntaxError ? cause.message : 'it is not UTF-8';
-    throw new BodyError(400, `The body is not JSON: ${reason}.`, cause);
+    throw new BodyError(400, `The body is not JSON: ${cause instanceof Error ? cause.message : cause}.`, cause);
   }
 }
 
-async function readBytes(request: Request, onSize: (size: number) => void): Promise<Buffer> {
-  if (Number(request.get('Content-Length') ?? 0) > bodyLimit) throw tooLarge(request);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+function readBytes(request: Request, onSize: (size: number) => void): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    if (Number(request.get('Content-Length') ?? 0) > bodyLimit) {
+      reject(tooLarge(request));
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const take = (chunk: Buffer) => {
       size += chunk.length;
-      if (size > bodyLimit) break;
+      if (size > bodyLimit) {
+        request.off('data', take);
+        reject(tooLarge(request));
+        return;
+      }
       chunks.push(chunk);
       onSize(size);
-    }
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new BodyError(400, `The body ended too early: ${reason}.`, cause);
-  }
-  if (size > bodyLimit) throw tooLarge(request);
-  return Buffer.concat(chunks);
+    };
+    request.on('data', take);
+    request.on('end', () => resolve(Buffer.concat(chunks)));
+    request.on('error', (cause) => reject(new BodyError(400, `The body ended too early: ${cause.message}.`, cause)));
+  });
 }
 
 function tooLarge(request: Request): BodyError {

@@ -72,7 +72,7 @@ test('a body that is not UTF-8 is refused, not repaired', async () => {
   const close = 'Connection: close\r\nContent-Length: 3\r\n\r\n';
   const answer = await talk(`${head}${close}`, Buffer.from([0x22, 0xff, 0x22]));
   expect(answer).toContain('400 Bad Request');
-  expect(answer).toContain('The body is not JSON: it is not UTF-8.');
+  expect(answer).toContain('The body is not UTF-8.');
 });
 
 test('a body that says it is too large is refused before it comes, and its connection cut if it does not end', async () => {
