@@ -2,6 +2,7 @@ import process from 'node:process';
 import { pino } from 'pino';
 import { createAdmission } from './admission.ts';
 import { createApp } from './app.ts';
+import { startCatchUp } from './catch-up/start.ts';
 import { loadPair, type ServingPair } from './certificate.ts';
 import { awaitPair, watchPair } from './certificate-watch.ts';
 import { type Config, ConfigError, help, readConfig } from './config.ts';
@@ -86,6 +87,12 @@ async function run(config: Config): Promise<void> {
   const port = await listen(server, config.port);
   isListening = true;
   log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: config.keys.both }, 'listening');
+  if (kubeConfig !== undefined) {
+    startCatchUp({
+      ...{ kubeConfig, log, keys: config.keys, home: config.namespace, validate: admission.validate },
+      ...{ registry: metrics.registry, clock: quotaClock, random: Math.random, signal: stop.signal },
+    });
+  }
 
   // Ends when the process is told to stop, or throws when the certificate could not be read for too long.
   await watchPair({

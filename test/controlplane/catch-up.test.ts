@@ -1,0 +1,131 @@
+import { join } from 'node:path';
+import process from 'node:process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import { readPage } from './installation.ts';
+import { installPolicyWebhook } from './policy-installation.ts';
+import type { HostWebhook } from './webhook.ts';
+
+let cluster: Cluster;
+let webhook: HostWebhook;
+let second: ReturnType<typeof startSecond> | undefined;
+
+const secondPort = 8081;
+
+/** A second replica, which the API server does not ask: what matters of it is what it does by itself. */
+function startSecond() {
+  const ports = ['--port', '8444', '--http-port', String(secondPort)];
+  const args = ['webhook/main.ts', ...ports, '--tls-dir', join(cluster.dir, 'webhook-tls'), '--drain', '0'];
+  const env = { PODRATE_KUBECONFIG: join(cluster.dir, 'accounts', 'podrate-webhook.kubeconfig') };
+  return cluster.spawn(process.execPath, args, { env, reject: false });
+}
+
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 0 });
+  webhook = await installPolicyWebhook(cluster);
+  await webhook.stop();
+});
+
+afterAll(async () => {
+  second?.kill('SIGTERM');
+  await Promise.all([second, webhook?.stop()]);
+  await cluster?.stop();
+});
+
+const namespace = (name: string, labels: Record<string, string>) => ({
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name, labels },
+});
+const pod = (place: string, name: string, labels: Record<string, string>) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { namespace: place, name, labels },
+  // Nothing writes to a pod that no scheduler knows.
+  spec: { schedulerName: 'none', containers: [{ name: 'web', image: 'web' }] },
+});
+const apply = (...items: object[]) =>
+  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+const metrics = async (port: number) => readPage(cluster, `http://${cluster.hostAddress}:${port}/metrics`);
+const read = (text: string, metric: string) =>
+  Number(
+    text
+      .split('\n')
+      .find((line) => line.startsWith(`${metric} `))
+      ?.slice(metric.length + 1),
+  );
+const stamps = async (place: string) => {
+  const { stdout } = await cluster.kubectl(['get', 'pods', '-n', place, '-o', 'json']);
+  return Object.fromEntries(
+    JSON.parse(stdout).items.map(
+      ({ metadata }: { metadata: { name: string; annotations: Record<string, string> } }) => [
+        metadata.name,
+        metadata.annotations['podrate.dev/limit'],
+      ],
+    ),
+  );
+};
+const stamp = (rate: number) => JSON.stringify({ egress: rate, ingress: rate });
+
+test('pods that were created while the webhook was away are stamped once when it is back, and those that may not be are told', async () => {
+  await apply(
+    namespace('away', {}),
+    namespace('full', { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '2M', 'podrate.dev/quota': '3M' }),
+  );
+  for (const name of ['away', 'full']) {
+    const account = () => cluster.kubectl(['get', 'serviceaccount', 'default', '-n', name]);
+    await vi.waitFor(account, { timeout: 10_000, interval: 100 });
+  }
+  const names = Array.from({ length: 8 }, (_, index) => `pod-${index}`);
+  await apply(
+    ...names.map((name) => pod('away', name, { rate: '1M' })),
+    pod('away', 'half', { 'rate-ingress': '2M' }),
+    pod('away', 'malformed', { rate: '10' }),
+    pod('away', 'none', { rate: 'none' }),
+    pod('full', 'one', { rate: '2M' }),
+    pod('full', 'two', { rate: '2M' }),
+    pod('full', 'large', { rate: '5M' }),
+    { ...pod('kube-system', 'own', { rate: '1M' }) },
+  );
+  const before = await stamps('away');
+  expect(Object.values(before)).toEqual(Object.keys(before).map(() => undefined));
+  const { stdout: version } = await cluster.kubectl(['get', '--raw', '/api/v1/pods?limit=1']);
+  const { resourceVersion } = JSON.parse(version).metadata;
+
+  second = startSecond();
+  await webhook.start();
+  await vi.waitFor(
+    async () => {
+      const wanted = Object.fromEntries(names.map((name) => [name, stamp(1_000_000)]));
+      expect(await stamps('away')).toMatchObject({ ...wanted, half: '{"ingress":2000000}' });
+      for (const port of [8080, secondPort]) {
+        const text = await metrics(port);
+        expect(read(text, 'podrate_pods_without_stamp{state="refused"}')).toBe(3);
+        expect(read(text, 'podrate_pods_without_stamp{state="waiting"}')).toBe(0);
+      }
+    },
+    { timeout: 15_000, interval: 250 },
+  );
+  // Replicas that see what the other one did have nothing left to do, also a little later.
+  await delay(1_500);
+  const since = `/api/v1/pods?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=1`;
+  const events = (await cluster.kubectl(['get', '--raw', since])).stdout.trim().split('\n');
+  const changed = events.map((event) => JSON.parse(event)).map(({ type, object }) => `${type} ${object.metadata.name}`);
+  const [winner, loser] = (await stamps('full')).one === undefined ? ['two', 'one'] : ['one', 'two'];
+  expect(changed.toSorted()).toEqual([...names, 'half', winner].map((name) => `MODIFIED ${name}`).toSorted());
+  expect(await stamps('full')).toEqual({ [winner as string]: stamp(2_000_000) });
+  const late = await Promise.all([8080, secondPort].map(metrics));
+  expect(late.reduce((sum, text) => sum + read(text, 'podrate_pods_stamped_late_total'), 0)).toBe(10);
+
+  const told = webhook.lines.filter(({ msg }) => msg === 'a pod stays without its stamp');
+  const reasons = Object.fromEntries(told.map(({ name, reason }) => [name, reason]));
+  expect(told).toHaveLength(3);
+  expect(reasons).toEqual({
+    malformed: expect.stringContaining('label rate: "10" has no unit'),
+    large: 'maximum rate per Pod is 2M, but limit is 5M',
+    [loser as string]: expect.stringContaining(
+      'exceeded quota: podrate.dev/quota, requested: egress=2M, used: egress=2M',
+    ),
+  });
+});

@@ -1,0 +1,77 @@
+import type { LabelKeys } from '../../rate/keys.ts';
+import { hasSameRateLabels } from '../decide.ts';
+import type { Pod } from '../pod.ts';
+import { lacksStamp } from './stamp-check.ts';
+
+/** A pod as a list or a watch tells it, with what names exactly this version of it. */
+export interface SeenPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly pod: Pod;
+}
+
+/** Why a pod still lacks its stamp: its turn has yet to come, a try did nothing, or it may not have one. */
+export type BacklogState = 'waiting' | 'tried' | 'refused';
+
+/** A pod that lacks its stamp. */
+export interface BacklogEntry {
+  readonly seen: SeenPod;
+  readonly state: BacklogState;
+  /** Not to be tried before, in ms of the clock. */
+  readonly dueMs: number;
+  /** Tries that did nothing, in a row. */
+  readonly tries: number;
+  /** The last refusal. */
+  readonly reason: string | undefined;
+}
+
+/** The pods that lack their stamp, in memory: none in an ordinary cluster. */
+export interface Backlog {
+  /** Takes a pod as it is now. @param dueMs its turn, if it is new here */
+  see(pod: SeenPod, dueMs: number): void;
+  /** Forgets a pod that is gone, or stamped. */
+  remove(uid: string): void;
+  /** After a complete list of the pods with a label: forgets those with that label that were not in it. */
+  retain(label: string, uids: ReadonlySet<string>): void;
+  /** Puts a pod off, if it is still here. */
+  putOff(uid: string, to: Pick<BacklogEntry, 'state' | 'dueMs' | 'tries' | 'reason'>): void;
+  /** The pod whose turn it is; those that were refused come last. */
+  next(nowMs: number): BacklogEntry | undefined;
+  count(state: BacklogState): number;
+}
+
+/** Builds an empty backlog. */
+export function createBacklog(keys: LabelKeys): Backlog {
+  const entries = new Map<string, BacklogEntry>();
+  return {
+    see(seen, dueMs) {
+      const { uid, pod } = seen;
+      const known = entries.get(uid);
+      // A pod with two labels is told of by two watches, and one of them may lag.
+      if (known !== undefined && BigInt(known.seen.resourceVersion) > BigInt(seen.resourceVersion)) return;
+      if (!lacksStamp(pod, keys)) entries.delete(uid);
+      // Anything else may change often, and is no reason to ask again before its time.
+      else if (known !== undefined && hasSameRateLabels(known.seen.pod, pod, keys))
+        entries.set(uid, { ...known, seen });
+      else entries.set(uid, { seen, state: 'waiting', dueMs, tries: 0, reason: undefined });
+    },
+    remove: (uid) => entries.delete(uid),
+    retain(label, uids) {
+      for (const [uid, { seen }] of entries) {
+        if (Object.hasOwn(seen.pod.metadata.labels ?? {}, label) && !uids.has(uid)) entries.delete(uid);
+      }
+    },
+    putOff(uid, to) {
+      const known = entries.get(uid);
+      if (known !== undefined) entries.set(uid, { ...known, ...to });
+    },
+    next(nowMs) {
+      const due = [...entries.values()].filter(({ dueMs }) => dueMs <= nowMs);
+      const isLast = ({ state }: BacklogEntry) => Number(state === 'refused');
+      return due.toSorted((one, other) => isLast(one) - isLast(other) || one.dueMs - other.dueMs)[0];
+    },
+    count: (state) => [...entries.values()].filter((entry) => entry.state === state).length,
+  };
+}

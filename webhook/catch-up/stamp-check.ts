@@ -1,0 +1,28 @@
+import type { LabelKeys } from '../../rate/keys.ts';
+import { directions, LabelError, noLimit, requestedRates } from '../../rate/limit.ts';
+import { formatStamp, StampError, stampedLimit } from '../../rate/stamp.ts';
+import { stampOf } from '../decide.ts';
+import { isFinished, isMirror, type Pod } from '../pod.ts';
+
+/**
+ * Tells whether a running pod carries a rate label and no stamp that fits it. Only the directions that the labels name are looked
+ * at: what the others have came from the policy at the pod's last admission, and a policy that changes leaves running pods alone.
+ * A pod whose label is no rate has no stamp that could fit.
+ */
+export function lacksStamp(pod: Pod, keys: LabelKeys): boolean {
+  const { labels, annotations, deletionTimestamp } = pod.metadata;
+  if (isMirror(pod) || isFinished(pod) || typeof deletionTimestamp === 'string') return false;
+  try {
+    const request = requestedRates(labels ?? undefined, keys);
+    const named = directions.filter((direction) => request[direction] !== undefined);
+    if (named.length === 0) return false;
+    const limit = stampedLimit({ labels: labels ?? {}, annotations: annotations ?? {} });
+    const text = limit === undefined ? undefined : formatStamp(limit);
+    const { annotation, label } = stampOf(pod);
+    if (annotation !== text || (limit === undefined && label !== undefined)) return true;
+    return named.some((direction) => (limit?.[direction] ?? noLimit) !== request[direction]);
+  } catch (error) {
+    if (error instanceof LabelError || error instanceof StampError) return true;
+    throw error;
+  }
+}

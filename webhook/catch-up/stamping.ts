@@ -1,0 +1,50 @@
+/** The API server's part of a late stamp: an update of the pod that changes nothing by itself. */
+import { ApiException, CoreV1Api, type KubeConfig, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
+import { apiFailure, requestOptions } from '../quota/api-call.ts';
+import type { SeenPod } from './backlog.ts';
+
+/** What became of the update. */
+export type StampOutcome =
+  /** Admission stamped the pod. */
+  | { readonly outcome: 'stamped' }
+  /** The update changed nothing: admission was not asked, or could not be. */
+  | { readonly outcome: 'unanswered' }
+  /** The pod is another version by now, or not there any more. */
+  | { readonly outcome: 'changed' | 'gone' }
+  | { readonly outcome: 'refused'; readonly reason: string };
+
+/** Has a pod stamped. @throws if the API server did not do as it was asked for a reason that is not the pod's */
+export type StampPod = (pod: SeenPod) => Promise<StampOutcome>;
+
+// Longer than the API server waits for both webhooks.
+const timeoutMs = 15_000;
+
+/**
+ * Builds the update: a merge patch with nothing in it but the version that was seen. The API server asks admission about it as about
+ * any other update, so the stamp is decided, and the quota asked, in one place; without an answer from admission nothing is written;
+ * and of several replicas the first one changes the version, so that the others get a conflict.
+ */
+export function stampByUpdate(kubeConfig: KubeConfig): StampPod {
+  const api = kubeConfig.makeApiClient(CoreV1Api);
+  return async ({ namespace, name, uid, resourceVersion }) => {
+    const options = setHeaderOptions(
+      'Content-Type',
+      PatchStrategy.MergePatch,
+      requestOptions(timeoutMs, 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1'),
+    );
+    const what = `update pod ${namespace}/${name}`;
+    try {
+      const body = { metadata: { uid, resourceVersion } };
+      const { metadata } = await api.patchNamespacedPod({ namespace, name, body }, options);
+      return { outcome: metadata?.resourceVersion === resourceVersion ? 'unanswered' : 'stamped' };
+    } catch (error) {
+      const code = error instanceof ApiException ? error.code : undefined;
+      if (code === 404) return { outcome: 'gone' };
+      if (code === 409) return { outcome: 'changed' };
+      const failure = apiFailure(what, error);
+      // What admission says no with: podrate's, or anybody's.
+      if (code === 400 || code === 403 || code === 422) return { outcome: 'refused', reason: failure.message };
+      throw failure;
+    }
+  };
+}

@@ -1,0 +1,53 @@
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { Registry } from 'prom-client';
+import type { LabelKeys } from '../../rate/keys.ts';
+import type { Admission } from '../admission.ts';
+import type { Log } from '../app.ts';
+import type { QuotaClock } from '../quota/clock.ts';
+import { createBacklog } from './backlog.ts';
+import { followLabelledPods } from './labelled-pods.ts';
+import { createCatchUpMetrics } from './metrics.ts';
+import { stampByUpdate } from './stamping.ts';
+import { workOff } from './work.ts';
+
+/** What is needed to have pods stamped that came while no webhook could be asked. */
+export interface CatchUpOptions {
+  readonly kubeConfig: KubeConfig;
+  readonly keys: LabelKeys;
+  /** podrate's own namespace, about which admission is never asked. */
+  readonly home: string;
+  readonly validate: Admission['validate'];
+  readonly registry: Registry;
+  readonly log: Log;
+  readonly clock: QuotaClock;
+  /** A number from 0 to below 1. */
+  readonly random: () => number;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+/** A pod's first turn comes at random within this time, in ms, so that replicas seldom try the same pod at once. */
+const spreadMs = 1_000;
+
+/** Starts to find the pods with a rate label and without the stamp for it, and to have them stamped. */
+export function startCatchUp(options: CatchUpOptions): void {
+  const { kubeConfig, keys, home, registry, log, clock, random, signal } = options;
+  const backlog = createBacklog(keys);
+  const metrics = createCatchUpMetrics(registry, backlog);
+  const onError = (error: unknown, failures: number) => {
+    metrics.failure();
+    const retryMs = Math.round(Math.min(1_000 * 2 ** Math.min(failures, 10), 30_000) * (0.5 + random() / 2));
+    log.warn({ retryMs, reason: error instanceof Error ? error.message : String(error) }, 'pods with a rate label');
+    return retryMs;
+  };
+  for (const label of Object.values(keys)) {
+    const sink = {
+      see: (pod: Parameters<typeof backlog.see>[0]) => backlog.see(pod, clock.nowMs() + random() * spreadMs),
+      remove: backlog.remove,
+      retain: (uids: ReadonlySet<string>) => backlog.retain(label, uids),
+    };
+    const except = { exceptNamespaces: ['kube-system', home] };
+    void followLabelledPods({ kubeConfig, label, ...except, sink, clock, onError, relistMs: 600_000, signal });
+  }
+  void workOff({ ...options, backlog, metrics, stamp: stampByUpdate(kubeConfig) });
+}
