@@ -68,10 +68,17 @@ export function createBacklog(keys: LabelKeys): Backlog {
       if (known !== undefined) entries.set(uid, { ...known, ...to });
     },
     next(nowMs) {
-      const due = [...entries.values()].filter(({ dueMs }) => dueMs <= nowMs);
-      const isLast = ({ state }: BacklogEntry) => Number(state === 'refused');
-      return due.toSorted((one, other) => isLast(one) - isLast(other) || one.dueMs - other.dueMs)[0];
+      let best: BacklogEntry | undefined;
+      for (const entry of entries.values()) {
+        if (entry.dueMs <= nowMs && (best === undefined || isBefore(entry, best))) best = entry;
+      }
+      return best;
     },
     count: (state) => [...entries.values()].filter((entry) => entry.state === state).length,
   };
+}
+
+function isBefore(one: BacklogEntry, other: BacklogEntry): boolean {
+  const isLast = ({ state }: BacklogEntry) => state === 'refused';
+  return isLast(one) === isLast(other) ? one.dueMs < other.dueMs : isLast(other);
 }

@@ -1,5 +1,6 @@
 /** The API server's view of the pods with a label: a list and a watch of their metadata. */
 import { CoreV1Api, type KubeConfig, type RequestContext, type V1ObjectMeta, Watch } from '@kubernetes/client-node';
+import { stampAnnotation } from '../../rate/keys.ts';
 import { apiFailure, requestOptions } from '../quota/api-call.ts';
 import type { QuotaClock } from '../quota/clock.ts';
 import type { SeenPod } from './backlog.ts';
@@ -148,7 +149,10 @@ function metadataOnly(kubeConfig: KubeConfig): KubeConfig {
 
 function seenPod(metadata: V1ObjectMeta | undefined): SeenPod {
   const { namespace = '', name = '', uid = '', resourceVersion = '' } = metadata ?? {};
-  const { labels = {}, annotations = {}, deletionTimestamp } = metadata ?? {};
+  const { labels = {}, deletionTimestamp } = metadata ?? {};
+  // What kubectl keeps in others may be larger than all the rest.
+  const isNeeded = ([key]: [string, string]) => key === stampAnnotation || key.startsWith('kubernetes.io/config.');
+  const annotations = Object.fromEntries(Object.entries(metadata?.annotations ?? {}).filter(isNeeded));
   // A list has a Date, a watch a text.
   const deletion = deletionTimestamp === undefined ? {} : { deletionTimestamp: String(deletionTimestamp) };
   const pod = { name, uid, resourceVersion, labels, annotations, ...deletion };

@@ -47,7 +47,11 @@ export async function workOff(options: WorkOptions): Promise<void> {
         metrics.failure();
         const retryMs = Math.round(jitter(doubled(failures, longestPauseMs)));
         failures += 1;
-        log.warn({ ...named(entry.seen), retryMs, reason: String(error) }, 'could not stamp a pod late');
+        const { seen, tries, reason: told } = entry;
+        log.warn({ ...named(seen), retryMs, reason: sentence(error) }, 'could not have a pod stamped');
+        // If it is this pod alone that fails, the others go on.
+        const dueMs = clock.nowMs() + jitter(doubled(tries, longestPauseMs));
+        backlog.putOff(seen.uid, { state: 'tried', dueMs, tries: tries + 1, reason: told });
         await clock.sleep(retryMs, signal);
         continue;
       }
@@ -93,6 +97,10 @@ function settle(
 
 function doubled(times: number, longest: number): number {
   return Math.min(firstRetryMs * 2 ** Math.min(times, 20), longest);
+}
+
+function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function named({ namespace, name, uid }: SeenPod) {

@@ -1,0 +1,100 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { SeenPod } from '../../../webhook/catch-up/backlog.ts';
+import { followLabelledPods } from '../../../webhook/catch-up/labelled-pods.ts';
+import { quotaClock } from '../../../webhook/quota/clock.ts';
+import { type FakeApiServer, startFakeApiServer } from '../../nodeagent/fake-api-server.ts';
+
+let server: FakeApiServer;
+let pods: Map<string, SeenPod>;
+let failures: number[];
+let stop: AbortController;
+let ended: Promise<void>;
+beforeEach(async () => {
+  server = await startFakeApiServer();
+  pods = new Map();
+  failures = [];
+  stop = new AbortController();
+});
+afterEach(async () => {
+  stop.abort();
+  await ended;
+  await server.stop();
+});
+
+const pod = (name: string, rate = '1M') => ({ metadata: { namespace: 'team', name, uid: name, labels: { rate } } });
+const start = (relistMs = 600_000) => {
+  ended = followLabelledPods({
+    ...{ kubeConfig: server.kubeConfig, label: 'rate', exceptNamespaces: ['kube-system', 'home'] },
+    sink: {
+      see: (seen) => pods.set(seen.uid, seen),
+      remove: (uid) => pods.delete(uid),
+      retain(uids) {
+        for (const uid of pods.keys()) if (!uids.has(uid)) pods.delete(uid);
+      },
+    },
+    onError(_, inARow) {
+      failures.push(inARow);
+      return 20;
+    },
+    ...{ clock: quotaClock, relistMs, signal: stop.signal },
+  });
+};
+const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 10 });
+const names = () => [...pods.keys()];
+
+test('the unfinished pods with the label are told, and every change of them', async () => {
+  server.put(pod('a'));
+  start();
+  await eventually(() => expect(server.watchers()).toBe(1));
+  for (const query of [...server.lists, ...server.watches]) {
+    expect(query.get('labelSelector')).toBe('rate');
+    expect(query.get('fieldSelector')).toBe(
+      'status.phase!=Succeeded,status.phase!=Failed,metadata.namespace!=kube-system,metadata.namespace!=home',
+    );
+  }
+  server.put(pod('b'));
+  server.put(pod('a', '2M'));
+  await eventually(() => expect(pods.get('a')?.pod.metadata.labels).toEqual({ rate: '2M' }));
+  expect(pods.get('a')?.resourceVersion).toBe('4');
+  server.delete('b');
+  await eventually(() => expect(names()).toEqual(['a']));
+  expect(failures).toEqual([]);
+});
+
+test('failed lists are tried again with what failed in a row, and a broken connection loses nothing', async () => {
+  server.failLists(500, 3);
+  server.put(pod('a'));
+  start();
+  await eventually(() => expect(server.watchers()).toBe(1));
+  expect(failures).toEqual([0, 1, 2]);
+  server.drop();
+  server.put(pod('b'));
+  await eventually(() => expect(names()).toEqual(['a', 'b']));
+});
+
+test('a version that the API server has forgotten is no fault: everything is listed again', async () => {
+  server.put(pod('a'));
+  start();
+  await eventually(() => expect(server.watchers()).toBe(1));
+  server.delete('a', false);
+  server.expire();
+  await eventually(() => expect(names()).toEqual([]));
+  expect(failures).toEqual([]);
+});
+
+test('of the annotations only the stamp and those of kubelets are kept', async () => {
+  const annotations = { 'podrate.dev/limit': '{}', 'kubernetes.io/config.mirror': 'x', large: 'x'.repeat(10_000) };
+  server.put({ metadata: { ...pod('a').metadata, annotations } });
+  start();
+  await eventually(() => expect(names()).toEqual(['a']));
+  const kept = Object.keys(pods.get('a')?.pod.metadata.annotations ?? {});
+  expect(kept).toEqual(['podrate.dev/limit', 'kubernetes.io/config.mirror']);
+});
+
+test('stopping ends the watch', async () => {
+  start();
+  await eventually(() => expect(server.watchers()).toBe(1));
+  stop.abort();
+  await ended;
+  await eventually(() => expect(server.watchers()).toBe(0));
+});
