@@ -1,9 +1,8 @@
-/** The API server's view of the pods with a label: a list and a watch of their metadata. */
-import { CoreV1Api, type KubeConfig, type RequestContext, type V1ObjectMeta, Watch } from '@kubernetes/client-node';
+import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
 import { stampAnnotation } from '../../rate/keys.ts';
-import { apiFailure, requestOptions } from '../quota/api-call.ts';
 import type { QuotaClock } from '../quota/clock.ts';
 import type { SeenPod } from './backlog.ts';
+import { listPodMetadata, watchPodMetadata } from './pod-metadata.ts';
 
 /** Who is told of the pods. */
 export interface PodSink {
@@ -32,26 +31,35 @@ export interface LabelledPodsOptions {
   readonly signal: AbortSignal;
 }
 
-const pageSize = 500;
-const listTimeoutMs = 10_000;
 // Something between here and the API server may end each watch at once.
 const reopenMs = 100;
-const accept = (kind: string) => `application/json;as=${kind};g=meta.k8s.io;v=v1`;
 
 /**
  * Tells a sink of all pods with a label and of every change of them, until the signal is aborted; nothing is kept. One label at a
  * time, because a selector cannot say "or"; watching all pods instead would send every change of every pod to every replica.
  */
 export async function followLabelledPods(options: LabelledPodsOptions): Promise<void> {
-  const { clock, onError, relistMs, signal } = options;
+  const { kubeConfig, sink, clock, onError, relistMs, signal } = options;
+  const selection = { labelSelector: options.label, fieldSelector: fieldSelector(options.exceptNamespaces) };
+  const onEvent = (type: 'put' | 'remove', metadata: V1ObjectMeta) => {
+    const seen = seenPod(metadata);
+    if (type === 'put') sink.see(seen);
+    else sink.remove(seen.uid);
+  };
   let failures = 0;
   while (!signal.aborted) {
     try {
-      let version: string | undefined = await listOnce(options);
-      failures = 0;
+      const uids = new Set<string>();
+      let from: string | undefined = await listPodMetadata(kubeConfig, selection, (metadata) => {
+        uids.add(metadata.uid ?? '');
+        sink.see(seenPod(metadata));
+      });
+      sink.retain(uids);
       const until = clock.nowMs() + relistMs;
-      while (!signal.aborted && version !== undefined && clock.nowMs() < until) {
-        version = await watchOnce(options, version, until);
+      while (!signal.aborted && from !== undefined && clock.nowMs() < until) {
+        const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
+        from = await watchPodMetadata({ kubeConfig, selection, from, timeoutSeconds, onEvent, signal });
+        failures = 0;
         await clock.sleep(reopenMs, signal);
       }
     } catch (error) {
@@ -62,97 +70,17 @@ export async function followLabelledPods(options: LabelledPodsOptions): Promise<
   }
 }
 
-function selection({ label, exceptNamespaces }: LabelledPodsOptions) {
+function fieldSelector(exceptNamespaces: readonly string[]): string {
   const phases = ['Succeeded', 'Failed'].map((phase) => `status.phase!=${phase}`);
   const namespaces = exceptNamespaces.map((name) => `metadata.namespace!=${name}`);
-  return { labelSelector: label, fieldSelector: [...phases, ...namespaces].join(',') };
+  return [...phases, ...namespaces].join(',');
 }
 
-// Gives the version of the list.
-async function listOnce(options: LabelledPodsOptions): Promise<string> {
-  const { kubeConfig, label, sink, signal } = options;
-  const api = kubeConfig.makeApiClient(CoreV1Api);
-  const uids = new Set<string>();
-  let version = '';
-  let page: string | undefined;
-  try {
-    do {
-      const query = { ...selection(options), limit: pageSize, ...(page === undefined ? {} : { _continue: page }) };
-      const call = requestOptions(listTimeoutMs, accept('PartialObjectMetadataList'));
-      const { items, metadata } = await api.listPodForAllNamespaces(query, call);
-      // Null, not empty, where there is none.
-      for (const pod of items ?? []) {
-        const seen = seenPod(pod.metadata);
-        uids.add(seen.uid);
-        sink.see(seen);
-      }
-      version = metadata?.resourceVersion ?? '';
-      page = metadata?._continue || undefined;
-    } while (page !== undefined && !signal.aborted);
-  } catch (error) {
-    throw apiFailure(`list the pods with the label ${label}`, error);
-  }
-  if (!signal.aborted) sink.retain(uids);
-  return version;
-}
-
-// Gives the version to go on from; undefined if the API server has forgotten it.
-async function watchOnce(options: LabelledPodsOptions, from: string, until: number): Promise<string | undefined> {
-  const { kubeConfig, label, sink, clock, signal } = options;
-  const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
-  const query = { ...selection(options), allowWatchBookmarks: true, resourceVersion: from, timeoutSeconds };
-  return new Promise((resolve, reject) => {
-    let version = from;
-    let fault: Error | undefined;
-    let isGone = false;
-    const onEvent = (type: string, object: { metadata?: V1ObjectMeta; code?: number; message?: string }) => {
-      if (type === 'ERROR') {
-        if (object.code === 410) isGone = true;
-        else fault = new Error(`The watch of pods with the label ${label} ended: ${object.message}`);
-        return;
-      }
-      version = object.metadata?.resourceVersion ?? version;
-      if (type === 'BOOKMARK') return;
-      const seen = seenPod(object.metadata);
-      if (type === 'DELETED') sink.remove(seen.uid);
-      else sink.see(seen);
-    };
-    let isDone = false;
-    let abort = () => {};
-    const onDone = (error: (Error & { statusCode?: number }) | null) => {
-      isDone = true;
-      signal.removeEventListener('abort', abort);
-      if (error?.statusCode === 410) isGone = true;
-      // Half a minute without an event is no fault.
-      const isFailure = error !== null && error.name !== 'TimeoutError' && !isGone;
-      const failure = fault ?? (isFailure ? error : undefined);
-      if (failure !== undefined && !signal.aborted) reject(failure);
-      else resolve(isGone ? undefined : version);
-    };
-    void new Watch(metadataOnly(kubeConfig)).watch('/api/v1/pods', query, onEvent, onDone).then((controller) => {
-      abort = () => controller.abort();
-      if (signal.aborted) abort();
-      else if (!isDone) signal.addEventListener('abort', abort);
-    }, reject);
-  });
-}
-
-// client-node's Watch has no option for headers; it asks its configuration for those of authentication.
-function metadataOnly(kubeConfig: KubeConfig): KubeConfig {
-  return Object.assign(Object.create(kubeConfig), {
-    async applySecurityAuthentication(context: RequestContext) {
-      await kubeConfig.applySecurityAuthentication(context);
-      context.setHeaderParam('Accept', accept('PartialObjectMetadata'));
-    },
-  });
-}
-
-function seenPod(metadata: V1ObjectMeta | undefined): SeenPod {
-  const { namespace = '', name = '', uid = '', resourceVersion = '' } = metadata ?? {};
-  const { labels = {}, deletionTimestamp } = metadata ?? {};
+function seenPod(metadata: V1ObjectMeta): SeenPod {
+  const { namespace = '', name = '', uid = '', resourceVersion = '', labels = {}, deletionTimestamp } = metadata;
   // What kubectl keeps in others may be larger than all the rest.
   const isNeeded = ([key]: [string, string]) => key === stampAnnotation || key.startsWith('kubernetes.io/config.');
-  const annotations = Object.fromEntries(Object.entries(metadata?.annotations ?? {}).filter(isNeeded));
+  const annotations = Object.fromEntries(Object.entries(metadata.annotations ?? {}).filter(isNeeded));
   // A list has a Date, a watch a text.
   const deletion = deletionTimestamp === undefined ? {} : { deletionTimestamp: String(deletionTimestamp) };
   const pod = { name, uid, resourceVersion, labels, annotations, ...deletion };
