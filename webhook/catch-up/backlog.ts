@@ -1,16 +1,7 @@
 import type { LabelKeys } from '../../rate/keys.ts';
 import { hasSameRateLabels } from '../decide.ts';
-import type { Pod } from '../pod.ts';
+import type { SeenPod } from './seen-pod.ts';
 import { lacksStamp } from './stamp-check.ts';
-
-/** A pod as a list or a watch tells it, with what names exactly this version of it. */
-export interface SeenPod {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly resourceVersion: string;
-  readonly pod: Pod;
-}
 
 /** Why a pod still lacks its stamp: its turn has yet to come, a try did nothing, or it may not have one. */
 export type BacklogState = 'waiting' | 'tried' | 'refused';

@@ -1,8 +1,7 @@
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
-import { stampAnnotation } from '../../rate/keys.ts';
 import type { QuotaClock } from '../quota/clock.ts';
-import type { SeenPod } from './backlog.ts';
 import { listPodMetadata, watchPodMetadata } from './pod-metadata.ts';
+import { type SeenPod, seenPod } from './seen-pod.ts';
 
 /** Who is told of the pods. */
 export interface PodSink {
@@ -74,15 +73,4 @@ function fieldSelector(exceptNamespaces: readonly string[]): string {
   const phases = ['Succeeded', 'Failed'].map((phase) => `status.phase!=${phase}`);
   const namespaces = exceptNamespaces.map((name) => `metadata.namespace!=${name}`);
   return [...phases, ...namespaces].join(',');
-}
-
-function seenPod(metadata: V1ObjectMeta): SeenPod {
-  const { namespace = '', name = '', uid = '', resourceVersion = '', labels = {}, deletionTimestamp } = metadata;
-  // What kubectl keeps in others may be larger than all the rest.
-  const isNeeded = ([key]: [string, string]) => key === stampAnnotation || key.startsWith('kubernetes.io/config.');
-  const annotations = Object.fromEntries(Object.entries(metadata.annotations ?? {}).filter(isNeeded));
-  // A list has a Date, a watch a text.
-  const deletion = deletionTimestamp === undefined ? {} : { deletionTimestamp: String(deletionTimestamp) };
-  const pod = { name, uid, resourceVersion, labels, annotations, ...deletion };
-  return { namespace, name, uid, resourceVersion, pod: { apiVersion: 'v1', kind: 'Pod', metadata: pod } };
 }

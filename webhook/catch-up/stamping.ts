@@ -1,13 +1,15 @@
 /** The API server's part of a late stamp: an update of the pod that changes nothing by itself. */
 import { ApiException, CoreV1Api, type KubeConfig, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
+import type { LabelKeys } from '../../rate/keys.ts';
 import { apiFailure, requestOptions } from '../quota/api-call.ts';
-import type { SeenPod } from './backlog.ts';
+import { type SeenPod, seenPod } from './seen-pod.ts';
+import { lacksStamp } from './stamp-check.ts';
 
 /** What became of the update. */
 export type StampOutcome =
   /** Admission stamped the pod. */
   | { readonly outcome: 'stamped' }
-  /** The update changed nothing: admission was not asked, or could not be. */
+  /** The update did not stamp the pod: podrate was not asked, or could not be. */
   | { readonly outcome: 'unanswered' }
   /** The pod is another version by now, or not there any more. */
   | { readonly outcome: 'changed' | 'gone' }
@@ -24,7 +26,7 @@ const timeoutMs = 15_000;
  * any other update, so the stamp is decided, and the quota asked, in one place; without an answer from admission nothing is written;
  * and of several replicas the first one changes the version, so that the others get a conflict.
  */
-export function stampByUpdate(kubeConfig: KubeConfig): StampPod {
+export function stampByUpdate(kubeConfig: KubeConfig, keys: LabelKeys): StampPod {
   const api = kubeConfig.makeApiClient(CoreV1Api);
   return async ({ namespace, name, uid, resourceVersion }) => {
     const options = setHeaderOptions(
@@ -36,7 +38,8 @@ export function stampByUpdate(kubeConfig: KubeConfig): StampPod {
     try {
       const body = { metadata: { uid, resourceVersion } };
       const { metadata } = await api.patchNamespacedPod({ namespace, name, body }, options);
-      return { outcome: metadata?.resourceVersion === resourceVersion ? 'unanswered' : 'stamped' };
+      // Not by the version: another webhook may have changed something.
+      return { outcome: lacksStamp(seenPod(metadata ?? {}).pod, keys) ? 'unanswered' : 'stamped' };
     } catch (error) {
       const code = error instanceof ApiException ? error.code : undefined;
       if (code === 404) return { outcome: 'gone' };

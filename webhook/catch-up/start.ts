@@ -7,6 +7,7 @@ import type { QuotaClock } from '../quota/clock.ts';
 import { createBacklog } from './backlog.ts';
 import { followLabelledPods } from './labelled-pods.ts';
 import { createCatchUpMetrics } from './metrics.ts';
+import type { SeenPod } from './seen-pod.ts';
 import { stampByUpdate } from './stamping.ts';
 import { workOff } from './work.ts';
 
@@ -42,12 +43,12 @@ export function startCatchUp(options: CatchUpOptions): void {
   };
   for (const label of Object.values(keys)) {
     const sink = {
-      see: (pod: Parameters<typeof backlog.see>[0]) => backlog.see(pod, clock.nowMs() + random() * spreadMs),
+      see: (pod: SeenPod) => backlog.see(pod, clock.nowMs() + random() * spreadMs),
       remove: backlog.remove,
       retain: (uids: ReadonlySet<string>) => backlog.retain(label, uids),
     };
     const except = { exceptNamespaces: ['kube-system', home] };
     void followLabelledPods({ kubeConfig, label, ...except, sink, clock, onError, relistMs: 600_000, signal });
   }
-  void workOff({ ...options, backlog, metrics, stamp: stampByUpdate(kubeConfig) });
+  void workOff({ ...options, backlog, metrics, stamp: stampByUpdate(kubeConfig, keys) });
 }

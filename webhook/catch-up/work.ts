@@ -1,8 +1,9 @@
 import type { Admission } from '../admission.ts';
 import type { Log } from '../app.ts';
 import type { QuotaClock } from '../quota/clock.ts';
-import type { Backlog, BacklogEntry, SeenPod } from './backlog.ts';
+import type { Backlog, BacklogEntry } from './backlog.ts';
 import type { CatchUpMetrics } from './metrics.ts';
+import type { SeenPod } from './seen-pod.ts';
 import type { StampOutcome, StampPod } from './stamping.ts';
 
 /** What works off a backlog. */

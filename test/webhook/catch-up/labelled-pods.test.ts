@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { SeenPod } from '../../../webhook/catch-up/backlog.ts';
 import { followLabelledPods } from '../../../webhook/catch-up/labelled-pods.ts';
+import type { SeenPod } from '../../../webhook/catch-up/seen-pod.ts';
 import { quotaClock } from '../../../webhook/quota/clock.ts';
 import { type FakeApiServer, startFakeApiServer } from '../../nodeagent/fake-api-server.ts';
 

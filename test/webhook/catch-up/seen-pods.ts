@@ -1,4 +1,4 @@
-import type { SeenPod } from '../../../webhook/catch-up/backlog.ts';
+import type { SeenPod } from '../../../webhook/catch-up/seen-pod.ts';
 import { pod } from '../pods.ts';
 
 type Strings = Record<string, string>;
