@@ -86,7 +86,7 @@ test('pods that were created while the webhook was away are stamped once when it
     pod('full', 'one', { rate: '2M' }),
     pod('full', 'two', { rate: '2M' }),
     pod('full', 'large', { rate: '5M' }),
-    { ...pod('kube-system', 'own', { rate: '1M' }) },
+    pod('kube-system', 'own', { rate: '1M' }),
   );
   const before = await stamps('away');
   expect(Object.values(before)).toEqual(Object.keys(before).map(() => undefined));
