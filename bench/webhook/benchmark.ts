@@ -1,0 +1,112 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { formatDuration, formatValue } from '../format.ts';
+import { percentile } from '../statistics.ts';
+import { judge } from './bars.ts';
+import { shippedArguments } from './bundle.ts';
+import type { LoadOutcome } from './load-job.ts';
+import type { Run } from './plan.ts';
+import type { Report } from './report.ts';
+import { requestOf } from './requests.ts';
+import { type RunResult, summarizeRuns } from './results.ts';
+import { crowd, type Scenario, scenarios } from './scenarios.ts';
+import type { Testbed } from './testbed.ts';
+import { type VariantName, variants } from './variants.ts';
+
+/** How the runs are done, and who hears about them. */
+export interface BenchmarkOptions {
+  readonly quick: boolean;
+  readonly rounds: number;
+  readonly signal: AbortSignal;
+  readonly say: (line: string) => void;
+}
+
+type Load = Pick<Scenario, 'clients' | 'kind'> & { readonly namespace: string; readonly count: number };
+
+const crowded = 'bench-crowded';
+const memoryIntervalMs = 250;
+
+/** Does all runs one after the other, and judges them. @throws the signal's reason when it is aborted */
+export async function benchmark(bed: Testbed, runs: readonly Run[], options: BenchmarkOptions): Promise<Report> {
+  const { quick, rounds, signal, say } = options;
+  const size = quick ? 'quick' : 'full';
+  const begun = performance.now();
+  const seconds = () => (performance.now() - begun) / 1000;
+  const results: RunResult[] = [];
+  const samples: number[] = [];
+  let afterReviews: number | undefined;
+  let sent = 0;
+
+  const load = async (variant: VariantName, { kind, namespace, clients, count }: Load): Promise<LoadOutcome> => {
+    signal.throwIfAborted();
+    const job = { ...requestOf(kind, namespace), clients, requests: count, first: sent };
+    sent += count;
+    if (kind === 'pods') return bed.loadApiServer({ ...job, expect: variants[variant].expect });
+    return bed.loadWebhook(variant === 'peer' ? 'peer' : 'podrate', { ...job, expect: '"patch":' });
+  };
+
+  /** What must be there before the pods: a crowd, and code that was compiled because it ran before. */
+  const prepare = async () => {
+    for (const [name, variant] of Object.entries(variants)) {
+      await bed.makeNamespace(`bench-warm-${name}`, variant);
+      await load(name as VariantName, { kind: 'pods', namespace: `bench-warm-${name}`, clients: 10, count: 300 });
+    }
+    await bed.makeNamespace(crowded, variants['podrate-quota']);
+    say(`${crowd[size]} pods for the crowded namespace`);
+    await load('podrate-quota', { kind: 'pods', namespace: crowded, clients: 50, count: crowd[size] });
+  };
+
+  for (const [index, run] of runs.entries()) {
+    const { scenario, variant, round } = run;
+    const { kind, clients } = scenario;
+    if (kind === 'pods' && afterReviews === undefined) {
+      afterReviews = (await bed.memory()).most;
+      await prepare();
+    }
+    const own = kind === 'reviews' ? 'default' : `bench-${index}`;
+    const namespace = scenario.crowded ? crowded : own;
+    if (kind === 'pods' && namespace === own) await bed.makeNamespace(own, variants[variant]);
+    const isWatched = kind === 'reviews' && variant === 'podrate';
+    const watch = isWatched && setInterval(async () => samples.push((await bed.memory()).now), memoryIntervalMs);
+    const outcome = await load(variant, { kind, namespace, clients, count: scenario.requests[size] });
+    if (watch) clearInterval(watch);
+    const figures = figuresOf(outcome);
+    results.push({ scenario: scenario.name, variant, round, figures, failures: outcome.failures });
+    const left = formatDuration((seconds() / (index + 1)) * (runs.length - index - 1));
+    say(`[${index + 1}/${runs.length}, ${left} left] ${scenario.name}, ${variant}: ${brief(figures)}`);
+  }
+
+  const most = (await bed.memory()).most;
+  const medians = summarizeRuns(
+    scenarios.map(({ name }) => name),
+    results,
+  );
+  const memory = { samples, afterReviews: afterReviews ?? most, afterAll: most };
+  return {
+    ...{ quick, rounds, machine: machine(), command: ['node', ...(await shippedArguments())].join(' ') },
+    ...{ seconds: seconds(), runs: results, medians, memory, bars: judge(medians, memory) },
+  };
+}
+
+/** Computes a run's figures. */
+function figuresOf({ seconds, latencies, failures }: LoadOutcome) {
+  return {
+    perSecond: latencies.length / seconds,
+    p50: percentile(latencies, 0.5),
+    p99: percentile(latencies, 0.99),
+    failed: Object.values(failures).reduce((sum, count) => sum + count, 0),
+  };
+}
+
+function brief({ perSecond, p50, p99, failed }: ReturnType<typeof figuresOf>): string {
+  const text = `${formatValue(perSecond)}/s, p50 ${formatValue(p50)} ms, p99 ${formatValue(p99)} ms`;
+  return failed === 0 ? text : `${text}, ${failed} FAILED`;
+}
+
+function machine(): Report['machine'] {
+  return {
+    kernel: readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim(),
+    processors: availableParallelism(),
+    node: process.version,
+  };
+}

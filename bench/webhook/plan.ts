@@ -1,0 +1,28 @@
+import type { Scenario } from './scenarios.ts';
+import type { VariantName } from './variants.ts';
+
+/** One run: a scenario with one variant, in one round. */
+export interface Run {
+  readonly scenario: Scenario;
+  readonly variant: VariantName;
+  readonly round: number;
+}
+
+/**
+ * All runs: reviews first, because the webhook's memory under reviews alone is judged, then round by round, each in an order of
+ * its own, so that what drifts meets everybody alike.
+ *
+ * @param random Numbers from 0 to below 1.
+ */
+export function planRuns(scenarios: readonly Scenario[], rounds: number, random: () => number): Run[] {
+  const round = (kind: Scenario['kind'], number: number) =>
+    scenarios
+      .filter((scenario) => scenario.kind === kind)
+      .flatMap((scenario) => scenario.variants.map((variant): Run => ({ scenario, variant, round: number })))
+      .map((run) => ({ run, order: random() }))
+      .sort((one, other) => one.order - other.order)
+      .map(({ run }) => run);
+  return (['reviews', 'pods'] as const).flatMap((kind) =>
+    Array.from({ length: rounds }, (_, number) => round(kind, number)).flat(),
+  );
+}

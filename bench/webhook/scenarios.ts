@@ -1,0 +1,40 @@
+import type { VariantName } from './variants.ts';
+
+/** Pods are created, or reviews are sent to the webhook itself, by so many clients; each has one request under way. */
+export interface Scenario {
+  readonly name: string;
+  readonly kind: 'pods' | 'reviews';
+  readonly clients: number;
+  /** Of all clients together, in one run. */
+  readonly requests: { readonly full: number; readonly quick: number };
+  readonly variants: readonly VariantName[];
+  /** In the namespace that was filled with pods before, not in an empty one. */
+  readonly crowded?: boolean;
+}
+
+const all: readonly VariantName[] = ['none', 'podrate', 'podrate-quota', 'peer', 'peer-mutate'];
+
+/** How many pods the crowded namespace has. */
+export const crowd = { full: 10_000, quick: 2_000 };
+
+/** Everything that is measured. The memory of the webhook is looked at after the reviews: 100,000 of them, 10,000 with --quick. */
+export const scenarios: readonly Scenario[] = [
+  {
+    ...{ name: 'reviews, 100 clients', kind: 'reviews', clients: 100 },
+    ...{ requests: { full: 20_000, quick: 5_000 }, variants: ['podrate', 'peer'] },
+  },
+  pods('1 client', 1, { full: 1_000, quick: 300 }, all),
+  pods('100 clients', 100, { full: 4_000, quick: 1_500 }, all),
+  pods('1,000 clients', 1_000, { full: 3_000, quick: 1_500 }, ['none', 'podrate', 'podrate-quota', 'peer']),
+  pods('empty namespace, 1 client', 1, { full: 1_000, quick: 300 }, ['podrate-quota']),
+  { ...pods('crowded namespace, 1 client', 1, { full: 1_000, quick: 300 }, ['podrate-quota']), crowded: true },
+];
+
+function pods(
+  name: string,
+  clients: number,
+  requests: Scenario['requests'],
+  variants: readonly VariantName[],
+): Scenario {
+  return { name: `pods, ${name}`, kind: 'pods', clients, requests, variants };
+}

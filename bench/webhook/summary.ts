@@ -1,0 +1,46 @@
+import { formatTable } from '../../cli/table.ts';
+import { formatValue } from '../format.ts';
+import { boundsText } from '../summary.ts';
+import type { Judgement } from './bars.ts';
+import type { Report } from './report.ts';
+import type { ScenarioResult } from './results.ts';
+
+/** The findings as a person reads them in a terminal. */
+export function summarize({ bars, medians, runs, memory, rounds, quick, command }: Report): string {
+  const reasons = runs.flatMap(({ scenario, variant, failures }) =>
+    Object.entries(failures).map(([reason, count]) => `FAILED ${count} × ${scenario}, ${variant}: ${reason}`),
+  );
+  return [
+    formatTable([figureHeading, ...medians.flatMap(figureRows)], '─'),
+    '',
+    formatTable([['bar', 'value', 'bound', ''], ...bars.map(barRow)], '─'),
+    '',
+    ...(reasons.length === 0 ? [] : [...reasons, '']),
+    `Memory during the reviews, MB: ${memory.samples.map((value) => value.toFixed(0)).join(' ')}`,
+    `podrate: ${command}`,
+    `Figures are medians of ${rounds} ${quick ? 'short ' : ''}round${rounds === 1 ? '' : 's'}, failures are sums.`,
+  ].join('\n');
+}
+
+const figureHeading = ['scenario', 'by', 'per second', 'p50 ms', 'p99 ms', 'p99 added', 'against peer', 'failed'];
+
+/** One row for each variant. What is added is above `none`; a ratio is the variant's figure divided by the peer's. */
+function figureRows({ scenario, variants }: ScenarioResult): string[][] {
+  const { none, peer } = variants;
+  return Object.entries(variants).map(([name, own]) => {
+    const base = none?.p99 ?? (peer === undefined ? undefined : 0);
+    const added = (p99: number | undefined) =>
+      base === undefined || p99 === undefined || name === 'none' ? undefined : p99 - base;
+    const [mine, theirs] = [added(own.p99), added(peer?.p99)];
+    return [
+      ...[scenario, name, formatValue(own.perSecond), formatValue(own.p50), formatValue(own.p99)],
+      none === undefined ? '' : formatValue(mine),
+      mine === undefined || theirs === undefined || name === 'peer' ? '' : `× ${formatValue(mine / theirs)}`,
+      formatValue(own.failed),
+    ];
+  });
+}
+
+function barRow({ bar, value, bounds, missedBy }: Judgement): string[] {
+  return [bar, formatValue(value), boundsText(bounds), missedBy === 0 ? 'passed' : 'MISSED'];
+}
