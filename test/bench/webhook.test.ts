@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest';
+import { judge } from '../../bench/webhook/bars.ts';
+import { shippedArguments } from '../../bench/webhook/bundle.ts';
+import type { Figures } from '../../bench/webhook/definitions.ts';
+import { growth } from '../../bench/webhook/memory.ts';
+import { parseOptions } from '../../bench/webhook/options.ts';
+import { planRuns } from '../../bench/webhook/plan.ts';
+import { peerRegistrations, podrateRegistrations } from '../../bench/webhook/registrations.ts';
+import { requestOf } from '../../bench/webhook/requests.ts';
+import { type RunResult, summarizeRuns } from '../../bench/webhook/results.ts';
+import { scenarios } from '../../bench/webhook/scenarios.ts';
+import { takerLabel, type VariantName } from '../../bench/webhook/variants.ts';
+
+const run = (scenario: string, variant: VariantName, figures: Figures, round = 0): RunResult => ({
+  ...{ scenario, variant, round, figures, failures: {} },
+});
+const medians = (...runs: RunResult[]) =>
+  summarizeRuns(
+    scenarios.map(({ name }) => name),
+    runs,
+  );
+const memory = { samples: [100, 110, 110, 112], afterReviews: 112, afterAll: 201 };
+
+test('what podrate adds to p99 is held against what the peer adds', () => {
+  const results = medians(
+    run('pods, 1 client', 'none', { p99: 2 }),
+    run('pods, 1 client', 'podrate', { p99: 5 }),
+    run('pods, 1 client', 'peer', { p99: 4 }),
+    run('pods, 1 client', 'peer-mutate', { p99: 2 }),
+  );
+  const bars = new Map(judge(results, memory).map((judgement) => [judgement.bar, judgement]));
+  expect(bars.get('p99 added to a create, against the peer, 1 client')).toMatchObject({ value: 1.5 });
+  expect(bars.get('p99 added to a create, against the peer, 1 client')?.missedBy).toBeCloseTo(0.2);
+  // Nothing added by the peer, or nothing measured: no verdict that could pass.
+  expect(bars.get('the same, against the peer that only mutates, 1 client')?.missedBy).toBe(Infinity);
+  expect(bars.get('p99 added to a create, against the peer, 100 clients')?.missedBy).toBe(Infinity);
+  expect(bars.get('resident memory after the reviews (MB)')?.missedBy).toBe(0);
+  expect(bars.get('resident memory after everything (MB)')?.missedBy).toBe(1);
+});
+
+test('figures are medians over the rounds, failures are added up', () => {
+  const name = 'pods, 1,000 clients';
+  const results = medians(
+    ...[1, 9, 2].map((p99, round) => run(name, 'podrate', { p99, failed: round === 1 ? 3 : 0 }, round)),
+  );
+  expect(results).toEqual([{ scenario: name, variants: { podrate: { p99: 2, failed: 3 } } }]);
+});
+
+test('memory that stays as it was in the first half has not grown', () => {
+  expect(growth([80, 100, 100, 95])).toBe(1);
+  expect(growth([100, 100, 110, 120])).toBe(1.2);
+});
+
+test('each round has every variant of every scenario, the reviews come before all pods', () => {
+  const runs = planRuns(scenarios, 2, Math.random);
+  expect(runs).toHaveLength(2 * scenarios.flatMap(({ variants }) => variants).length);
+  const kinds = runs.map(({ scenario }) => scenario.kind);
+  expect(kinds.lastIndexOf('reviews')).toBeLessThan(kinds.indexOf('pods'));
+});
+
+test('everybody takes the pods of their own namespaces only, and nothing that fails is admitted', async () => {
+  const registrations = [...(await podrateRegistrations('QQ==')), ...peerRegistrations('peer', 'QQ==')] as {
+    webhooks: { failurePolicy: string; clientConfig: { caBundle: string }; namespaceSelector?: object }[];
+  }[];
+  const hooks = registrations.flatMap(({ webhooks }) => webhooks);
+  for (const { failurePolicy, clientConfig, namespaceSelector } of hooks) {
+    expect(failurePolicy).toBe('Fail');
+    expect(clientConfig.caBundle).toBe('QQ==');
+    if (namespaceSelector) expect(JSON.stringify(namespaceSelector)).toContain(takerLabel);
+  }
+});
+
+test('a request is JSON with a place for a number in its name', () => {
+  for (const kind of ['pods', 'reviews'] as const) {
+    const { body } = requestOf(kind, 'shop');
+    expect(JSON.parse(body.replaceAll('{n}', '7'))).toBeTypeOf('object');
+    expect(body).toContain('pod-{n}');
+  }
+});
+
+test('the webhook is started with what the Deployment gives to node', async () => {
+  expect(await shippedArguments()).toContain('webhook/main.js');
+});
+
+test('--quick is two rounds unless told otherwise; what cannot be followed is refused', () => {
+  expect(parseOptions(['--quick'])).toMatchObject({ quick: true, rounds: 2 });
+  expect(parseOptions([])).toMatchObject({ quick: false, rounds: 5 });
+  expect(() => parseOptions(['--rounds', 'many'])).toThrow('--rounds many is not a whole number between 1 and 100.');
+  expect(() => parseOptions(['--only', 'pods'])).toThrow();
+});
