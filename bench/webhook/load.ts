@@ -36,7 +36,7 @@ async function client(agent: Agent): Promise<void> {
 }
 
 function failureIn({ status, text }: { status: number; text: string }): string | undefined {
-  if (status < 200 || status > 299) return `${status} ${text.slice(0, 300)}`;
+  if (status < 200 || status > 299) return `${status} ${text.slice(0, 400).replaceAll(/\d{6,}/g, '…')}`;
   return text.includes(job.expect) ? undefined : `${status} without ${job.expect}`;
 }
 

@@ -23,11 +23,11 @@ export const scenarios: readonly Scenario[] = [
     ...{ name: 'reviews, 100 clients', kind: 'reviews', clients: 100 },
     ...{ requests: { full: 20_000, quick: 5_000 }, variants: ['podrate', 'peer'] },
   },
-  pods('1 client', 1, { full: 1_000, quick: 300 }, all),
-  pods('100 clients', 100, { full: 4_000, quick: 1_500 }, all),
-  pods('1,000 clients', 1_000, { full: 3_000, quick: 1_500 }, ['none', 'podrate', 'podrate-quota', 'peer']),
-  pods('empty namespace, 1 client', 1, { full: 1_000, quick: 300 }, ['podrate-quota']),
-  { ...pods('crowded namespace, 1 client', 1, { full: 1_000, quick: 300 }, ['podrate-quota']), crowded: true },
+  pods('1 client', 1, { full: 1_000, quick: 200 }, all),
+  pods('100 clients', 100, { full: 4_000, quick: 1_000 }, all),
+  pods('1,000 clients', 1_000, { full: 3_000, quick: 1_200 }, ['none', 'podrate', 'podrate-quota', 'peer']),
+  pods('empty namespace, 1 client', 1, { full: 1_000, quick: 200 }, ['podrate-quota']),
+  { ...pods('crowded namespace, 1 client', 1, { full: 1_000, quick: 200 }, ['podrate-quota']), crowded: true },
 ];
 
 function pods(

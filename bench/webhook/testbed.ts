@@ -96,7 +96,7 @@ async function startPodrate(cluster: Cluster, { tls, bundle }: { tls: string; bu
     cwd: bundle,
     env: { NODE_ENV: 'production', NODE_COMPILE_CACHE: join(bundle, 'compile-cache') },
     log: await logFile(cluster, 'bench-podrate.log'),
-    isReady: async () => (await readPage(cluster, `http://${cluster.hostAddress}:${ports.podrateHttp}/readyz`)) !== '',
+    isReady: () => readPage(cluster, `http://${cluster.hostAddress}:${ports.podrateHttp}/readyz`).then(() => true),
   });
 }
 
