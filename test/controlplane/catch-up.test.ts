@@ -4,8 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { readPage } from './installation.ts';
-import { installPolicyWebhook } from './policy-installation.ts';
-import type { HostWebhook } from './webhook.ts';
+import { type HostWebhook, installWebhook } from './webhook.ts';
 
 let cluster: Cluster;
 let webhook: HostWebhook;
@@ -23,7 +22,7 @@ function startSecond() {
 
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 0 });
-  webhook = await installPolicyWebhook(cluster);
+  webhook = await installWebhook(cluster);
   await webhook.stop();
 });
 

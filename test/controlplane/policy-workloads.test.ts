@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { installPolicyWebhook } from './policy-installation.ts';
-import type { HostWebhook } from './webhook.ts';
+import { type HostWebhook, installWebhook } from './webhook.ts';
 
 let cluster: Cluster;
 let webhook: HostWebhook;
@@ -60,7 +59,7 @@ const apply = (...items: object[]) =>
 
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 0 });
-  webhook = await installPolicyWebhook(cluster);
+  webhook = await installWebhook(cluster);
   await apply(node, namespace);
   await vi.waitFor(() => kubectl('get', 'serviceaccount', 'default'), { timeout: 10_000, interval: 100 });
   await cluster.kubectl(['apply', '-f', '-'], { input: manifest });

@@ -170,10 +170,12 @@ describe('a refusal', () => {
       fc.property(nearRates, (text) => {
         fc.pre(!isAccepted(text));
         const { message } = refusal(text);
-        // Beyond the length of a label value the quotation is cut.
-        const quoted = text.length > 63 ? JSON.stringify(text.slice(0, 40)).slice(0, -1) : JSON.stringify(text);
-        expect(message.startsWith(quoted)).toBe(true);
-        if (text.length <= 63) expect(message.slice(quoted.length)).not.toMatch(/[\n\r]|\. |\.$/);
+        // A JSON string, in which what cannot be seen is escaped; beyond the length of a label value it is cut.
+        const [quoted = ''] = /^"(?:[^"\\]|\\.)*"/.exec(message) ?? [];
+        if (text.length <= 63) {
+          expect(JSON.parse(quoted)).toBe(text);
+          expect(message.slice(quoted.length)).not.toMatch(/[\n\r]|\. |\.$/);
+        } else expect(text.startsWith(JSON.parse(quoted).slice(0, 30))).toBe(true);
         const advice = message.slice(message.lastIndexOf('write ')).split(/[ ,]/);
         expect(advice.some((word) => word === 'none' || isAccepted(word))).toBe(true);
       }),

@@ -1,5 +1,5 @@
 import type { LabelKeys } from '../../rate/keys.ts';
-import { hasSameRateLabels } from '../decide.ts';
+import { hasSameRateLabels } from '../rate-labels.ts';
 import type { SeenPod } from './seen-pod.ts';
 import { lacksStamp } from './stamp-check.ts';
 

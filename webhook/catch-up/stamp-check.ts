@@ -1,7 +1,7 @@
 import type { LabelKeys } from '../../rate/keys.ts';
 import { directions, LabelError, noLimit, requestedRates } from '../../rate/limit.ts';
 import { formatStamp, StampError, stampedLimit } from '../../rate/stamp.ts';
-import { stampOf } from '../decide.ts';
+import { stampOf } from '../judge.ts';
 import { isFinished, isMirror, type Pod } from '../pod.ts';
 
 /**
