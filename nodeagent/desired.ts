@@ -30,15 +30,18 @@ const staticPodHash = /^[0-9a-f]{32}$/;
 /** Picks the pods that are marked as limited and have not ended. The stamp is read again and never trusted. */
 export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
   const shaped: ShapedPod[] = [];
-  for (const { metadata, status } of pods) {
+  for (const { metadata, spec, status } of pods) {
     const { namespace, name, uid, annotations } = metadata ?? {};
     if (namespace === undefined || name === undefined || uid === undefined) continue;
     if (status?.phase === 'Succeeded' || status?.phase === 'Failed') continue;
     const limit = limitOf(metadata ?? {});
     if (limit === undefined) continue;
     const hash = annotations?.[mirrorAnnotation] ?? annotations?.[hashAnnotation];
-    // Anyone can write annotations: only a static pod's hash counts, never the uid of another pod.
-    const cgroupUid = hash !== undefined && staticPodHash.test(hash) ? hash : uid;
+    // Anyone can write annotations: only the hash of a static pod that its kubelet owns up to counts, never the uid of another pod.
+    const isStatic = metadata?.ownerReferences?.some(
+      ({ kind, name: owner }) => kind === 'Node' && owner === spec?.nodeName,
+    );
+    const cgroupUid = isStatic && hash !== undefined && staticPodHash.test(hash) ? hash : uid;
     shaped.push({
       ...{ namespace, name, uid, cgroupUid, limit },
       running: status?.phase === 'Running',

@@ -56,9 +56,20 @@ test.each(['{"egress":-1}', '{"egress":1e99}', 'nonsense', '{}', undefined])('th
 test.each(['kubernetes.io/config.mirror', 'kubernetes.io/config.hash'])(
   'a static pod is found by its hash in %s',
   (key) => {
-    expect(shapedPods([pod({ stamp: limited, annotations: { [key]: hash } })])[0]?.cgroupUid).toBe(hash);
+    const image = pod({ stamp: limited, annotations: { [key]: hash } });
+    image.spec = { containers: [], nodeName: 'worker' };
+    const owner = (name: string) => [{ apiVersion: 'v1', kind: 'Node', name, uid }];
+    image.metadata = { ...image.metadata, ownerReferences: owner('worker') };
+    expect(shapedPods([image])[0]?.cgroupUid).toBe(hash);
+    image.metadata.ownerReferences = owner('another');
+    expect(shapedPods([image])[0]?.cgroupUid).toBe(uid);
   },
 );
+
+test('a pod that its kubelet does not own up to cannot have a static pod limited in its place', () => {
+  const annotations = { 'kubernetes.io/config.mirror': hash, 'kubernetes.io/config.hash': hash };
+  expect(shapedPods([pod({ stamp: limited, annotations })])[0]?.cgroupUid).toBe(uid);
+});
 
 test('nobody can have another pod limited by naming its uid in an annotation', () => {
   const other = '11111111-1111-4111-8111-111111111111';
