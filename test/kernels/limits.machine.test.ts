@@ -7,11 +7,14 @@ import { installPackages } from '../cluster/packages.ts';
 import { buildMachine, LIMIT, runChecks } from './machine.ts';
 import { type Recording, readRecording, receivedRate, resent } from './recording.ts';
 
-/** What is done about connections that are older than a limit: what doctor says of it, and what the iterator prints of four. */
-const older: Record<KernelVersion, { says: string; adopted: string[] }> = {
-  '5.10': { says: 'held by dropping until they close', adopted: [] },
-  '6.1': { says: 'get it as a fixed pacing rate each', adopted: ['f', 'f', 'f', 'f'] },
-  '6.12': { says: 'are paced like new ones', adopted: ['c', 'c', 'c', 'c'] },
+/**
+ * What is done about connections that are older than a limit: what doctor says of it; what the iterator prints of four, whose
+ * callbacks podrate attach may have turned on already; how much of the limit they get at least.
+ */
+const older: Record<KernelVersion, { says: string; prints: RegExp; atLeast: number }> = {
+  '5.10': { says: 'held by dropping until they close', prints: /^$/, atLeast: 0.5 },
+  '6.1': { says: 'get it as a fixed pacing rate each', prints: /^ffff$/, atLeast: 0.8 },
+  '6.12': { says: 'are paced like new ones', prints: /^c{0,4}$/, atLeast: 0.8 },
 };
 // An emulated processor has hiccups, which cost bytes; nothing makes more of them than the limit allows.
 const [atLeast, atMost] = [0.8, 1.06];
@@ -71,12 +74,10 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
   });
 
   test('four connections that are older than the limit are held by it, in the way the kernel allows', () => {
-    const adopted = command('adopt-1')
-      .output.split('\n')
-      .filter((line) => /^[cf]$/.test(line));
-    expect(adopted).toEqual(older[version].adopted);
+    const lines = command('adopt-1').output.split('\n');
+    expect(lines.filter((line) => /^[cf]$/.test(line)).join('')).toMatch(older[version].prints);
     const ratio = receivedRate(recording, 'peer', 'older') / LIMIT;
     expect(ratio).toBeLessThan(atMost);
-    expect(ratio).toBeGreaterThan(adopted.length > 0 ? atLeast : 0.5);
+    expect(ratio).toBeGreaterThan(older[version].atLeast);
   });
 });
