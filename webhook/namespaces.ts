@@ -1,5 +1,6 @@
 /** The API server's view of namespaces: the labels of one, as they are now. */
 import { ApiException, type ConfigurationOptions, CoreV1Api, KubeConfig, Observable } from '@kubernetes/client-node';
+import { withSharedConnections } from '../nodeagent/shared-connections.ts';
 import type { Labels } from '../rate/limit.ts';
 import { freshReads } from './fresh-reads.ts';
 import { rereadToken } from './token-file.ts';
@@ -24,7 +25,7 @@ export function connect(
   else if (environment.KUBERNETES_SERVICE_HOST !== undefined) config.loadFromCluster();
   else return undefined;
   rereadToken(config, () => performance.now());
-  return config;
+  return withSharedConnections(config, () => performance.now());
 }
 
 /**
