@@ -13,6 +13,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
 COPY rolldown.config.ts ./
 COPY rate rate
+COPY kube kube
 COPY certs certs
 COPY webhook webhook
 COPY nodeagent nodeagent

@@ -3,12 +3,12 @@ import {
   type ConfigurationOptions,
   CoreV1Api,
   type KubeConfig,
-  Observable,
   PatchStrategy,
   type V1MutatingWebhook,
   type V1Secret,
   type V1ValidatingWebhook,
 } from '@kubernetes/client-node';
+import { requestOptions } from '../kube/request-options.ts';
 import { ApiError, type Call, explainFailure } from './api-error.ts';
 import type { Pair } from './certificates.ts';
 
@@ -122,21 +122,8 @@ async function attempt<T>(call: Call, send: () => Promise<T>): Promise<T> {
   }
 }
 
-// The client has no time limit of its own: an API server that accepts and never answers would hold a Job for minutes.
 function options(contentType?: string): ConfigurationOptions {
-  return {
-    middlewareMergeStrategy: 'append',
-    middleware: [
-      {
-        pre(request) {
-          request.setSignal(AbortSignal.timeout(requestTimeoutMs));
-          if (contentType !== undefined) request.setHeaderParam('Content-Type', contentType);
-          return new Observable(Promise.resolve(request));
-        },
-        post: (response) => new Observable(Promise.resolve(response)),
-      },
-    ],
-  };
+  return requestOptions(requestTimeoutMs, contentType === undefined ? {} : { 'Content-Type': contentType });
 }
 
 function encode(text: string): string {

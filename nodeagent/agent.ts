@@ -1,5 +1,6 @@
 /** The agent without its process: pods in, kernel and conditions out. */
 import type { KubeConfig } from '@kubernetes/client-node';
+import { withSharedConnections } from '../kube/shared-connections.ts';
 import { createAdoptions } from './adoptions.ts';
 import { watchCgroups } from './cgroup-watch.ts';
 import type { Cgroups } from './cgroups.ts';
@@ -13,7 +14,6 @@ import { ownerOf } from './owner.ts';
 import { conditionPatch, watchPods } from './pods.ts';
 import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
-import { withSharedConnections } from './shared-connections.ts';
 
 /** What is logged where the sender's half cannot be attached. */
 export const noSender = "the sender's half of cooperative ingress is not attached; limits hold without it";

@@ -1,6 +1,7 @@
 /** The API server's view of namespaces: the labels of one, as they are now. */
-import { ApiException, type ConfigurationOptions, CoreV1Api, KubeConfig, Observable } from '@kubernetes/client-node';
-import { withSharedConnections } from '../nodeagent/shared-connections.ts';
+import { ApiException, CoreV1Api, KubeConfig } from '@kubernetes/client-node';
+import { requestOptions } from '../kube/request-options.ts';
+import { withSharedConnections } from '../kube/shared-connections.ts';
 import type { Labels } from '../rate/limit.ts';
 import { freshReads } from './fresh-reads.ts';
 import { rereadToken } from './token-file.ts';
@@ -36,26 +37,10 @@ export function readNamespaces(kubeConfig: KubeConfig): ReadNamespace {
   const api = kubeConfig.makeApiClient(CoreV1Api);
   return freshReads(async (name) => {
     try {
-      return (await api.readNamespace({ name }, options())).metadata?.labels ?? {};
+      return (await api.readNamespace({ name }, requestOptions(timeoutMs))).metadata?.labels ?? {};
     } catch (error) {
       if (error instanceof ApiException && error.code === 404) return undefined;
       throw new Error(`Could not read namespace ${name}`, { cause: error });
     }
   });
-}
-
-// The client has no time limit of its own.
-function options(): ConfigurationOptions {
-  return {
-    middlewareMergeStrategy: 'append',
-    middleware: [
-      {
-        pre(request) {
-          request.setSignal(AbortSignal.timeout(timeoutMs));
-          return new Observable(Promise.resolve(request));
-        },
-        post: (response) => new Observable(Promise.resolve(response)),
-      },
-    ],
-  };
 }

@@ -1,6 +1,7 @@
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
+import { listPodMetadata, watchPodMetadata } from '../pod-metadata.ts';
+import { apiFailure } from '../quota/api-call.ts';
 import type { QuotaClock } from '../quota/clock.ts';
-import { listPodMetadata, watchPodMetadata } from './pod-metadata.ts';
 import { type SeenPod, seenPod } from './seen-pod.ts';
 
 /** Who is told of the pods. */
@@ -30,6 +31,7 @@ export interface LabelledPodsOptions {
   readonly signal: AbortSignal;
 }
 
+const listTimeoutMs = 10_000;
 // Something between here and the API server may end each watch at once.
 const reopenMs = 100;
 
@@ -40,7 +42,9 @@ const reopenMs = 100;
 export async function followLabelledPods(options: LabelledPodsOptions): Promise<void> {
   const { kubeConfig, sink, clock, onError, relistMs, signal } = options;
   const selection = { labelSelector: options.label, fieldSelector: fieldSelector(options.exceptNamespaces) };
-  const onEvent = (type: 'put' | 'remove', metadata: V1ObjectMeta) => {
+  const what = `the pods with ${options.label}`;
+  const onEvent = (type: 'put' | 'remove' | 'reach', metadata: V1ObjectMeta) => {
+    if (type === 'reach') return;
     const seen = seenPod(metadata);
     if (type === 'put') sink.see(seen);
     else sink.remove(seen.uid);
@@ -49,15 +53,19 @@ export async function followLabelledPods(options: LabelledPodsOptions): Promise<
   while (!signal.aborted) {
     try {
       const uids = new Set<string>();
-      let from: string | undefined = await listPodMetadata(kubeConfig, selection, (metadata) => {
+      const onPod = (metadata: V1ObjectMeta) => {
         uids.add(metadata.uid ?? '');
         sink.see(seenPod(metadata));
+      };
+      const listing = listPodMetadata({ kubeConfig, selection, timeoutMs: listTimeoutMs, onPod });
+      let from: string | undefined = await listing.catch((error) => {
+        throw apiFailure(`list ${what}`, error);
       });
       sink.retain(uids);
       const until = clock.nowMs() + relistMs;
       while (!signal.aborted && from !== undefined && clock.nowMs() < until) {
         const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
-        from = await watchPodMetadata({ kubeConfig, selection, from, timeoutSeconds, onEvent, signal });
+        from = await watchPodMetadata({ kubeConfig, selection, what, from, timeoutSeconds, onEvent, signal });
         failures = 0;
         await clock.sleep(reopenMs, signal);
       }

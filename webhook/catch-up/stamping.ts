@@ -1,7 +1,9 @@
 /** The API server's part of a late stamp: an update of the pod that changes nothing by itself. */
 import { ApiException, CoreV1Api, type KubeConfig, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
+import { requestOptions } from '../../kube/request-options.ts';
 import type { LabelKeys } from '../../rate/keys.ts';
-import { apiFailure, requestOptions } from '../quota/api-call.ts';
+import { metadataOnly } from '../pod-metadata.ts';
+import { apiFailure } from '../quota/api-call.ts';
 import { type SeenPod, seenPod } from './seen-pod.ts';
 import { lacksStamp } from './stamp-check.ts';
 
@@ -32,7 +34,7 @@ export function stampByUpdate(kubeConfig: KubeConfig, keys: LabelKeys): StampPod
     const options = setHeaderOptions(
       'Content-Type',
       PatchStrategy.MergePatch,
-      requestOptions(timeoutMs, 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1'),
+      requestOptions(timeoutMs, { Accept: metadataOnly('PartialObjectMetadata') }),
     );
     const what = `update pod ${namespace}/${name}`;
     try {

@@ -6,7 +6,8 @@ import {
   type KubeConfig,
   type V1OwnerReference,
 } from '@kubernetes/client-node';
-import { apiFailure, requestOptions } from './api-call.ts';
+import { requestOptions } from '../../kube/request-options.ts';
+import { apiFailure } from './api-call.ts';
 import type { Ledger } from './ledger.ts';
 import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
 

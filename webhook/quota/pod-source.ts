@@ -1,14 +1,14 @@
 /** The API server's view of the pods that count: a list of one namespace, and a list and watch of all that feeds a table. */
-import { CoreV1Api, type KubeConfig, type RequestContext, type V1ObjectMeta, Watch } from '@kubernetes/client-node';
+import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
 import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { StampError, stampedLimit } from '../../rate/stamp.ts';
+import { listPodMetadata, watchPodMetadata } from '../pod-metadata.ts';
 import { type Amounts, amountsOf, nothing } from './amounts.ts';
-import { apiFailure, requestOptions } from './api-call.ts';
+import { apiFailure } from './api-call.ts';
 import type { QuotaClock } from './clock.ts';
 import { type Count, type CountedPod, createPodTable, type PodTable } from './pod-table.ts';
 
-// Only metadata is sent, a hundredth of some pods. What finishes leaves the selection, which a watch tells as a deletion.
-const accept = (kind: string) => `application/json;as=${kind};g=meta.k8s.io;v=v1`;
+// What finishes leaves the selection, which a watch tells as a deletion.
 const selection = {
   labelSelector: `${shapedLabel}=${shapedValue}`,
   fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
@@ -16,9 +16,6 @@ const selection = {
 const timeoutMs = 3_000;
 // Something between here and the API server may end each watch at once.
 const reopenMs = 100;
-
-/** How many pods one page of a list has. */
-export const pageSize = 500;
 
 /** Counts the pods of one namespace anew, by a list that is not older than the call. @throws QuotaError */
 export async function countNow(kubeConfig: KubeConfig, namespace: string): Promise<Count> {
@@ -63,80 +60,36 @@ export async function followPods(options: FollowOptions): Promise<void> {
 }
 
 async function listPods(kubeConfig: KubeConfig, namespace: string | undefined) {
-  const api = kubeConfig.makeApiClient(CoreV1Api);
-  const options = () => requestOptions(timeoutMs, accept('PartialObjectMetadataList'));
   const pods: CountedPod[] = [];
-  let version = 0n;
-  let page: string | undefined;
+  const onPod = (metadata: V1ObjectMeta) => void pods.push(counted(metadata));
   try {
-    do {
-      const query = { ...selection, limit: pageSize, ...(page === undefined ? {} : { _continue: page }) };
-      const { items, metadata } = await (namespace === undefined
-        ? api.listPodForAllNamespaces(query, options())
-        : api.listNamespacedPod({ namespace, ...query }, options()));
-      // Null, not empty, where there is none.
-      for (const pod of items ?? []) pods.push(counted(pod.metadata));
-      version = BigInt(metadata?.resourceVersion ?? 0);
-      page = metadata?._continue || undefined;
-    } while (page !== undefined);
+    const version = await listPodMetadata({ kubeConfig, selection, namespace, timeoutMs, onPod });
+    return { pods, version: BigInt(version) };
   } catch (error) {
     throw apiFailure('list the pods that count', error);
   }
-  return { pods, version };
 }
 
 // Gives whether the API server can go on from there.
 async function watchOnce({ kubeConfig, table, clock, signal }: FollowOptions, until: number): Promise<boolean> {
   const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
-  const resourceVersion = String(table.version());
-  const query = { ...selection, allowWatchBookmarks: true, resourceVersion, timeoutSeconds };
-  return new Promise<boolean>((resolve, reject) => {
-    let fault: Error | undefined;
-    let isGone = false;
-    let isDone = false;
-    const onEvent = (type: string, object: { metadata?: V1ObjectMeta; code?: number; message?: string }) => {
-      if (type === 'ERROR' && object.code === 410) isGone = true;
-      else if (type === 'ERROR') fault = new Error(`The watch of pods ended: ${object.message}`);
-      else if (type === 'BOOKMARK') table.reach(BigInt(object.metadata?.resourceVersion ?? 0));
-      else if (type === 'DELETED') table.remove(counted(object.metadata));
-      else table.put(counted(object.metadata));
-    };
-    let abort = () => {};
-    const onDone = (error: (Error & { statusCode?: number }) | null) => {
-      isDone = true;
-      signal.removeEventListener('abort', abort);
-      if (error?.statusCode === 410) isGone = true;
-      // Half a minute without an event is no fault.
-      const isFailure = error !== null && error.name !== 'TimeoutError' && !isGone;
-      const failure = fault ?? (isFailure ? error : undefined);
-      if (failure !== undefined && !signal.aborted) reject(failure);
-      else resolve(!isGone);
-    };
-    void new Watch(metadataOnly(kubeConfig)).watch('/api/v1/pods', query, onEvent, onDone).then((controller) => {
-      abort = () => controller.abort();
-      if (signal.aborted) abort();
-      else if (!isDone) signal.addEventListener('abort', abort);
-    }, reject);
-  });
+  const from = String(table.version());
+  const onEvent = (type: 'put' | 'remove' | 'reach', metadata: V1ObjectMeta) => {
+    if (type === 'reach') table.reach(BigInt(metadata.resourceVersion ?? 0));
+    else table[type](counted(metadata));
+  };
+  const what = 'pods';
+  const next = await watchPodMetadata({ kubeConfig, selection, what, from, timeoutSeconds, onEvent, signal });
+  return next !== undefined;
 }
 
-// client-node's Watch has no option for headers; it asks its configuration for those of authentication.
-function metadataOnly(kubeConfig: KubeConfig): KubeConfig {
-  return Object.assign(Object.create(kubeConfig), {
-    async applySecurityAuthentication(context: RequestContext) {
-      await kubeConfig.applySecurityAuthentication(context);
-      context.setHeaderParam('Accept', accept('PartialObjectMetadata'));
-    },
-  });
-}
-
-function counted(metadata: V1ObjectMeta | undefined): CountedPod {
-  const { namespace = '', name = '', uid = '', resourceVersion = '0' } = metadata ?? {};
+function counted(metadata: V1ObjectMeta): CountedPod {
+  const { namespace = '', name = '', uid = '', resourceVersion = '0' } = metadata;
   return { namespace, name, uid, version: BigInt(resourceVersion), amounts: stamped(metadata) };
 }
 
 // A stamp that the webhook did not write limits nothing, and so counts for nothing.
-function stamped(metadata: V1ObjectMeta | undefined): Amounts {
+function stamped(metadata: V1ObjectMeta): Amounts {
   try {
     return amountsOf(stampedLimit(metadata as Parameters<typeof stampedLimit>[0]));
   } catch (error) {

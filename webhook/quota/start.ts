@@ -1,11 +1,12 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
+import { pageSize } from '../pod-metadata.ts';
 import type { QuotaClock } from './clock.ts';
 import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
 import type { Hard } from './ledger.ts';
 import { ledgerStore } from './ledger-store.ts';
 import { createQuotaMetrics } from './metrics.ts';
-import { countNow, followPods, pageSize } from './pod-source.ts';
+import { countNow, followPods } from './pod-source.ts';
 import { createPodTable } from './pod-table.ts';
 import { grantLifeMs } from './sightings.ts';
 import { tendLedgers } from './tending.ts';

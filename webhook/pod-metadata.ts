@@ -1,6 +1,6 @@
 /** The API server's view of selected pods: one list or one watch of their metadata, a hundredth of some pods. */
 import { CoreV1Api, type KubeConfig, type RequestContext, type V1ObjectMeta, Watch } from '@kubernetes/client-node';
-import { apiFailure, requestOptions } from '../quota/api-call.ts';
+import { requestOptions } from '../kube/request-options.ts';
 
 /** Which pods, by their labels and fields. */
 export interface PodSelection {
@@ -8,49 +8,62 @@ export interface PodSelection {
   readonly fieldSelector: string;
 }
 
+/** What is listed. */
+export interface ListOptions {
+  readonly kubeConfig: KubeConfig;
+  readonly selection: PodSelection;
+  /** All namespaces if undefined. */
+  readonly namespace?: string | undefined;
+  /** How long each page may take. */
+  readonly timeoutMs: number;
+  readonly onPod: (metadata: V1ObjectMeta) => void;
+}
+
 /** What a watch is opened with. */
 export interface WatchOptions {
   readonly kubeConfig: KubeConfig;
   readonly selection: PodSelection;
+  /** What the pods are called in an error. */
+  readonly what: string;
   /** The resource version to go on from. */
   readonly from: string;
   /** When the API server shall end it. */
   readonly timeoutSeconds: number;
-  readonly onEvent: (type: 'put' | 'remove', metadata: V1ObjectMeta) => void;
+  /** `put`: there, or changed; `remove`: deleted, or no longer selected; `reach`: nothing older than this version will come. */
+  readonly onEvent: (type: 'put' | 'remove' | 'reach', metadata: V1ObjectMeta) => void;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
 
-const pageSize = 500;
-const listTimeoutMs = 10_000;
-const accept = (kind: string) => `application/json;as=${kind};g=meta.k8s.io;v=v1`;
+/** How many pods one page of a list has. */
+export const pageSize = 500;
+
+/** The media type of objects without anything but their metadata. */
+export function metadataOnly(kind: 'PartialObjectMetadata' | 'PartialObjectMetadataList'): string {
+  return `application/json;as=${kind};g=meta.k8s.io;v=v1`;
+}
 
 /**
- * Lists pods of all namespaces in pages.
+ * Lists pods in pages.
  * @returns the resource version of the list
- * @throws QuotaError if the API server does not answer as asked
+ * @throws what the client throws if the API server does not answer as asked
  */
-export async function listPodMetadata(
-  kubeConfig: KubeConfig,
-  selection: PodSelection,
-  onPod: (metadata: V1ObjectMeta) => void,
-): Promise<string> {
+export async function listPodMetadata(options: ListOptions): Promise<string> {
+  const { kubeConfig, selection, namespace, timeoutMs, onPod } = options;
   const api = kubeConfig.makeApiClient(CoreV1Api);
   let version = '';
   let page: string | undefined;
-  try {
-    do {
-      const query = { ...selection, limit: pageSize, ...(page === undefined ? {} : { _continue: page }) };
-      const options = requestOptions(listTimeoutMs, accept('PartialObjectMetadataList'));
-      const { items, metadata } = await api.listPodForAllNamespaces(query, options);
-      // Null, not empty, where there is none.
-      for (const pod of items ?? []) onPod(pod.metadata ?? {});
-      version = metadata?.resourceVersion ?? '';
-      page = metadata?._continue || undefined;
-    } while (page !== undefined);
-  } catch (error) {
-    throw apiFailure(`list the pods with ${selection.labelSelector}`, error);
-  }
+  do {
+    const query = { ...selection, limit: pageSize, ...(page === undefined ? {} : { _continue: page }) };
+    const request = requestOptions(timeoutMs, { Accept: metadataOnly('PartialObjectMetadataList') });
+    const { items, metadata } = await (namespace === undefined
+      ? api.listPodForAllNamespaces(query, request)
+      : api.listNamespacedPod({ namespace, ...query }, request));
+    // Null, not empty, where there is none.
+    for (const pod of items ?? []) onPod(pod.metadata ?? {});
+    version = metadata?.resourceVersion ?? '';
+    page = metadata?._continue || undefined;
+  } while (page !== undefined);
   return version;
 }
 
@@ -60,7 +73,7 @@ export async function listPodMetadata(
  * @throws if the watch failed
  */
 export async function watchPodMetadata(options: WatchOptions): Promise<string | undefined> {
-  const { kubeConfig, selection, from, timeoutSeconds, signal } = options;
+  const { kubeConfig, selection, what, from, timeoutSeconds, signal } = options;
   const query = { ...selection, allowWatchBookmarks: true, resourceVersion: from, timeoutSeconds };
   return new Promise((resolve, reject) => {
     let version = from;
@@ -71,12 +84,12 @@ export async function watchPodMetadata(options: WatchOptions): Promise<string | 
     const onEvent = (type: string, object: { metadata?: V1ObjectMeta; code?: number; message?: string }) => {
       if (type === 'ERROR') {
         if (object.code === 410) isGone = true;
-        else fault = new Error(`The watch of the pods with ${selection.labelSelector} ended: ${object.message}`);
+        else fault = new Error(`The watch of ${what} ended: ${object.message}`);
         return;
       }
       const metadata = object.metadata ?? {};
       version = metadata.resourceVersion ?? version;
-      if (type !== 'BOOKMARK') options.onEvent(type === 'DELETED' ? 'remove' : 'put', metadata);
+      options.onEvent(type === 'BOOKMARK' ? 'reach' : type === 'DELETED' ? 'remove' : 'put', metadata);
     };
     const onDone = (error: (Error & { statusCode?: number }) | null) => {
       isDone = true;
@@ -88,7 +101,7 @@ export async function watchPodMetadata(options: WatchOptions): Promise<string | 
       if (failure !== undefined && !signal.aborted) reject(failure);
       else resolve(isGone ? undefined : version);
     };
-    void new Watch(metadataOnly(kubeConfig)).watch('/api/v1/pods', query, onEvent, onDone).then((controller) => {
+    void new Watch(asMetadata(kubeConfig)).watch('/api/v1/pods', query, onEvent, onDone).then((controller) => {
       abort = () => controller.abort();
       if (signal.aborted) abort();
       else if (!isDone) signal.addEventListener('abort', abort);
@@ -97,11 +110,11 @@ export async function watchPodMetadata(options: WatchOptions): Promise<string | 
 }
 
 // client-node's Watch has no option for headers; it asks its configuration for those of authentication.
-function metadataOnly(kubeConfig: KubeConfig): KubeConfig {
+function asMetadata(kubeConfig: KubeConfig): KubeConfig {
   return Object.assign(Object.create(kubeConfig), {
     async applySecurityAuthentication(context: RequestContext) {
       await kubeConfig.applySecurityAuthentication(context);
-      context.setHeaderParam('Accept', accept('PartialObjectMetadata'));
+      context.setHeaderParam('Accept', metadataOnly('PartialObjectMetadata'));
     },
   });
 }
