@@ -3,7 +3,8 @@ import type { Decision } from './decide.ts';
 import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
 import { createBodyReader } from './json-body.ts';
 import type { Metrics, Outcome } from './metrics.ts';
-import { type PodReview, ReviewError, readReview, writeReview } from './review.ts';
+import { type PodReview, readReview, writeReview } from './review.ts';
+import { ReviewError } from './review-schema.ts';
 import { readValidationReview, type ValidationReview } from './validation-review.ts';
 
 /** Where one line per request goes. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Decision } from './decide.ts';
 import type { PodChange } from './judge.ts';
 import { type Pod, podSchema } from './pod.ts';
+import { check, requestOf, reviewOf } from './review-schema.ts';
 
 /** A request for admission of a pod, as far as it matters here. */
 export interface PodReview extends PodChange {
@@ -11,12 +12,6 @@ export interface PodReview extends PodChange {
   /** The pod's name; `prefix*` where the API server has yet to complete it. */
   readonly name: string;
   readonly dryRun: boolean;
-}
-
-/** A body that is no admission review of a pod. It is not the user's fault, so it is answered by an HTTP error. */
-export class ReviewError extends Error {
-  override readonly name = 'ReviewError';
-  readonly code = 'review/invalid';
 }
 
 /** The answer in the form that the API server reads. */
@@ -39,29 +34,17 @@ export interface ReviewAnswer {
 /** The key of the audit annotation that says what an enforced policy would have refused. */
 export const auditKey = 'would-refuse';
 
-const reviewSchema = z.object({
-  apiVersion: z.literal('admission.k8s.io/v1'),
-  kind: z.literal('AdmissionReview'),
-  request: z.object({
-    uid: z.string().min(1).max(128),
-    operation: z.enum(['CREATE', 'UPDATE']),
-    namespace: z.string().max(253).optional(),
-    name: z.string().max(253).optional(),
-    dryRun: z.boolean().nullish(),
-    userInfo: z.object({ username: z.string().optional() }).optional(),
-    object: podSchema,
-    oldObject: podSchema.nullish(),
-  }),
-});
+const podReview = reviewOf(
+  requestOf(podSchema).extend({ userInfo: z.object({ username: z.string().optional() }).optional() }),
+);
 
 /**
  * Reads an AdmissionReview (admission.k8s.io/v1) about a pod.
  * @throws ReviewError that names the first thing that is wrong
  */
 export function readReview(body: unknown): PodReview {
-  const result = reviewSchema.safeParse(body);
-  if (!result.success) throw new ReviewError(explain(result.error));
-  const { uid, operation, namespace, name, dryRun, userInfo, object, oldObject } = result.data.request;
+  const { request } = check(podReview, body);
+  const { uid, operation, namespace, name, dryRun, userInfo, object, oldObject } = request;
   return {
     uid,
     operation,
@@ -101,20 +84,4 @@ function reason(status: number): string {
 
 function displayName({ metadata }: Pod): string {
   return metadata.name || `${metadata.generateName ?? ''}*`;
-}
-
-const maxPathLength = 200;
-
-/** Says what is wrong with a body that is no review. */
-export function explain({ issues }: z.ZodError): string {
-  const [first] = issues;
-  if (first === undefined) return 'The body is no AdmissionReview of a pod.';
-  const path = first.path.join('.');
-  // A key can be as long as the body, and this goes to the log.
-  const field = path.length > maxPathLength ? `${path.slice(0, maxPathLength)}…` : path;
-  const where = path === '' ? 'The body' : `The field ${field}`;
-  return `${where} of this AdmissionReview is wrong: ${first.message}.`.replace(
-    'The body of this AdmissionReview',
-    'The body',
-  );
 }

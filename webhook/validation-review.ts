@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { Labels } from '../rate/limit.ts';
 import { stringMap } from './first-fault.ts';
 import type { Pod } from './pod.ts';
-import { explain, type PodReview, ReviewError, readReview } from './review.ts';
+import { type PodReview, readReview } from './review.ts';
+import { check, requestOf, reviewOf } from './review-schema.ts';
 
 type Metadata = Pick<Pod, 'metadata'>;
 
@@ -41,22 +42,8 @@ const workload = z.object({
   spec: z.object({ template: template.nullish(), jobTemplate: z.object({ spec: z.object({ template }) }).nullish() }),
 });
 
-const reviewOf = <T extends z.ZodType>(object: T) =>
-  z.object({
-    apiVersion: z.literal('admission.k8s.io/v1'),
-    kind: z.literal('AdmissionReview'),
-    request: z.object({
-      uid: z.string().min(1).max(128),
-      operation: z.enum(['CREATE', 'UPDATE']),
-      namespace: z.string().max(253).optional(),
-      name: z.string().max(253).optional(),
-      dryRun: z.boolean().nullish(),
-      object,
-      oldObject: object.nullish(),
-    }),
-  });
-const metadataReview = reviewOf(metadata);
-const workloadReview = reviewOf(workload);
+const metadataReview = reviewOf(requestOf(metadata));
+const workloadReview = reviewOf(requestOf(workload));
 const target = z.object({
   request: z.object({ resource: z.object({ resource: z.string() }), subResource: z.string().nullish() }),
 });
@@ -110,10 +97,4 @@ function about({
 
 function changed({ operation }: { operation: string }, labels: Labels | null, oldLabels: Labels | null) {
   return { labels: labels ?? undefined, oldLabels: oldLabels ?? undefined, isNew: operation === 'CREATE' };
-}
-
-function check<T>(schema: z.ZodType<T>, body: unknown): T {
-  const result = schema.safeParse(body);
-  if (!result.success) throw new ReviewError(explain(result.error));
-  return result.data;
 }

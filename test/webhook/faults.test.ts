@@ -5,7 +5,8 @@ import { labelKeys } from '../../rate/keys.ts';
 import type { Labels } from '../../rate/limit.ts';
 import { type Admission, createAdmission } from '../../webhook/admission.ts';
 import type { Decision } from '../../webhook/decide.ts';
-import { ReviewError, readReview, writeReview } from '../../webhook/review.ts';
+import { readReview, writeReview } from '../../webhook/review.ts';
+import { ReviewError } from '../../webhook/review-schema.ts';
 import { readValidationReview } from '../../webhook/validation-review.ts';
 import { mutatedReviews, wholeReviews } from './mutated-reviews.ts';
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { ReviewError, readReview, writeReview } from '../../webhook/review.ts';
+import { readReview, writeReview } from '../../webhook/review.ts';
+import { ReviewError } from '../../webhook/review-schema.ts';
 import { podJson } from './pods.ts';
 
 const review = (request: object, rest: object = {}) => ({
