@@ -1,6 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { benchmark } from './benchmark.ts';
+import { runCommand, writeResult } from './command.ts';
 import type { Curve } from './curves.ts';
 import { formatDuration } from './format.ts';
 import { htmlReport } from './html.ts';
@@ -13,20 +13,9 @@ import { allScenarios } from './scenarios/all.ts';
 import { summarize } from './summary.ts';
 import { openTestbed, type Testbed } from './testbed.ts';
 
-process.exitCode = await main();
+process.exitCode = await runCommand({ help, parse: parseOptions, run });
 
-async function main(): Promise<number> {
-  let options: BenchOptions;
-  try {
-    options = parseOptions(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${help}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(help);
-    return 0;
-  }
+async function run(options: BenchOptions, signal: AbortSignal): Promise<number> {
   const runs = planRuns(allScenarios, options, Math.random);
   if (runs.length === 0) {
     console.error(
@@ -39,32 +28,19 @@ async function main(): Promise<number> {
     console.log(`${listed(runs)}\n\n${estimate}`);
     return 0;
   }
-  return measure(runs, options, estimate);
-}
-
-async function measure(runs: readonly Run[], options: BenchOptions, estimate: string): Promise<number> {
-  const interrupt = new AbortController();
-  // Not `once`: execa ends the process when it finds no other listener while one of its programs runs.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupt.abort(signal));
   const say = (line: string) => console.log(line);
+  const programs = await prepare(say);
+  let bed: Testbed | undefined;
   try {
-    const programs = await prepare(say);
-    let bed: Testbed | undefined;
-    try {
-      bed = await openTestbed('podrate-bench', programs);
-      say(estimate);
-      const { report, curves } = await benchmark(bed, runs, { ...options, signal: interrupt.signal, say });
-      console.log(`\n${summarize(report)}`);
-      await writeReports(report, curves, options);
-      return report.failures.length === 0 && report.bars.every(({ missedBy }) => missedBy === 0) ? 0 : 1;
-    } finally {
-      await bed?.close();
-      await programs.close();
-    }
-  } catch (error) {
-    if (interrupt.signal.aborted) return 130;
-    console.error(error instanceof Error ? error.message : error);
-    return 1;
+    bed = await openTestbed('podrate-bench', programs);
+    say(estimate);
+    const { report, curves } = await benchmark(bed, runs, { ...options, signal, say });
+    console.log(`\n${summarize(report)}`);
+    await writeReports(report, curves, options);
+    return report.failures.length === 0 && report.bars.every(({ missedBy }) => missedBy === 0) ? 0 : 1;
+  } finally {
+    await bed?.close();
+    await programs.close();
   }
 }
 
@@ -73,17 +49,12 @@ async function writeReports(
   curves: readonly Curve[],
   { json, html, pictures: directory }: BenchOptions,
 ) {
-  const write = async (file: string, text: string) => {
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, text);
-    console.log(`written: ${file}`);
-  };
-  if (json !== undefined) await write(json, `${JSON.stringify(report, null, 2)}\n`);
+  if (json !== undefined) await writeResult(json, `${JSON.stringify(report, null, 2)}\n`);
   if (html === undefined && directory === undefined) return;
   const pictures = await drawPictures(report, curves);
-  if (html !== undefined) await write(html, htmlReport(report, pictures));
+  if (html !== undefined) await writeResult(html, htmlReport(report, pictures));
   for (const { name, svg } of directory === undefined ? [] : pictures)
-    await write(join(directory ?? '', `${name}.svg`), svg);
+    await writeResult(join(directory ?? '', `${name}.svg`), svg);
 }
 
 /** Each scenario with its peers. */

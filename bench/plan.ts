@@ -1,5 +1,6 @@
 import type { PeerName } from './peers/all.ts';
 import type { Scenario } from './scenario.ts';
+import { shuffled } from './shuffled.ts';
 
 /** One run: a scenario with one peer, in one round. */
 export interface Run {
@@ -48,11 +49,4 @@ export function estimateSeconds(runs: readonly Run[], quick: boolean): number {
 function picked(scenario: Scenario, peer: PeerName, only: readonly string[]): boolean {
   const words = [...scenario.name.split(' '), peer];
   return only.every((word) => words.includes(word));
-}
-
-function shuffled<T>(list: readonly T[], random: () => number): T[] {
-  return list
-    .map((value) => ({ value, order: random() }))
-    .sort((one, other) => one.order - other.order)
-    .map(({ value }) => value);
 }

@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import process from 'node:process';
 import { defaultCache } from '../../test/cluster/config.ts';
 import { installPackages } from '../../test/cluster/packages.ts';
+import { runCommand, writeResult } from '../command.ts';
 import { benchmark } from './benchmark.ts';
 import { help, parseOptions, type WebhookBenchOptions } from './options.ts';
 import { buildPeer } from './peer.ts';
@@ -12,32 +12,13 @@ import { scenarios } from './scenarios.ts';
 import { summarize } from './summary.ts';
 import { openTestbed, type Testbed } from './testbed.ts';
 
-process.exitCode = await main();
+process.exitCode = await runCommand({ help, parse: parseOptions, run });
 
-async function main(): Promise<number> {
-  let options: WebhookBenchOptions;
-  try {
-    options = parseOptions(process.argv.slice(2));
-  } catch (error) {
-    console.error(`${error instanceof Error ? error.message : error}\n\n${help}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(help);
-    return 0;
-  }
+async function run(options: WebhookBenchOptions, signal: AbortSignal): Promise<number> {
   if (process.getuid?.() !== 0) {
     console.error('The benchmark starts a control plane in a network namespace: run it as root.');
     return 1;
   }
-  return measure(options);
-}
-
-async function measure(options: WebhookBenchOptions): Promise<number> {
-  const interrupt = new AbortController();
-  const { signal } = interrupt;
-  // Not `once`: execa ends the process when it finds no other listener while one of its programs runs.
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupt.abort(name));
   const say = (line: string) => console.log(line);
   let bed: Testbed | undefined;
   try {
@@ -49,16 +30,8 @@ async function measure(options: WebhookBenchOptions): Promise<number> {
     const runs = planRuns(scenarios, options.rounds, Math.random);
     const report = await benchmark(bed, runs, { ...options, signal, say });
     console.log(`\n${summarize(report)}`);
-    if (options.json !== undefined) {
-      await mkdir(dirname(options.json), { recursive: true });
-      await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
-      say(`written: ${options.json}`);
-    }
+    if (options.json !== undefined) await writeResult(options.json, `${JSON.stringify(report, null, 2)}\n`);
     return report.bars.every(({ missedBy }) => missedBy === 0) ? 0 : 1;
-  } catch (error) {
-    if (signal.aborted) return 130;
-    console.error(error instanceof Error ? error.message : error);
-    return 1;
   } finally {
     await bed?.close();
   }

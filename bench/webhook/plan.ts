@@ -1,3 +1,4 @@
+import { shuffled } from '../shuffled.ts';
 import type { Scenario } from './scenarios.ts';
 import type { VariantName } from './variants.ts';
 
@@ -16,12 +17,12 @@ export interface Run {
  */
 export function planRuns(scenarios: readonly Scenario[], rounds: number, random: () => number): Run[] {
   const round = (kind: Scenario['kind'], number: number) =>
-    scenarios
-      .filter((scenario) => scenario.kind === kind)
-      .flatMap((scenario) => scenario.variants.map((variant): Run => ({ scenario, variant, round: number })))
-      .map((run) => ({ run, order: random() }))
-      .sort((one, other) => one.order - other.order)
-      .map(({ run }) => run);
+    shuffled(
+      scenarios
+        .filter((scenario) => scenario.kind === kind)
+        .flatMap((scenario) => scenario.variants.map((variant): Run => ({ scenario, variant, round: number }))),
+      random,
+    );
   return (['reviews', 'pods'] as const).flatMap((kind) =>
     Array.from({ length: rounds }, (_, number) => round(kind, number)).flat(),
   );
