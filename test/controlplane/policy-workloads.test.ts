@@ -1,16 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import { list, namespace, pod, type Strings, spec, stamp } from './policy-objects.ts';
 import { type HostWebhook, installWebhook } from './webhook.ts';
 
 let cluster: Cluster;
 let webhook: HostWebhook;
 
-type Strings = Record<string, string>;
-
 const place = 'works';
 const nodeName = 'worker';
-const stamp = (rate: number) => JSON.stringify({ egress: rate, ingress: rate });
-const spec = { containers: [{ name: 'web', image: 'web' }] };
 const template = (app: string, labels: Strings, more = {}) => ({
   metadata: { labels: { app, ...labels } },
   spec: { ...spec, ...more },
@@ -40,27 +37,19 @@ const workloads = [
     jobTemplate: { spec: { template: template(`cronjob-${suffix}`, labels, once) } },
   }),
 ]);
-const manifest = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: workloads });
+const manifest = list(workloads);
 
 // Daemons want a node. No kubelet answers for this one, so it stays as it is written here.
 const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } };
-const namespace = {
-  apiVersion: 'v1',
-  kind: 'Namespace',
-  metadata: {
-    name: place,
-    labels: { 'podrate.dev/mode': 'enforce', 'podrate.dev/default': '1M', 'podrate.dev/max': '5M' },
-  },
-};
+const policy = { mode: 'enforce', default: '1M', max: '5M' };
 
 const kubectl = async (...args: string[]) => (await cluster.kubectl([...args, '-n', place])).stdout;
-const apply = (...items: object[]) =>
-  cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+const apply = (...items: object[]) => cluster.kubectl(['apply', '-f', '-'], { input: list(items) });
 
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 0 });
   webhook = await installWebhook(cluster);
-  await apply(node, namespace);
+  await apply(node, namespace(place, policy));
   await vi.waitFor(() => kubectl('get', 'serviceaccount', 'default'), { timeout: 10_000, interval: 100 });
   await cluster.kubectl(['apply', '-f', '-'], { input: manifest });
 });
@@ -112,13 +101,7 @@ test('kubectl diff finds nothing after kubectl apply of every kind', async () =>
 });
 
 test('kubectl debug adds a container to a stamped pod, and its copy of a pod gets a limit of its own', async () => {
-  const pod = {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { namespace: place, name: 'seen', labels: { rate: '2M' } },
-    spec,
-  };
-  await apply(pod);
+  await apply(pod(place, 'seen', { rate: '2M' }));
   await kubectl('debug', 'seen', '--image=tools', '--container=debugger', '--profile=general');
   const debugged = await getPod('seen');
   expect(debugged.spec.ephemeralContainers).toMatchObject([{ name: 'debugger' }]);

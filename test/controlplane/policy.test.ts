@@ -1,9 +1,10 @@
 import { appendFile, cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import { testOtherTools } from './other-tools.ts';
+import { namespace, pod, policyCluster, type Strings, spec, stamp } from './policy-objects.ts';
 import { type HostWebhook, installWebhook } from './webhook.ts';
 
 let cluster: Cluster;
@@ -19,41 +20,8 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-type Strings = Record<string, string>;
-
-const policyLabels = (policy: Strings) =>
-  Object.fromEntries(Object.entries(policy).map(([key, value]) => [`podrate.dev/${key}`, value]));
-const namespace = (name: string, policy: Strings) => ({
-  apiVersion: 'v1',
-  kind: 'Namespace',
-  metadata: { name, labels: policyLabels(policy) },
-});
-const spec = { containers: [{ name: 'web', image: 'web' }] };
-const pod = (place: string, name: string, labels: Strings = {}, annotations: Strings = {}) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { namespace: place, name, labels, annotations },
-  spec,
-});
-
-const list = (items: object[]) => JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
-const apply = (...objects: object[]) => cluster.kubectl(['apply', '-f', '-'], { input: list(objects), reject: false });
-const kubectl = (...args: string[]) => cluster.kubectl(args, { reject: false });
-const get = async (...args: string[]) => JSON.parse((await cluster.kubectl(['get', ...args, '-o', 'json'])).stdout);
-const stampOf = async (place: string, name: string): Promise<string | undefined> =>
-  (await get('pod', name, '-n', place)).metadata.annotations?.['podrate.dev/limit'];
-const stamp = (egress: number, ingress = egress) => JSON.stringify({ egress, ingress });
-
-/** Makes a namespace with a policy and waits until pods can be created in it. */
-async function makeNamespace(name: string, policy: Strings): Promise<void> {
-  expect(await apply(namespace(name, policy))).toMatchObject({ exitCode: 0 });
-  await serviceAccount(name);
-}
-
-async function serviceAccount(place: string): Promise<void> {
-  const read = () => cluster.kubectl(['get', 'serviceaccount', 'default', '-n', place]);
-  await vi.waitFor(read, { timeout: 10_000, interval: 100 });
-}
+const policies = policyCluster(() => cluster);
+const { apply, kubectl, get, stampOf, makeNamespace, serviceAccount } = policies;
 
 describe('a namespace', () => {
   test.each([
@@ -353,187 +321,8 @@ test('the strict component makes exactly the calls that carry a limit mandatory,
   );
 });
 
-describe("other people's tools", () => {
-  const deployment = (labels: Strings) => ({
-    apiVersion: 'apps/v1',
-    kind: 'Deployment',
-    metadata: { namespace: 'tools', name: 'web' },
-    spec: {
-      replicas: 2,
-      selector: { matchLabels: { app: 'web' } },
-      template: { metadata: { labels: { app: 'web', ...labels } }, spec },
-    },
-  });
-  const diff = (object: object, ...args: string[]) =>
-    cluster.kubectl(['diff', '-f', '-', ...args], { input: JSON.stringify(object), reject: false });
-  const pods = async () => (await get('pods', '-n', 'tools', '-l', 'app=web')).items;
-  const stamps = async () =>
-    (await pods())
-      .filter(({ metadata }: { metadata: { deletionTimestamp?: string } }) => metadata.deletionTimestamp === undefined)
-      .map(({ metadata }: { metadata: { annotations: Strings } }) => metadata.annotations['podrate.dev/limit']);
-  const areStamped = (value: string, count: number) =>
-    vi.waitFor(async () => expect(await stamps()).toEqual(Array(count).fill(value)), {
-      timeout: 20_000,
-      interval: 200,
-    });
-
-  beforeAll(() => makeNamespace('tools', { mode: 'enforce', default: '1M', max: '5M' }));
-
-  test('find no drift in a Deployment: applied again, with server-side apply, and with kubectl diff', async () => {
-    const server = ['--server-side', '--field-manager=gitops'];
-    const input = JSON.stringify(deployment({ rate: '2000K' }));
-    await cluster.kubectl(['apply', '-f', '-', ...server], { input });
-    const { metadata } = await get('deployment', 'web', '-n', 'tools');
-    await cluster.kubectl(['apply', '-f', '-', ...server], { input });
-    expect((await get('deployment', 'web', '-n', 'tools')).metadata.generation).toBe(metadata.generation);
-    expect(await diff(deployment({ rate: '2000K' }), ...server)).toMatchObject({ exitCode: 0, stdout: '' });
-    await areStamped(stamp(2_000_000), 2);
-  });
-
-  test('scale a Deployment and roll it out with another rate, and without one', async () => {
-    await cluster.kubectl(['scale', 'deployment', 'web', '-n', 'tools', '--replicas=3']);
-    await areStamped(stamp(2_000_000), 3);
-    const change = (rate: string | null) =>
-      cluster.kubectl([
-        'patch',
-        'deployment',
-        'web',
-        '-n',
-        'tools',
-        '-p',
-        JSON.stringify({
-          spec: { strategy: { type: 'Recreate', rollingUpdate: null }, template: { metadata: { labels: { rate } } } },
-        }),
-      ]);
-    await change('3M');
-    await areStamped(stamp(3_000_000), 3);
-    await change(null);
-    await areStamped(stamp(1_000_000), 3);
-    await cluster.kubectl(['rollout', 'undo', 'deployment', 'web', '-n', 'tools']);
-    await areStamped(stamp(3_000_000), 3);
-  });
-
-  test('differ about a bare pod in nothing but the stamp', async () => {
-    const bare = pod('tools', 'bare', { rate: '2M' });
-    const server = ['--server-side', '--field-manager=gitops'];
-    await cluster.kubectl(['apply', '-f', '-', ...server], { input: JSON.stringify(bare) });
-    await cluster.kubectl(['apply', '-f', '-', ...server], { input: JSON.stringify(bare) });
-    expect(await diff(bare, ...server)).toMatchObject({ exitCode: 0, stdout: '' });
-    expect(await stampOf('tools', 'bare')).toBe(stamp(2_000_000));
-  });
-
-  test('run pods with kubectl run, in a restricted namespace too, and ask who may see namespaces', async () => {
-    await kubectl('run', 'ran', '-n', 'tools', '--image=web', '--labels=rate=2M');
-    expect(await stampOf('tools', 'ran')).toBe(stamp(2_000_000));
-    await makeNamespace('confined', { mode: 'enforce' });
-    await kubectl('label', 'namespace', 'confined', 'pod-security.kubernetes.io/enforce=restricted');
-    const restricted = {
-      ...pod('confined', 'restricted', { rate: '2M' }),
-      spec: {
-        securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
-        containers: [
-          {
-            ...spec.containers[0],
-            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
-          },
-        ],
-      },
-    };
-    expect(await apply(restricted)).toMatchObject({ exitCode: 0, stderr: '' });
-    expect(await stampOf('confined', 'restricted')).toBe(stamp(2_000_000));
-    const account = '--as=system:serviceaccount:podrate-system:podrate-webhook';
-    expect((await kubectl('auth', 'can-i', 'get', 'namespaces', account)).stdout).toBe('yes');
-    expect((await kubectl('auth', 'can-i', 'update', 'namespaces', account)).stdout).toBe('no');
-  });
-
-  test('change the label after podrate: it is asked again, and what the policy does not allow is refused in the end', async () => {
-    const second = { name: 'second', port: 8444, targetPort: 8444 };
-    await kubectl(
-      'patch',
-      'service',
-      'podrate-webhook',
-      '-n',
-      'podrate-system',
-      '-p',
-      JSON.stringify({ spec: { ports: [second] } }),
-    );
-    const endpoints = {
-      ports: [
-        { name: 'https', port: 8443, protocol: 'TCP' },
-        { name: 'second', port: 8444, protocol: 'TCP' },
-      ],
-    };
-    const slice = ['patch', 'endpointslice', 'podrate-webhook-on-host', '-n', 'podrate-system', '--type=merge', '-p'];
-    await kubectl(...slice, JSON.stringify(endpoints));
-    const [{ clientConfig }] = (await get('mutatingwebhookconfiguration', 'podrate')).webhooks;
-    const registration = {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'MutatingWebhookConfiguration',
-      metadata: { name: 'second' },
-      webhooks: [
-        {
-          name: 'second.example.com',
-          admissionReviewVersions: ['v1'],
-          sideEffects: 'None',
-          failurePolicy: 'Fail',
-          clientConfig: { ...clientConfig, service: { ...clientConfig.service, port: 8444, path: '/' } },
-          objectSelector: { matchLabels: { second: 'yes' } },
-          rules: [{ apiGroups: [''], apiVersions: ['v1'], resources: ['pods'], operations: ['CREATE'] }],
-        },
-      ],
-    };
-    const create = async (name: string, rate: string, labels: Strings = { rate: '1M' }) => {
-      const args = ['test/controlplane/second-webhook.ts', '8444', `${cluster.dir}/webhook-tls`, rate];
-      const child = cluster.spawn(process.execPath, args, { reject: false });
-      await new Promise((resolve) => child.stdout.once('data', resolve));
-      const result = await apply(pod('tools', name, { ...labels, second: 'yes' }));
-      child.kill();
-      await child;
-      return result;
-    };
-    expect(await apply(registration)).toMatchObject({ exitCode: 0 });
-    expect(await create('again', '3M')).toMatchObject({ exitCode: 0 });
-    expect(await stampOf('tools', 'again')).toBe(stamp(3_000_000));
-    expect(await create('labelled', '2M', {})).toMatchObject({ exitCode: 0 });
-    expect(await stampOf('tools', 'labelled')).toBe(stamp(2_000_000));
-    expect((await create('raised', '9M')).stderr).toContain('maximum rate per Pod is 5M, but limit is 9M');
-    await kubectl('delete', 'mutatingwebhookconfiguration', 'second');
-  });
-
-  test('see the stamp in a ValidatingAdmissionPolicy', async () => {
-    const demand = {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'ValidatingAdmissionPolicy',
-      metadata: { name: 'stamped' },
-      spec: {
-        matchConstraints: {
-          resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], resources: ['pods'], operations: ['CREATE'] }],
-        },
-        validations: [
-          { expression: "object.metadata.?annotations[?'podrate.dev/limit'].hasValue()", message: 'no stamp' },
-        ],
-      },
-    };
-    const binding = {
-      apiVersion: 'admissionregistration.k8s.io/v1',
-      kind: 'ValidatingAdmissionPolicyBinding',
-      metadata: { name: 'stamped' },
-      spec: {
-        policyName: 'stamped',
-        validationActions: ['Deny'],
-        matchResources: { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'judged' } } },
-      },
-    };
-    await makeNamespace('judged', {});
-    await apply(demand, binding);
-    // A dry run: until the policy is in force, the pod would be admitted.
-    const args = ['apply', '-f', '-', '--dry-run=server'];
-    const input = JSON.stringify(pod('judged', 'plain'));
-    const refused = () => cluster.kubectl(args, { input, reject: false });
-    await vi.waitFor(async () => expect((await refused()).stderr).toContain('no stamp'), {
-      timeout: 10_000,
-      interval: 200,
-    });
-    expect(await apply(pod('judged', 'limited', { rate: '1M' }))).toMatchObject({ exitCode: 0 });
-  });
-});
+describe("other people's tools", () =>
+  testOtherTools(
+    () => cluster,
+    policyCluster(() => cluster),
+  ));
