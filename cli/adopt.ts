@@ -1,8 +1,9 @@
 /** Brings connections of a cgroup's processes under pacing that are older than its limit. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { looksAfterMs } from '../nodeagent/adoptions.ts';
+import { directories } from '../nodeagent/cgroups.ts';
 import { isLinuxBefore } from '../nodeagent/linux-version.ts';
 import type { Node } from '../nodeagent/node.ts';
 import type { Change } from './change.ts';
@@ -43,8 +44,7 @@ export async function networkNamespaces(path: string): Promise<string[]> {
       const { ino } = await stat(file, { bigint: true }).catch(() => ({ ino: undefined }));
       if (ino !== undefined) found.set(ino, file);
     }
-    const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-    for (const entry of entries) if (entry.isDirectory()) await visit(join(directory, entry.name));
+    for (const name of (await directories(directory)) ?? []) await visit(join(directory, name));
   };
   await visit(path);
   return [...found.values()];

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
-import { mkdir, readFile, rmdir } from 'node:fs/promises';
+import { mkdir, rmdir } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { inode } from '../nodeagent/cgroups.ts';
+import { inode, isPopulated } from '../nodeagent/cgroups.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { configOfLimit } from '../nodeagent/slot-config.ts';
 import type { Cgroup } from '../nodeagent/state.ts';
@@ -39,7 +39,7 @@ export async function run(
   try {
     await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
     const status = await runIn(cgroup, command);
-    while (await isPopulated(cgroup)) await wait(pollMs);
+    while (await isPopulated(cgroup.path)) await wait(pollMs);
     return status;
   } finally {
     await detach(node, { cgroup: cgroup.path }, async () => {}).finally(() => rmdir(cgroup.path));
@@ -80,8 +80,4 @@ async function runIn(cgroup: Cgroup, [file = '', ...args]: readonly string[]): P
   } finally {
     for (const [signal, handler] of handlers) process.off(signal, handler);
   }
-}
-
-async function isPopulated({ path }: Cgroup): Promise<boolean> {
-  return (await readFile(join(path, 'cgroup.events'), 'utf8')).includes('populated 1');
 }

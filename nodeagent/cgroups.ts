@@ -1,5 +1,5 @@
 /** Reads the cgroup tree. */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isPodTree, isQualityClass, podUidOf } from './cgroup-names.ts';
 import type { Cgroup } from './state.ts';
@@ -114,4 +114,9 @@ export async function directories(path: string): Promise<string[] | undefined> {
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENODEV') return undefined;
     throw error;
   }
+}
+
+/** Whether a process is in a cgroup or below it. @throws if it does not exist */
+export async function isPopulated(path: string): Promise<boolean> {
+  return (await readFile(join(path, 'cgroup.events'), 'utf8')).includes('populated 1');
 }

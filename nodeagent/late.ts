@@ -1,6 +1,7 @@
 /** Tells cgroups apart whose processes may have connections from those that a pod's containers have not entered yet. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { directories, isPopulated } from './cgroups.ts';
 
 /** A pod's sandbox is some seconds older than its first container, and opens no connections. */
 const youngMs = 5000;
@@ -13,11 +14,10 @@ const youngMs = 5000;
 export async function mayHaveConnections(path: string, now: number): Promise<boolean> {
   try {
     if ((await readFile(join(path, 'cgroup.procs'), 'utf8')) !== '') return true;
-    const children = (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isDirectory());
     let populated = 0;
-    for (const { name } of children) {
+    for (const name of (await directories(path)) ?? []) {
       const child = join(path, name);
-      if (!(await readFile(join(child, 'cgroup.events'), 'utf8')).includes('populated 1')) continue;
+      if (!(await isPopulated(child))) continue;
       populated += 1;
       if (populated > 1 || now - (await stat(child)).ctimeMs > youngMs) return true;
     }
