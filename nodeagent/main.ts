@@ -13,7 +13,8 @@ import { openNode, PreflightError } from './node.ts';
 import { tellUninstalled } from './tell-uninstalled.ts';
 import { uninstall } from './uninstall.ts';
 
-const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime });
+// Written at once: a fatal line flushes what waits, and would overtake a line whose write is under way in another thread.
+const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ sync: true }));
 
 try {
   const config = readConfig(process.argv.slice(2), process.env);
