@@ -9,6 +9,8 @@
 #include "thresholds.h"
 
 #define HZ_USUAL 250
+#define HZ_LEAST 24
+#define HZ_MOST 1200
 #define HZ_FROM NSEC_PER_SEC
 #define HZ_UNTIL (3600 * NSEC_PER_SEC) /* so that jiffies times 10^9 fit */
 
@@ -28,7 +30,7 @@ struct {
 static __always_inline __u64 jiffies_per_second(void)
 {
 	struct jiffies *jiffies;
-	__u64 passed_ns;
+	__u64 passed_ns, hz;
 	__u32 only = 0;
 
 	jiffies = bpf_map_lookup_elem(&measured, &only);
@@ -37,13 +39,22 @@ static __always_inline __u64 jiffies_per_second(void)
 	if (jiffies->hz)
 		return jiffies->hz;
 	passed_ns = bpf_ktime_get_ns() - jiffies->start_ns;
-	if (passed_ns > HZ_UNTIL) {
+	/* A start of 0 is none: both clocks begin when the machine does, jiffies five minutes below 2^32. */
+	if (!jiffies->start_ns || passed_ns > HZ_UNTIL) {
 		jiffies->start = bpf_jiffies64();
 		jiffies->start_ns = bpf_ktime_get_ns();
-	} else if (passed_ns > HZ_FROM) {
-		jiffies->hz = ((bpf_jiffies64() - jiffies->start) * NSEC_PER_SEC + passed_ns / 2) / passed_ns;
+		return HZ_USUAL;
 	}
-	return jiffies->hz ? jiffies->hz : HZ_USUAL;
+	if (passed_ns < HZ_FROM)
+		return HZ_USUAL;
+	hz = ((bpf_jiffies64() - jiffies->start) * NSEC_PER_SEC + passed_ns / 2) / passed_ns;
+	/* Two CPUs that begin at once may mix their two starts; whatever comes of that is no timer. */
+	if (hz < HZ_LEAST || hz > HZ_MOST) {
+		jiffies->start_ns = 0;
+		return HZ_USUAL;
+	}
+	jiffies->hz = hz;
+	return hz;
 }
 
 #endif
