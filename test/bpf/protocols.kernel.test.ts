@@ -57,17 +57,35 @@ async function counting(slot: number, direction: 'egress' | 'ingress'): Promise<
 }
 
 /**
- * Expects that a count of bytes grows at the limit for a while. A reading takes a time of its own, on a busy machine a long one, so
- * the mean is held against the longest and the shortest time that can lie between two of them.
+ * Expects that a count of bytes grows at the limit: never faster, and at last as fast, for a busy machine may starve the sender for a
+ * while. A reading takes a time of its own, so the mean is held against the longest and the shortest time that can lie
+ * between two of them.
  */
 async function expectLimit(read: () => Promise<number>, limit: number, ms = 600): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    const { least, most } = await measuredRate(read, ms);
+    expect(least / limit).toBeLessThan(1.05);
+    if (most / limit > 0.85) return;
+    if (tries === 10) expect(most / limit).toBeGreaterThan(0.85);
+  }
+}
+
+/**
+ * Expects the same of packets that may first make debt, once that is used up, which takes seconds where a busy machine sends slowly.
+ * How much it may be in all is for the caller to check.
+ */
+async function expectLimitAfterDebt(read: () => Promise<number>, limit: number): Promise<void> {
+  for (let tries = 1; tries < 15; tries += 1) if ((await measuredRate(read, 300)).least / limit < 1.05) break;
+  await expectLimit(read, limit);
+}
+
+async function measuredRate(read: () => Promise<number>, ms: number): Promise<{ least: number; most: number }> {
   const stamped = async () => ({ before: performance.now(), bytes: await read(), after: performance.now() });
   const from = await stamped();
   await sleep(ms);
   const to = await stamped();
   const rate = (duration: number) => ((to.bytes - from.bytes) * 1000) / duration;
-  expect(rate(to.after - from.before) / limit).toBeLessThan(1.05);
-  expect(rate(to.before - from.after) / limit).toBeGreaterThan(0.85);
+  return { least: rate(to.after - from.before), most: rate(to.before - from.after) };
 }
 const sentBy = (pod: Pod) => async () => (await readSent(pod)).ipBytes;
 const deliveredTo = (pod: Pod) => async () => (await readDelivered(pod)).ipBytes;
@@ -233,8 +251,7 @@ test.each([1, 100])(
     const before = await readSent(a);
     const tiny = { kind: 'tcp', host: b.ipv4, bytes, perSecond: 50_000, sockets: 8 };
     await keep(programs.startFlood(a, tiny));
-    await sleep(800);
-    await expectLimit(sentBy(a), rate);
+    await expectLimitAfterDebt(sentBy(a), rate);
     const after = await readSent(a);
     const seconds = (after.atMs - before.atMs) / 1000;
     expect(after.ipBytes - before.ipBytes).toBeLessThan(1.05 * rate * (seconds + debtSeconds));
@@ -249,21 +266,26 @@ test('small TCP segments of strangers are cut to the limit of the receiver, once
   const received = await counting(RECEIVER, 'ingress');
   const start = performance.now();
   await keep(programs.startFlood(a, { kind: 'tcp', host: b.ipv4, bytes: 1, perSecond: 50_000, sockets: 8 }));
-  await sleep(1200);
-  const { passed, dropped } = await received();
+  await expect
+    .poll(async () => (await received()).dropped.packets, { timeout: 20_000, interval: 200 })
+    .toBeGreaterThan(0);
+  await sleep(600);
+  const { passed } = await received();
   const seconds = (performance.now() - start) / 1000;
   expect(passed.bytes).toBeGreaterThan(0.5 * rate * seconds);
   expect(passed.bytes).toBeLessThan(1.05 * rate * (seconds + debtSeconds));
-  expect(dropped.packets).toBeGreaterThan(0);
 });
 
 test('small datagrams and small TCP segments together are cut to the limit', async () => {
-  const rate = 200_000;
+  const [rate, debtSeconds] = [200_000, 2];
   const { a, b } = lab.pods;
   await limit(a, SENDER, { egress: rate });
+  const before = await readSent(a);
   for (const kind of ['tcp', 'udp']) await keep(programs.startDrain(b, kind, 'ipv4'));
   await keep(programs.startFlood(a, { kind: 'tcp', host: b.ipv4, bytes: 1, perSecond: 30_000, sockets: 8 }));
   await keep(programs.startFlood(a, { kind: 'udp', host: b.ipv4, bytes: 60, perSecond: 10_000 }));
-  await sleep(800);
-  await expectLimit(sentBy(a), rate);
+  await expectLimitAfterDebt(sentBy(a), rate);
+  const after = await readSent(a);
+  const seconds = (after.atMs - before.atMs) / 1000;
+  expect(after.ipBytes - before.ipBytes).toBeLessThan(1.05 * rate * (seconds + debtSeconds));
 });

@@ -43,6 +43,19 @@ test.each([
   },
 );
 
+test('the gate tells TCP its times in jiffies as long as the kernel has them', async () => {
+  const { a, b } = lab.pods;
+  await lab.shaper.attach(a.cgroup, 1, { egress: 2_000_000 });
+  try {
+    running.push(await startServer(b), await startRequests(a, b.ipv4, 20, { up: 8192, down: 100 }));
+    // The four that kernels are built with (kernel/Kconfig.hz). A start at zero would count from when the machine was started.
+    const possible = [100, 250, 300, 1000].flatMap((hz) => [hz - 1, hz, hz + 1]);
+    await expect.poll(() => lab.shaper.readJiffies(), { timeout: 20_000, interval: 500 }).toBeOneOf(possible);
+  } finally {
+    await lab.shaper.detach(a.cgroup);
+  }
+});
+
 test('small requests do not wait behind the bulk connections of their pod', async () => {
   const { a, b } = lab.pods;
   await lab.shaper.attach(a.cgroup, 1, { egress: 10_000_000 });

@@ -36,6 +36,8 @@ export interface LoadedShaper {
   attachSender(path: string): Promise<void>;
   detachSender(path: string): Promise<void>;
   readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
+  /** How many jiffies a second has, as the programs have measured it; 0 before they have. */
+  readJiffies(): Promise<number>;
   /** Adds an address block to the list of peers to which no limit applies. */
   exempt(block: string): Promise<void>;
   /** Brings connections of a pod under pacing that are older than its limit. */
@@ -90,6 +92,10 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
         egress: sum(perCpu.map((cpu) => cpu.value.egress)),
         ingress: sum(perCpu.map((cpu) => cpu.value.ingress)),
       };
+    },
+    async readJiffies() {
+      const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('measured'), 'key', ...bytes32(0)]);
+      return JSON.parse(stdout).formatted.value.hz;
     },
     async exempt(block) {
       for (const parsed of parseBlocks(block)) {
