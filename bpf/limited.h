@@ -18,7 +18,7 @@
 #include "storage.h"
 #include "window.h"
 
-#define LEAST_QUANTUM 2 /* segments */
+#define LEAST_QUANTUM 1 /* segments */
 
 /* One socket may run at twice the limit, so that it can use up credit after being late; the clock holds the mean. */
 static __always_inline __u64 most(__u64 rate)
@@ -88,7 +88,7 @@ static __always_inline void on_established(struct bpf_sock_ops *ops, struct limi
 /* Once a round trip: lets TCP raise its rate again, fits the window, and turns callbacks on that others turned off. */
 static __always_inline void on_round_trip(struct bpf_sock_ops *ops, struct limited *limited, struct socket *socket)
 {
-	__u64 rate = limited->config->egress.rate;
+	__u64 rate = limited->config->egress.rate, share;
 
 	callbacks_on(ops, CALLBACKS);
 	if (socket->exempt && socket->armed)
@@ -99,7 +99,8 @@ static __always_inline void on_round_trip(struct bpf_sock_ops *ops, struct limit
 		arm(ops, socket, most(rate));
 	else
 		pace(ops, socket, most(rate));
-	bound_window(ops, socket, smaller_window(window_for(ops, rate), window_for(ops, socket->peer)));
+	share = 2 * share_of_debt(ops, &limited->state->egress, rate);
+	bound_window(ops, socket, smaller_window(window_for(ops, share < rate ? share : rate), window_for(ops, socket->peer)));
 }
 
 /* The share that this receiver offers to each sender. */
