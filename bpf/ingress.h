@@ -27,7 +27,8 @@ static __always_inline int is_bounded(const struct socket *socket)
 
 /*
  * How much debt this TCP packet may meet. Only senders that have proved to obey are given room: for others a long
- * threshold would just be a long burst. The first segments come before a sender can know its share.
+ * threshold would just be a long burst. The first segments come before a sender can know its share. A sender that is
+ * bound by a window cannot run away, but sends a whole window at once, at the end of slow start on top of another.
  */
 static __always_inline __s64 ingress_threshold(const struct socket *socket, const struct packet *packet, int obedient,
 					       __u64 rate)
@@ -36,7 +37,7 @@ static __always_inline __s64 ingress_threshold(const struct socket *socket, cons
 		return at_least(SMALL_IN, HARD_PACKETS, rate);
 	if (obedient)
 		return at_least(OBEYS, HARD_PACKETS, rate);
-	if (is_new(socket) || packet->small)
+	if (is_new(socket) || is_bounded(socket) || packet->small)
 		return at_least(FIRST, FIRST_PACKETS, rate);
 	return DROP;
 }

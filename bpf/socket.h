@@ -30,6 +30,7 @@ struct socket {
 	__u8 silent;	/* round trips since the peer last said its rate */
 	__u8 attended;	/* the pod's program has seen it since podrate_sender last did */
 	__u8 reply;	/* enum reply */
+	__u8 kept;	/* ACKs since `window` was written */
 	__u8 lent;	/* WRITE_HDR_OPT callbacks are on only for the reply */
 };
 

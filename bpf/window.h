@@ -14,6 +14,7 @@
 #define FAR_US 2000
 #define FAR_MOST_US 500000
 #define WINDOW_LEAST 4 /* segments */
+#define WINDOW_LASTS 8 /* ACKs */
 #define WINDOW_FREE (16 << 20) /* more than TCP's own default bound of the receive buffer */
 
 /* The window in bytes that carries `share` to a peer as far as this, an eighth to spare; 0 = no bound. */
@@ -32,16 +33,25 @@ static __always_inline __u32 window_of_share(struct bpf_sock_ops *ops, __u64 sha
 	return window > WINDOW_FREE ? 0 : window;
 }
 
-/* Bounds what the peer may send ahead (Linux 5.11). Steps below an eighth are not worth a call. */
+/*
+ * Bounds what the peer may send ahead (Linux 5.11). Steps below an eighth are not worth a call, but TCP lifts the bound by itself
+ * when it enlarges the receive buffer (tcp_rcv_space_adjust), so it is written anew now and then.
+ */
 static __always_inline void bound_peer(struct bpf_sock_ops *ops, struct socket *socket, __u32 window)
 {
 	__u32 before = socket->window, step = before > window ? before - window : window - before;
 	int value = window ? window : WINDOW_FREE;
 
-	if (window && before && step < before / 8)
+	if (!window && !before)
 		return;
-	if (before != window && !bpf_setsockopt(ops, SOL_TCP, TCP_WINDOW_CLAMP, &value, sizeof(value)))
-		socket->window = window;
+	if (window && before && step < before / 8 && socket->kept < WINDOW_LASTS) {
+		socket->kept++;
+		return;
+	}
+	if (bpf_setsockopt(ops, SOL_TCP, TCP_WINDOW_CLAMP, &value, sizeof(value)))
+		return;
+	socket->window = window;
+	socket->kept = 0;
 }
 
 #endif

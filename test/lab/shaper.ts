@@ -36,6 +36,8 @@ export interface LoadedShaper {
   attachSender(path: string): Promise<void>;
   detachSender(path: string): Promise<void>;
   readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
+  /** How far the clock of what a slot sends is ahead, in ms. */
+  readDebt(slot: number): Promise<number>;
   /** How many jiffies a second has, as the programs have measured it; 0 before they have. */
   readJiffies(): Promise<number>;
   /** Adds an address block to the list of peers to which no limit applies. */
@@ -92,6 +94,12 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
         egress: sum(perCpu.map((cpu) => cpu.value.egress)),
         ingress: sum(perCpu.map((cpu) => cpu.value.ingress)),
       };
+    },
+    async readDebt(slot) {
+      const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('states'), 'key', ...bytes32(slot)]);
+      // bpf_ktime_get_ns() is CLOCK_MONOTONIC, as hrtime is; the clock counts in 1/256 ns.
+      const now = process.hrtime.bigint() << 8n;
+      return Number(BigInt(JSON.parse(stdout).formatted.value.egress.next) - now) / 256e6;
     },
     async readJiffies() {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('measured'), 'key', ...bytes32(0)]);
