@@ -41,17 +41,18 @@ static __always_inline __u64 bounded_share(__u64 rate, __u64 limit)
 	return rate < least ? least : rate > limit ? limit : rate;
 }
 
-/* A live change scales the share at once instead of waiting for the control to find it. */
-static __always_inline void follow_limit(struct podrate_share *share, __u64 limit)
+/* A live change scales the share at once instead of waiting for the control to find it; true if there was one. */
+static __always_inline int follow_limit(struct podrate_share *share, __u64 limit)
 {
 	__u64 before = share->limit;
 
 	if (before == limit)
-		return;
+		return 0;
 	/* Rates are below 2^34, so a rate shifted by 20 and divided first stays below 2^64 for ratios up to 2^10. */
 	if (before && share->rate)
 		share->rate = bounded_share(((limit << 20) / before) * (share->rate >> 4) >> 16, limit);
 	share->limit = limit;
+	return 1;
 }
 
 /*
@@ -110,7 +111,12 @@ static __always_inline void share_step(struct podrate_state *state, __u64 limit,
 	__u64 start = *(volatile __u64 *)&share->epoch, length, passed = now_ns - start, arrived, other;
 	__s64 owed_ns = debt(&state->ingress.next, now_ns << TICK_SHIFT) >> TICK_SHIFT;
 
-	follow_limit(share, limit);
+	/* What arrived before a change says nothing about the share after it. */
+	if (follow_limit(share, limit) && end_epoch(state, start, now_ns)) {
+		take(&share->bytes);
+		take(&share->other);
+		return;
+	}
 	length = epoch_length(share, &state->ingress, limit);
 	if ((__s64)passed < (__s64)length || !end_epoch(state, start, now_ns))
 		return;
