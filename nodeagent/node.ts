@@ -3,9 +3,11 @@ import { type Bpftool, createBpftool } from './bpftool.ts';
 import { type Cgroups, createCgroups } from './cgroups.ts';
 import type { ShaperConfig } from './config.ts';
 import { type Facts, gatherFacts, resolveRoot } from './facts.ts';
+import { createMarker, type Marker, markObject } from './marker.ts';
 import { createPins, type Pins } from './pins.ts';
 import { type Check, preflight } from './preflight.ts';
 import { createShaper, type Shaper } from './shaper.ts';
+import { createTc } from './tc.ts';
 
 /** Something that limits cannot be enforced without is missing. The message names it and says what to do. */
 export class PreflightError extends Error {
@@ -23,6 +25,7 @@ export class PreflightError extends Error {
 /** The parts. */
 export interface Node {
   readonly shaper: Shaper;
+  readonly marker: Marker;
   readonly cgroups: Cgroups;
   readonly cgroupMount: string;
 }
@@ -48,6 +51,9 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
   return {
     cgroupMount,
     cgroups: createCgroups({ root: resolveRoot(config.cgroupRoot, cgroupMount), mount: cgroupMount }),
+    marker: createMarker({
+      ...{ bpftool, tc: createTc(), objectFile: markObject(config.bpfObject), pinDirectory: config.pinDir },
+    }),
     shaper: createShaper({
       bpftool,
       pins,
