@@ -1,6 +1,11 @@
 import type { Counters } from '../nodeagent/layout.ts';
+import { handleOf, wholeNamespace } from '../nodeagent/mark-plan.ts';
 import type { Node } from '../nodeagent/node.ts';
+import { isManual } from '../nodeagent/owner.ts';
+import { type SlotState, slotKey } from '../nodeagent/state.ts';
+import { formatDscp } from '../rate/dscp.ts';
 import { formatRate, isRate } from '../rate/rate.ts';
+import { marksOf } from './mark.ts';
 import { formatTable } from './table.ts';
 
 /** A limited cgroup. */
@@ -16,6 +21,8 @@ export interface Listed {
   /** Bytes per second; null without limit. */
   readonly egressBytesPerSecond: number | null;
   readonly ingressBytesPerSecond: number | null;
+  /** The code point that its packets are marked with, as far as its processes tell where to look; null without mark. */
+  readonly dscp: number | null;
   readonly counters: Counters;
 }
 
@@ -25,12 +32,21 @@ export async function list(node: Node): Promise<Listed[]> {
   const { slots } = await node.shaper.observe(() => []);
   const cgroups = await node.cgroups.find(new Set(slots.map((slot) => slot.cgroupId)));
   const counters = await node.shaper.counters(slots);
+  const places = slots.flatMap((slot) => {
+    const path = cgroups.get(slot.cgroupId)?.path;
+    return path === undefined ? [] : [{ slot, path }];
+  });
+  const handle = (slot: SlotState) => (isManual(slot) ? handleOf(slot.cgroupId) : wholeNamespace);
+  const marks = new Map(
+    [...(await marksOf(node, places, (place) => handle(place.slot)))].map(([{ slot }, dscp]) => [slotKey(slot), dscp]),
+  );
   return slots.map(({ owner, cgroupId, slot, generation, marked, config }, index) => ({
     ...{ owner, slot, generation },
     cgroup: cgroups.get(cgroupId)?.path ?? null,
     inForce: marked && !config.release,
     egressBytesPerSecond: config.egress.rate || null,
     ingressBytesPerSecond: config.ingress.rate || null,
+    dscp: marks.get(slotKey({ generation, slot, cgroupId })) ?? null,
     counters: counters[index] as Counters,
   }));
 }
@@ -42,11 +58,12 @@ export function formatList(listed: readonly Listed[]): string {
   const dropped = ({ egress, ingress }: Counters) => `${egress.dropped.packets}/${ingress.dropped.packets}`;
   const passed = ({ egress, ingress }: Counters) => `${egress.passed.bytes}/${ingress.passed.bytes}`;
   const rows = [
-    ['OWNER', 'EGRESS', 'INGRESS', 'PASSED BYTES', 'DROPPED PACKETS', 'CGROUP'],
+    ['OWNER', 'EGRESS', 'INGRESS', 'DSCP', 'PASSED BYTES', 'DROPPED PACKETS', 'CGROUP'],
     ...listed.map((entry) => [
       entry.owner,
       rate(entry.egressBytesPerSecond),
       rate(entry.ingressBytesPerSecond),
+      entry.dscp === null ? '-' : formatDscp(entry.dscp),
       passed(entry.counters),
       dropped(entry.counters),
       `${entry.cgroup ?? '(gone)'}${entry.inForce ? '' : ' (not in force)'}`,
