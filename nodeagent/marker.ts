@@ -1,6 +1,6 @@
 /** Marks what network namespaces, or cgroups in them, send: the program bpf/dscp.bpf.c as a filter on the namespaces' devices. */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Bpftool, BpftoolError, hex } from './bpftool.ts';
 import { encodeU32, encodeU64 } from './layout.ts';
@@ -38,6 +38,8 @@ export interface Marker {
   apply(namespace: string, look: NamespaceLook, marking: Marking): Promise<number>;
   /** Takes all marks off a namespace. @throws TcError */
   clear(namespace: string): Promise<void>;
+  /** Tries what marking needs, without marking anything. @returns why packets cannot be marked, if so */
+  check(): Promise<Error | undefined>;
   /** Whether the program is anywhere on this machine: if not, no namespace needs to be looked at. @throws BpftoolError */
   isUsed(): Promise<boolean>;
 }
@@ -97,6 +99,17 @@ export function createMarker(options: {
 
     async clear(namespace) {
       for (const mark of (await look(namespace))?.marks ?? []) await tc.remove(namespace, mark);
+    },
+
+    async check() {
+      try {
+        await tc.check();
+        await withProgram(0n, async () => {});
+        await rmdir(pinDirectory).catch(() => undefined);
+        return undefined;
+      } catch (error) {
+        return error instanceof Error ? error : new Error(String(error));
+      }
     },
 
     async isUsed() {

@@ -35,9 +35,9 @@ const bpftoolTimeoutMs = 60_000;
 
 /** Gathers the facts about this machine. @param tryLoad whether to try the real programs */
 export function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<Facts> {
-  const { bpftool, pins } = toolsOf(config);
+  const { bpftool, pins, marker } = toolsOf(config);
   const { pinDir: pinDirectory, bpfObject: objectFile, cgroupRoot } = config;
-  return gatherFacts({ bpftool, pins, pinDirectory, objectFile, cgroupRoot, tryLoad });
+  return gatherFacts({ bpftool, pins, marker, pinDirectory, objectFile, cgroupRoot, tryLoad });
 }
 
 /** Builds the parts. Nothing is changed in the kernel. @throws PreflightError if something is missing */
@@ -47,13 +47,11 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
   const checks = preflight(facts);
   const { cgroupMount } = facts;
   if (cgroupMount === undefined || checks.some(({ result }) => result === 'failed')) throw new PreflightError(checks);
-  const { bpftool, pins } = toolsOf(config);
+  const { bpftool, pins, marker } = toolsOf(config);
   return {
     cgroupMount,
+    marker,
     cgroups: createCgroups({ root: resolveRoot(config.cgroupRoot, cgroupMount), mount: cgroupMount }),
-    marker: createMarker({
-      ...{ bpftool, tc: createTc(), objectFile: markObject(config.bpfObject), pinDirectory: config.pinDir },
-    }),
     shaper: createShaper({
       bpftool,
       pins,
@@ -65,7 +63,9 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
   };
 }
 
-function toolsOf(config: ShaperConfig): { bpftool: Bpftool; pins: Pins } {
+function toolsOf(config: ShaperConfig): { bpftool: Bpftool; pins: Pins; marker: Marker } {
   const bpftool = createBpftool({ file: config.bpftool, timeoutMs: bpftoolTimeoutMs });
-  return { bpftool, pins: createPins({ directory: config.pinDir, bpftool }) };
+  const [tc, objectFile, directory] = [createTc(), markObject(config.bpfObject), config.pinDir];
+  const marker = createMarker({ bpftool, tc, objectFile, pinDirectory: directory });
+  return { bpftool, pins: createPins({ directory, bpftool }), marker };
 }

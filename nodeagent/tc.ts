@@ -37,6 +37,8 @@ export class TcError extends Error {
 
 /** What can be done in a network namespace, which is given by a file such as /run/netns/NAME or /proc/PID/ns/net. */
 export interface Tc {
+  /** Sees whether the programs can be run. @throws TcError */
+  check(): Promise<void>;
   /** Reads all devices but the loopback. @returns undefined if the namespace has vanished @throws TcError */
   devices(namespace: string): Promise<Device[] | undefined>;
   /** Reads the marks on devices. @throws TcError */
@@ -104,6 +106,10 @@ export function createTc(): Tc {
   };
 
   return {
+    async check() {
+      for (const program of ['ip', 'tc']) await run('/proc/self/ns/net', [program, '-V']);
+    },
+
     async devices(namespace) {
       try {
         const found = await read(links, namespace, ['ip', '-j', 'address', 'show']);
