@@ -50,7 +50,7 @@ export interface AgentState {
   readonly last?: { readonly report: Report; readonly at: number; readonly ms: number };
   /** Since when a pass runs. */
   readonly runningSince?: number;
-  /** Passes that could observe nothing, and steps that failed, by kind. */
+  /** Passes that could observe nothing, looks that could not mark all pods, and steps that failed, by kind. */
   readonly failures: Readonly<Record<string, number>>;
   readonly passes: number;
   /** Duration of all passes, in ms. */
@@ -141,7 +141,11 @@ export function startAgent(options: AgentOptions): Agent {
     mayHaveConnections: (path) => mayHaveConnections(path, now()),
     ...{ netnsDirectory, clock, log },
   });
-  const markings = createMarkings({ marker, netnsDirectory, log, onDone: () => last && tell(last.report) });
+  const markings = createMarkings({
+    ...{ marker, netnsDirectory, log },
+    onDone: () => last && tell(last.report),
+    onFailure: () => count('mark'),
+  });
   const conditions = createConditions({
     patch: conditionPatch(withSharedConnections(kubeConfig, monotonic), clock),
     onError: ({ namespace, name }, error) =>

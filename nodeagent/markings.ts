@@ -21,6 +21,8 @@ export interface MarkingsOptions {
   readonly netnsDirectory: string;
   /** Called whenever something new is known about pods' marks. */
   readonly onDone: () => void;
+  /** Called after a look around in which something failed. */
+  readonly onFailure: () => void;
   readonly log: Log;
 }
 
@@ -44,7 +46,8 @@ interface Seen {
 }
 
 /** Builds it. A node that marks nothing costs one question to the kernel at the start. */
-export function createMarkings({ marker, netnsDirectory, onDone, log }: MarkingsOptions): Markings {
+export function createMarkings(options: MarkingsOptions): Markings {
+  const { marker, netnsDirectory, onDone, onFailure, log } = options;
   let seen = new Map<string, Seen>();
   let states = new Map<string, MarkState>();
   // Whether there may be marks that no pod asks for: after a restart only the kernel knows.
@@ -92,6 +95,7 @@ export function createMarkings({ marker, netnsDirectory, onDone, log }: Markings
     warn([...problems.values()].join('; '));
   };
   const warn = (problem: string) => {
+    if (problem !== '') onFailure();
     if (problem !== '' && problem !== told) log.warn({ error: problem }, 'packets of pods cannot be marked');
     told = problem;
   };

@@ -26,6 +26,7 @@ const marker = createMarker({
 let netns: NetnsDirectory;
 let done: () => void;
 const started: Markings[] = [];
+const failures: string[] = [];
 const logged: { msg: string; error: string }[] = [];
 
 beforeAll(mountBpffs);
@@ -36,6 +37,7 @@ afterEach(async () => {
   for (const markings of started.splice(0)) await markings.stop();
   await netns.end();
   logged.length = 0;
+  failures.length = 0;
 });
 afterAll(() => execa('rm', ['-rf', pinDirectory]));
 
@@ -50,7 +52,13 @@ function start() {
     },
   };
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) });
-  const markings = createMarkings({ marker: counting, netnsDirectory: netns.path, onDone: () => done(), log });
+  const markings = createMarkings({
+    marker: counting,
+    netnsDirectory: netns.path,
+    onDone: () => done(),
+    onFailure: () => failures.push(''),
+    log,
+  });
   started.push(markings);
   return {
     markings,
@@ -185,7 +193,9 @@ test('a namespace with more devices than anybody needs is left alone, its pod to
   });
   expect(told(markings, pods[1])).toMatchObject({ status: 'True' });
   await want(pods, true);
+  // Told once, counted each time.
   expect(logged.map(({ msg }) => msg)).toEqual(['packets of pods cannot be marked']);
+  expect(failures).toHaveLength(2);
 });
 
 test('a hostile name of a device is a name like any other', async () => {
