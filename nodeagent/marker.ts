@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { type Bpftool, BpftoolError, hex } from './bpftool.ts';
 import { encodeU32, encodeU64 } from './layout.ts';
 import { handleOf, planMarks, wholeNamespace } from './mark-plan.ts';
-import { type Device, type Mark, markProgram, type Tc } from './tc.ts';
+import { type Device, type Mark, markProgram, type Tc, TcError } from './tc.ts';
 
 /** The object of the marking program, beside the shaper's. */
 export function markObject(shaperObject: string): string {
@@ -77,8 +77,13 @@ export function createMarker(options: {
   };
 
   const look: Marker['look'] = async (namespace) => {
-    const devices = await tc.devices(namespace);
-    return devices && { devices, marks: await tc.marks(namespace, devices) };
+    try {
+      const devices = await tc.devices(namespace);
+      return { devices, marks: await tc.marks(namespace, devices) };
+    } catch (error) {
+      if (error instanceof TcError && error.code === 'tc/gone') return undefined;
+      throw error;
+    }
   };
 
   return {

@@ -5,6 +5,7 @@ import { type MarkedPod, markedPods, podOf, type WantedMark, wantedMark } from '
 import { dscpOf, wholeNamespace } from './mark-plan.ts';
 import type { Marker } from './marker.ts';
 import { mountedNamespaces, type NetworkNamespace } from './network-namespaces.ts';
+import { TcError } from './tc.ts';
 
 /** What is known about a pod's mark. */
 export interface MarkState {
@@ -84,6 +85,8 @@ export function createMarkings(options: MarkingsOptions): Markings {
       try {
         await tend(namespace, pods, full);
       } catch (error) {
+        // Its pod has just ended.
+        if (error instanceof TcError && error.code === 'tc/gone') continue;
         const problem = error instanceof Error ? error.message : String(error);
         const pod = podOf(pods, seen.get(keyOf(namespace))?.addresses ?? []);
         problems.set(pod?.uid ?? '', problem);

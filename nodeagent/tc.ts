@@ -27,7 +27,8 @@ export interface Mark {
 /** iproute2 could not be run, or it refused a command. */
 export class TcError extends Error {
   override readonly name = 'TcError';
-  readonly code: 'tc/missing' | 'tc/refused' | 'tc/output';
+  /** `tc/gone`: the namespace has vanished, as namespaces of pods do. */
+  readonly code: 'tc/missing' | 'tc/gone' | 'tc/refused' | 'tc/output';
 
   constructor(code: TcError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
@@ -39,8 +40,8 @@ export class TcError extends Error {
 export interface Tc {
   /** Sees whether the programs can be run. @throws TcError */
   check(): Promise<void>;
-  /** Reads all devices but the loopback. @returns undefined if the namespace has vanished @throws TcError */
-  devices(namespace: string): Promise<Device[] | undefined>;
+  /** Reads all devices but the loopback. @throws TcError */
+  devices(namespace: string): Promise<Device[]>;
   /** Reads the marks on devices. @throws TcError */
   marks(namespace: string, devices: readonly Device[]): Promise<Mark[]>;
   /** Puts a mark on its device, in place of one with the same handle. @param program where the program is pinned @throws TcError */
@@ -87,6 +88,10 @@ export function createTc(): Tc {
     if (result.exitCode === 127 || result.code === 'ENOENT') {
       throw new TcError('tc/missing', `${program} is not installed: ${tcRemedy}`, { cause: result });
     }
+    // What nsenter says of a file that has gone, and of one that is no namespace any more.
+    if (result.stderr.includes(`cannot open ${namespace}`) || result.stderr.includes('reassociate to namespace')) {
+      throw new TcError('tc/gone', `${namespace} has vanished`, { cause: result });
+    }
     const reason = result.stderr.trim() || result.shortMessage || 'failed without a word';
     throw new TcError('tc/refused', `${command.join(' ').slice(0, 300)}: ${reason.slice(0, 300)}`, { cause: result });
   };
@@ -111,26 +116,18 @@ export function createTc(): Tc {
     },
 
     async devices(namespace) {
-      try {
-        const found = await read(links, namespace, ['ip', '-j', 'address', 'show']);
-        const devices = found.filter(({ flags }) => !flags.includes('LOOPBACK'));
-        if (devices.length > mostDevices) {
-          throw new TcError(
-            'tc/output',
-            `${devices.length} network devices are more than the ${mostDevices} that are marked`,
-          );
-        }
-        return devices.map(({ ifname, flags, link_type, addr_info }) => ({
-          name: ifname,
-          isUp: flags.includes('UP'),
-          linkHeader: link_type === 'ether' ? 14 : 0,
-          addresses: addr_info.flatMap(({ local, scope }) => (local === undefined || scope === 'link' ? [] : [local])),
-        }));
-      } catch (error) {
-        // nsenter names the file that it cannot open.
-        if (error instanceof TcError && error.message.includes(`cannot open ${namespace}`)) return undefined;
-        throw error;
+      const found = await read(links, namespace, ['ip', '-j', 'address', 'show']);
+      const devices = found.filter(({ flags }) => !flags.includes('LOOPBACK'));
+      if (devices.length > mostDevices) {
+        const most = `the ${mostDevices} that are marked at most`;
+        throw new TcError('tc/output', `${devices.length} network devices are more than ${most}`);
       }
+      return devices.map(({ ifname, flags, link_type, addr_info }) => ({
+        name: ifname,
+        isUp: flags.includes('UP'),
+        linkHeader: link_type === 'ether' ? 14 : 0,
+        addresses: addr_info.flatMap(({ local, scope }) => (local === undefined || scope === 'link' ? [] : [local])),
+      }));
     },
 
     async marks(namespace, devices) {
@@ -164,9 +161,13 @@ export function createTc(): Tc {
 
     async remove(namespace, { device, handle }) {
       const where = ['dev', device, 'egress', 'pref', String(preference), 'handle', String(handle)];
-      await run(namespace, ['tc', 'filter', 'delete', ...where, 'bpf']).catch((error: Error) => {
-        if (!/No such file|Cannot find|not found/i.test(error.message)) throw error;
-      });
+      try {
+        await run(namespace, ['tc', 'filter', 'delete', ...where, 'bpf']);
+      } catch (error) {
+        if (!(error instanceof TcError) || !isMissing.test(error.message)) throw error;
+        // The device itself, with all that was on it.
+        if (isMissingDevice.test(error.message)) return;
+      }
       if (!(await hasPlace(namespace, device))) return;
       for (const direction of ['ingress', 'egress']) {
         const left = await read(filters, namespace, ['tc', '-j', 'filter', 'show', 'dev', device, direction]);
@@ -176,6 +177,10 @@ export function createTc(): Tc {
     },
   };
 }
+
+// What tc, or the kernel through it, says of a filter, a place for filters, or a device that is not there.
+const isMissing = /No such file|not found|Cannot find|No such device|Parent Qdisc doesn't exists/i;
+const isMissingDevice = /Cannot find device|No such device/i;
 
 /** How to get what packets cannot be marked without. */
 export const tcRemedy = 'install iproute2 (Debian, Ubuntu: apt-get install iproute2)';

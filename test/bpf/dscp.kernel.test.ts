@@ -246,6 +246,20 @@ test("taking marks off leaves others' filters alone, and nothing where there wer
   await inNetwork(a, 'ip', 'link', 'delete', 'late0');
 });
 
+test('what is gone already can be taken off: a mark, the place for filters, the device, the namespace', async () => {
+  const { a } = lab.pods;
+  const tc = createTc();
+  await inNetwork(a, 'ip', 'link', 'add', 'late0', 'type', 'veth', 'peer', 'name', 'late1');
+  const [gone] = [{ device: 'late0', handle: 1, classId: '1:1' }];
+  await tc.remove(a.netnsPath, gone);
+  await inNetwork(a, 'tc', 'qdisc', 'add', 'dev', 'late0', 'clsact');
+  await tc.remove(a.netnsPath, gone);
+  await inNetwork(a, 'ip', 'link', 'delete', 'late0');
+  await tc.remove(a.netnsPath, gone);
+  const vanished = tc.remove('/run/netns/podrate-nothing-there', gone);
+  await expect(vanished).rejects.toMatchObject({ code: 'tc/gone' });
+});
+
 test('whether anything is marked anywhere is known without looking into every namespace', async () => {
   const { a } = lab.pods;
   await mark(a, { dscp: ef });

@@ -42,10 +42,11 @@ afterEach(async () => {
 afterAll(() => execa('rm', ['-rf', pinDirectory]));
 
 /** Markings without any memory, and a marker that counts how often it looks. */
-function start() {
+function start(overrides: Partial<Marker> = {}) {
   let looks = 0;
   const counting: Marker = {
     ...marker,
+    ...overrides,
     look: (namespace) => {
       looks += 1;
       return marker.look(namespace);
@@ -196,6 +197,17 @@ test('a namespace with more devices than anybody needs is left alone, its pod to
   // Told once, counted each time.
   expect(logged.map(({ msg }) => msg)).toEqual(['packets of pods cannot be marked']);
   expect(failures).toHaveLength(2);
+});
+
+test('a namespace that vanishes while it is looked at is no problem: its pod has ended', async () => {
+  const [, other] = [await netns.make('cni-1', '10.1.0.1'), await netns.make('cni-2', '10.1.0.2')];
+  const apply: Marker['apply'] = async (namespace, look, marking) => {
+    if (namespace.endsWith('cni-1')) await netns.remove('cni-1');
+    return marker.apply(namespace, look, marking);
+  };
+  await start({ apply }).want([podOf('10.1.0.1', 46), podOf('10.1.0.2', 46)]);
+  expect(await marksOf(other)).toEqual({ eth0: 46, peer0: 46 });
+  expect([logged, failures]).toEqual([[], []]);
 });
 
 test('a hostile name of a device is a name like any other', async () => {
