@@ -1,5 +1,5 @@
 /** Compares the marks that are on a namespace's devices with those that should be there. Pure. */
-import type { Device, Mark } from './tc.ts';
+import type { Device, Mark } from './tc-output.ts';
 
 /** One change of a namespace's marks. */
 export interface MarkStep {

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { type Bpftool, BpftoolError, hex } from './bpftool.ts';
 import { encodeU32, encodeU64 } from './layout.ts';
 import { handleOf, planMarks, wholeNamespace } from './mark-plan.ts';
-import { type Device, type Mark, markProgram, type Tc, TcError } from './tc.ts';
+import { type Tc, TcError } from './tc.ts';
+import { type Device, type Mark, markProgram } from './tc-output.ts';
 
 /** The object of the marking program, beside the shaper's. */
 export function markObject(shaperObject: string): string {

@@ -1,28 +1,6 @@
 /** Runs iproute2's ip and tc in network namespaces. What is marked with a code point is read and changed through here only. */
 import { execa } from 'execa';
-import { z } from 'zod';
-
-/** The marking program: bpf/dscp.bpf.c. */
-export const markProgram = 'podrate_dscp';
-
-/** A network device of a namespace. */
-export interface Device {
-  readonly name: string;
-  readonly isUp: boolean;
-  /** Bytes of its link-layer header before the IP header: 14 on Ethernet, 0 on devices of IP packets. */
-  readonly linkHeader: number;
-  /** IP addresses on it, in the kernel's spelling, those of the link itself left out. */
-  readonly addresses: readonly string[];
-}
-
-/** A filter with the marking program on the way out of a device. */
-export interface Mark {
-  readonly device: string;
-  /** Tells the filters of a device apart: {@link handleOf}. */
-  readonly handle: number;
-  /** As tc prints it, such as `8d1f:3ae`: the program's version and what it is to do. */
-  readonly classId: string;
-}
+import { type Device, type Mark, readDevices, readFilters, readPlaces } from './tc-output.ts';
 
 /** iproute2 could not be run, or it refused a command. */
 export class TcError extends Error {
@@ -56,27 +34,6 @@ const mostDevices = 64;
 /** Filters of lower preference run before. Low, so that what a pod's own filters look at is marked already. */
 const preference = 46;
 
-const links = z.array(
-  z.looseObject({
-    ifname: z.string(),
-    flags: z.array(z.string()),
-    link_type: z.string().optional(),
-    addr_info: z.array(z.looseObject({ local: z.string().optional(), scope: z.string().optional() })).default([]),
-  }),
-);
-const queues = z.array(z.looseObject({ kind: z.string().optional(), dev: z.string().optional() }));
-const filters = z.array(
-  z.looseObject({
-    options: z
-      .looseObject({
-        handle: z.string().optional(),
-        flowid: z.string().optional(),
-        prog: z.looseObject({ name: z.string().optional() }).optional(),
-      })
-      .optional(),
-  }),
-);
-
 /** Builds the runner. */
 export function createTc(): Tc {
   const run = async (namespace: string, command: readonly string[]): Promise<string> => {
@@ -95,19 +52,19 @@ export function createTc(): Tc {
     const reason = result.stderr.trim() || result.shortMessage || 'failed without a word';
     throw new TcError('tc/refused', `${command.join(' ').slice(0, 300)}: ${reason.slice(0, 300)}`, { cause: result });
   };
-  const read = async <T>(schema: z.ZodType<T>, namespace: string, command: readonly string[]): Promise<T> => {
+  const read = async <T>(namespace: string, command: readonly string[], parse: (text: string) => T): Promise<T> => {
     const text = await run(namespace, command);
     try {
-      return schema.parse(JSON.parse(text.trim() || '[]'));
+      return parse(text);
     } catch (cause) {
-      throw new TcError('tc/output', `${command.join(' ')} printed what cannot be read: ${text.slice(0, 200)}`, {
-        cause,
-      });
+      const printed = `${command.join(' ')} printed what cannot be read: ${text.slice(0, 200)}`;
+      throw new TcError('tc/output', printed, { cause });
     }
   };
-  const hasPlace = async (namespace: string, device: string) => {
-    const found = await read(queues, namespace, ['tc', '-j', 'qdisc', 'show', 'dev', device]);
-    return found.some(({ kind }) => kind === 'clsact');
+  const places = (namespace: string) => read(namespace, ['tc', '-j', 'qdisc', 'show'], readPlaces);
+  const filters = (namespace: string, device: string, direction: 'egress' | 'ingress') => {
+    const command = ['tc', '-j', 'filter', 'show', 'dev', device, direction];
+    return read(namespace, command, (text) => readFilters(text, device));
   };
 
   return {
@@ -116,43 +73,23 @@ export function createTc(): Tc {
     },
 
     async devices(namespace) {
-      const found = await read(links, namespace, ['ip', '-j', 'address', 'show']);
-      const devices = found.filter(({ flags }) => !flags.includes('LOOPBACK'));
-      if (devices.length > mostDevices) {
-        const most = `the ${mostDevices} that are marked at most`;
-        throw new TcError('tc/output', `${devices.length} network devices are more than ${most}`);
-      }
-      return devices.map(({ ifname, flags, link_type, addr_info }) => ({
-        name: ifname,
-        isUp: flags.includes('UP'),
-        linkHeader: link_type === 'ether' ? 14 : 0,
-        addresses: addr_info.flatMap(({ local, scope }) => (local === undefined || scope === 'link' ? [] : [local])),
-      }));
+      const devices = await read(namespace, ['ip', '-j', 'address', 'show'], readDevices);
+      if (devices.length <= mostDevices) return devices;
+      const most = `the ${mostDevices} that are marked at most`;
+      throw new TcError('tc/output', `${devices.length} network devices are more than ${most}`);
     },
 
     async marks(namespace, devices) {
-      const places = await read(queues, namespace, ['tc', '-j', 'qdisc', 'show']);
-      const named = new Set(places.filter(({ kind }) => kind === 'clsact').map(({ dev }) => dev));
+      const withPlace = await places(namespace);
       const marks: Mark[] = [];
-      for (const { name } of devices.filter((device) => named.has(device.name))) {
-        for (const { options } of await read(filters, namespace, [
-          'tc',
-          '-j',
-          'filter',
-          'show',
-          'dev',
-          name,
-          'egress',
-        ])) {
-          if (options?.prog?.name !== markProgram) continue;
-          marks.push({ device: name, handle: Number(options.handle), classId: options.flowid ?? '' });
-        }
+      for (const { name } of devices.filter((device) => withPlace.has(device.name))) {
+        marks.push(...(await filters(namespace, name, 'egress')).marks);
       }
       return marks;
     },
 
     async set(namespace, { device, handle, classId }, program) {
-      if (!(await hasPlace(namespace, device))) await run(namespace, ['tc', 'qdisc', 'add', 'dev', device, 'clsact']);
+      if (!(await places(namespace)).has(device)) await run(namespace, ['tc', 'qdisc', 'add', 'dev', device, 'clsact']);
       await run(namespace, [
         ...['tc', 'filter', 'replace', 'dev', device, 'egress', 'pref', String(preference), 'handle', String(handle)],
         ...['bpf', 'direct-action', 'object-pinned', program, 'classid', classId],
@@ -168,10 +105,9 @@ export function createTc(): Tc {
         // The device itself, with all that was on it.
         if (isMissingDevice.test(error.message)) return;
       }
-      if (!(await hasPlace(namespace, device))) return;
-      for (const direction of ['ingress', 'egress']) {
-        const left = await read(filters, namespace, ['tc', '-j', 'filter', 'show', 'dev', device, direction]);
-        if (left.length > 0) return;
+      if (!(await places(namespace)).has(device)) return;
+      for (const direction of ['ingress', 'egress'] as const) {
+        if ((await filters(namespace, device, direction)).count > 0) return;
       }
       await run(namespace, ['tc', 'qdisc', 'delete', 'dev', device, 'clsact']);
     },

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { classIdOf, dscpOf, handleOf, planMarks, wholeNamespace } from '../../nodeagent/mark-plan.ts';
-import type { Device, Mark } from '../../nodeagent/tc.ts';
+import type { Device, Mark } from '../../nodeagent/tc-output.ts';
 
 const device = fc.record({
   name: fc.constantFrom('eth0', 'net1', 'net2'),
