@@ -12,9 +12,16 @@ export function markedPods(pods: readonly ShapedPod[]): MarkedPod[] {
   return pods.filter((pod): pod is MarkedPod => pod.network !== undefined);
 }
 
-/** Finds the pod that has one of a namespace's addresses. Pods on the node's own network have all of the node's, and are left out. */
+/** Whether a namespace with these addresses is the pod's. Pods on the node's own network have the node's addresses, and no namespace. */
+export function isOf({ network }: MarkedPod, addresses: readonly string[]): boolean {
+  return !network.isHost && network.addresses.some((one) => addresses.includes(one));
+}
+
+/** Finds the pod that a namespace with these addresses belongs to. */
 export function podOf(pods: readonly MarkedPod[], addresses: readonly string[]): MarkedPod | undefined {
-  return pods.find(({ network }) => !network.isHost && network.addresses.some((one) => addresses.includes(one)));
+  const found = pods.filter((pod) => isOf(pod, addresses));
+  // The address of a pod that ends is given to another one before the API server forgets the first.
+  return found.find(({ terminating }) => !terminating) ?? found[0];
 }
 
 /** What a namespace's marks should be. */

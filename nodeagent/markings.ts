@@ -1,7 +1,7 @@
 /** Keeps the marks in the pods' network namespaces as the pods ask for them: beside the passes, because looking around takes time. */
 import type { ShapedPod } from './desired.ts';
 import type { Log } from './log.ts';
-import { type MarkedPod, markedPods, podOf, type WantedMark, wantedMark } from './mark-match.ts';
+import { isOf, type MarkedPod, markedPods, podOf, type WantedMark, wantedMark } from './mark-match.ts';
 import { dscpOf, wholeNamespace } from './mark-plan.ts';
 import type { Marker } from './marker.ts';
 import { mountedNamespaces, type NetworkNamespace } from './network-namespaces.ts';
@@ -57,11 +57,12 @@ export function createMarkings(options: MarkingsOptions): Markings {
   let running: Promise<void> | undefined;
   let told = '';
 
-  const tend = async (namespace: NetworkNamespace, pods: readonly MarkedPod[], full: boolean) => {
+  const tend = async (namespace: NetworkNamespace, pods: readonly MarkedPod[], full: boolean, lost: boolean) => {
     const key = keyOf(namespace);
     const before = seen.get(key);
     const wanted = before && wantedMark(pods, before.addresses);
-    if (before !== undefined && before.addresses.length > 0 && !needsLook(before, wanted, full)) return;
+    const isKnown = before !== undefined && before.addresses.length > 0 && !lost;
+    if (isKnown && !needsLook(before, wanted, full)) return;
     const look = await marker.look(namespace.file);
     if (look === undefined) return;
     const addresses = look.devices.flatMap((device) => device.addresses);
@@ -81,9 +82,13 @@ export function createMarkings(options: MarkingsOptions): Markings {
     const namespaces = await mountedNamespaces(netnsDirectory);
     seen = new Map([...seen].filter(([key]) => namespaces.some((namespace) => keyOf(namespace) === key)));
     const problems = new Map<string, string>();
+    // A pod that no namespace belongs to may have got its addresses after its namespace was looked at.
+    const known = [...seen.values()];
+    const isLost = (pod: MarkedPod) => !pod.network.isHost && !known.some(({ addresses }) => isOf(pod, addresses));
+    const lost = full && pods.some((pod) => pod.running && isLost(pod));
     for (const namespace of namespaces) {
       try {
-        await tend(namespace, pods, full);
+        await tend(namespace, pods, full, lost);
       } catch (error) {
         // Its pod has just ended.
         if (error instanceof TcError && error.code === 'tc/gone') continue;
@@ -136,16 +141,17 @@ function needsLook(before: Seen, wanted: WantedMark | undefined, full: boolean):
 }
 
 function stateOf(
-  { uid, limit, running, network }: MarkedPod,
+  pod: MarkedPod,
   seen: readonly Seen[],
   problems: ReadonlyMap<string, string>,
   directory: string,
 ): [string, MarkState][] {
+  const { uid, limit, running, network } = pod;
   if (limit instanceof Error || limit.dscp === undefined) return [];
   const { dscp } = limit;
   const state = (problem: string | undefined): [string, MarkState][] => [[uid, { dscp, problem }]];
   if (network.isHost) return state('with hostNetwork it has no network namespace of its own');
-  const own = seen.find(({ addresses }) => network.addresses.some((address) => addresses.includes(address)));
+  const own = seen.find(({ addresses }) => isOf(pod, addresses));
   if (own?.dscp === dscp) return state(undefined);
   // A problem of a namespace whose addresses are not known may be this pod's.
   const problem = problems.get(uid) ?? problems.get('');

@@ -151,6 +151,25 @@ test('a device that comes later is marked at the next thorough look', async () =
   expect(await marksOf(web)).toEqual({ eth0: 46, peer0: 46, net1: 46 });
 });
 
+test('an address that comes after a look, or changes, is found at the next thorough one', async () => {
+  const web = await netns.make('cni-1', '10.1.0.1');
+  const { markings, want } = start();
+  await want([podOf('10.1.0.7', 46)]);
+  await inNetns(web, 'ip', 'address', 'add', '10.1.0.7/24', 'dev', 'eth0');
+  await want([podOf('10.1.0.7', 46)]);
+  expect(told(markings, podOf('10.1.0.7', 46))).toMatchObject({ reason: 'NotMarked' });
+  await want([podOf('10.1.0.7', 46)], true);
+  expect(await marksOf(web)).toEqual({ eth0: 46, peer0: 46 });
+  expect(told(markings, podOf('10.1.0.7', 46))).toMatchObject({ status: 'True' });
+});
+
+test("an address that a pod leaves to another is the other one's", async () => {
+  const web = await netns.make('cni-1', '10.1.0.1');
+  const [ended, current] = [podOf('10.1.0.1', 46, { terminating: true, uid: 'ended' }), podOf('10.1.0.1', 10)];
+  await start().want([ended, current]);
+  expect(await marksOf(web)).toEqual({ eth0: 10, peer0: 10 });
+});
+
 test('a pod whose stamp cannot be read keeps its mark', async () => {
   const web = await netns.make('cni-1', '10.1.0.1');
   const { want } = start();
