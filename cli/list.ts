@@ -1,15 +1,15 @@
+import { inode } from '../nodeagent/cgroups.ts';
 import type { Counters } from '../nodeagent/layout.ts';
 import { handleOf, wholeNamespace } from '../nodeagent/mark-plan.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { isManual } from '../nodeagent/owner.ts';
-import { type SlotState, slotKey } from '../nodeagent/state.ts';
 import { formatDscp } from '../rate/dscp.ts';
 import { formatRate, isRate } from '../rate/rate.ts';
 import { marksOf } from './mark.ts';
 import { formatTable } from './table.ts';
 
 /** A limited cgroup. */
-export interface Listed {
+export interface Limited {
   /** `pod/<uid>` or `manual/<cgroup id>`. */
   readonly owner: string;
   /** Directory of the cgroup; null if it is gone and its slot is about to be given back. */
@@ -21,34 +21,39 @@ export interface Listed {
   /** Bytes per second; null without limit. */
   readonly egressBytesPerSecond: number | null;
   readonly ingressBytesPerSecond: number | null;
-  /** The code point that its packets are marked with, as far as its processes tell where to look; null without mark. */
-  readonly dscp: number | null;
   readonly counters: Counters;
 }
 
+/** A limited or marked cgroup. */
+export interface Listed extends Limited {
+  /** The code point that its packets are marked with, as far as its processes tell where to look; null without mark. */
+  readonly dscp: number | null;
+}
+
 /** Lists everything that is limited on this machine. */
-export async function list(node: Node): Promise<Listed[]> {
+export async function listLimits(node: Node): Promise<Limited[]> {
   await node.shaper.install();
   const { slots } = await node.shaper.observe(() => []);
   const cgroups = await node.cgroups.find(new Set(slots.map((slot) => slot.cgroupId)));
   const counters = await node.shaper.counters(slots);
-  const places = slots.flatMap((slot) => {
-    const path = cgroups.get(slot.cgroupId)?.path;
-    return path === undefined ? [] : [{ slot, path }];
-  });
-  const handle = (slot: SlotState) => (isManual(slot) ? handleOf(slot.cgroupId) : wholeNamespace);
-  const marks = new Map(
-    [...(await marksOf(node, places, (place) => handle(place.slot)))].map(([{ slot }, dscp]) => [slotKey(slot), dscp]),
-  );
   return slots.map(({ owner, cgroupId, slot, generation, marked, config }, index) => ({
     ...{ owner, slot, generation },
     cgroup: cgroups.get(cgroupId)?.path ?? null,
     inForce: marked && !config.release,
     egressBytesPerSecond: config.egress.rate || null,
     ingressBytesPerSecond: config.ingress.rate || null,
-    dscp: marks.get(slotKey({ generation, slot, cgroupId })) ?? null,
     counters: counters[index] as Counters,
   }));
+}
+
+/** The same, with marks: it takes a look into each network namespace. */
+export async function list(node: Node): Promise<Listed[]> {
+  const limits = await listLimits(node);
+  const marks = await marksOf(node, limits, async ({ owner, cgroup }) => {
+    const id = cgroup === null ? undefined : await inode(cgroup);
+    return id !== undefined && isManual({ owner }) ? handleOf(id) : wholeNamespace;
+  });
+  return limits.map((limit) => ({ ...limit, dscp: marks.get(limit) ?? null }));
 }
 
 /** Writes a list for people. */

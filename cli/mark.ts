@@ -87,25 +87,32 @@ export async function withMark(
 
 /**
  * The code points of cgroups, as far as their processes tell where to look.
- * @param handleOfCgroup tells which filter is about a cgroup
+ * @param handle tells which filter is about a cgroup
  */
-export async function marksOf<T extends { readonly path: string }>(
+export async function marksOf<T extends { readonly cgroup: string | null }>(
   { marker }: Node,
-  cgroups: readonly T[],
-  handleOfCgroup: (cgroup: T) => number,
+  places: readonly T[],
+  handle: (place: T) => Promise<number> | number,
 ): Promise<Map<T, number>> {
   const found = new Map<T, number>();
-  if (cgroups.length === 0 || !(await marker.isUsed())) return found;
+  if (places.length === 0 || !(await marker.isUsed())) return found;
   const looks = new Map<bigint, ReturnType<typeof marker.look>>();
-  for (const cgroup of cgroups) {
-    for (const { file, id } of await networkNamespaces(cgroup.path)) {
+  for (const place of places) {
+    for (const { file, id } of place.cgroup === null ? [] : await networkNamespaces(place.cgroup)) {
       const look = looks.get(id) ?? marker.look(file);
       looks.set(id, look);
-      const mark = (await look)?.marks.find(({ handle }) => handle === handleOfCgroup(cgroup));
-      if (mark !== undefined) found.set(cgroup, dscpOf(mark));
+      const wanted = await handle(place);
+      const mark = (await look)?.marks.find((one) => one.handle === wanted);
+      if (mark !== undefined) found.set(place, dscpOf(mark));
     }
   }
   return found;
+}
+
+/** The code point of one cgroup. */
+export async function markOf(node: Node, { id, path }: Cgroup): Promise<number | undefined> {
+  const place = { cgroup: path };
+  return (await marksOf(node, [place], () => handleOf(id))).get(place);
 }
 
 /** All namespaces of the machine: a mark outlives the processes that it was made for. */

@@ -1,4 +1,3 @@
-import { handleOf } from '../nodeagent/mark-plan.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { directions } from '../rate/limit.ts';
 import { adoptOlder, type Wait } from './adopt.ts';
@@ -7,7 +6,7 @@ import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, noLimit, readBurst, readRates } from './limit.ts';
-import { marksOf, namespacesToMark, readDscp, withMark } from './mark.ts';
+import { markOf, namespacesToMark, readDscp, withMark } from './mark.ts';
 
 /**
  * Changes what the options say of a cgroup's limit and mark, and leaves the rest of it as it is.
@@ -18,7 +17,7 @@ export async function set(node: Node, options: LimitOptions & CgroupOptions, wai
   const burstNs = readBurst(options.burst) * 1_000_000;
   const asked = readDscp(options);
   const cgroup = await namedCgroup(options, node.cgroupMount);
-  const marked = (await marksOf(node, [cgroup], ({ id }) => handleOf(id))).get(cgroup);
+  const marked = await markOf(node, cgroup);
   const dscp = options.dscp === undefined ? marked : asked;
   const namespaces = asked === undefined ? [] : await namespacesToMark(cgroup);
   const change = await limitCgroup(node, cgroup, (current) => {
