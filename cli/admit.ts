@@ -7,7 +7,7 @@ import type { Labels } from '../rate/limit.ts';
 import { type Admission, createAdmission } from '../webhook/admission.ts';
 import type { Decision } from '../webhook/decide.ts';
 import { podSchema } from '../webhook/pod.ts';
-import { readWorkload, templateLabels } from '../webhook/validation-review.ts';
+import { readWorkload, templateMetadata } from '../webhook/validation-review.ts';
 import { CommandError } from './errors.ts';
 import { type ManifestObject, readManifests } from './manifests.ts';
 
@@ -101,10 +101,9 @@ async function admitObject(object: ManifestObject, admission: Admission): Promis
     return answer(at, object, [await admission.validate({ ...about, subject })]);
   }
   if (workloads.includes(`${apiVersion}/${kind}`)) {
-    const labels = check(() => templateLabels(readWorkload(object)));
-    return answer(at, object, [
-      await admission.validate({ ...about, subject: { kind: 'template', labels, ...change } }),
-    ]);
+    const template = check(() => templateMetadata(readWorkload(object)));
+    const subject = { kind: 'template', ...template, oldAnnotations: undefined, ...change } as const;
+    return answer(at, object, [await admission.validate({ ...about, subject })]);
   }
   if (apiVersion !== 'v1' || kind !== 'Pod') return answer(at, object, []);
   const review = (pod: unknown) => {

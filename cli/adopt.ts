@@ -1,10 +1,11 @@
 /** Brings connections of a cgroup's processes under pacing that are older than its limit. */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { looksAfterMs } from '../nodeagent/adoptions.ts';
 import { directories } from '../nodeagent/cgroups.ts';
 import { isLinuxBefore } from '../nodeagent/linux-version.ts';
+import { type NetworkNamespace, namespacesOfProcesses } from '../nodeagent/network-namespaces.ts';
 import type { Node } from '../nodeagent/node.ts';
 import type { Change } from './change.ts';
 
@@ -20,7 +21,7 @@ export async function adoptOlder({ shaper }: Node, change: Change, wait: Wait): 
   const { cgroup, before, warnings } = change;
   const isNew = before === undefined;
   if (!isNew && !isLinuxBefore(release(), 6, 12)) return change;
-  const namespaces = await networkNamespaces(cgroup.path);
+  const namespaces = (await networkNamespaces(cgroup.path)).map(({ file }) => file);
   if (namespaces.length === 0) return change;
   let waitedMs = 0;
   for (const afterMs of isNew ? looksAfterMs : looksAfterMs.slice(0, 1)) {
@@ -34,18 +35,14 @@ export async function adoptOlder({ shaper }: Node, change: Change, wait: Wait): 
   return change;
 }
 
-/** The network namespaces of the processes in a cgroup and below it, each by a file in /proc. Those that end meanwhile are left out. */
-export async function networkNamespaces(path: string): Promise<string[]> {
-  const found = new Map<bigint, string>();
+/** The network namespaces of the processes in a cgroup and below it. Those of processes that end meanwhile are left out. */
+export async function networkNamespaces(path: string): Promise<NetworkNamespace[]> {
+  const found: string[] = [];
   const visit = async (directory: string): Promise<void> => {
     const pids = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => '');
-    for (const pid of pids.split('\n').filter(Boolean)) {
-      const file = `/proc/${pid}/ns/net`;
-      const { ino } = await stat(file, { bigint: true }).catch(() => ({ ino: undefined }));
-      if (ino !== undefined) found.set(ino, file);
-    }
+    found.push(...pids.split('\n').filter(Boolean));
     for (const name of (await directories(directory)) ?? []) await visit(join(directory, name));
   };
   await visit(path);
-  return [...found.values()];
+  return namespacesOfProcesses(found);
 }

@@ -9,15 +9,18 @@ import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, readLimit } from './limit.ts';
+import { namespacesToMark, withMark } from './mark.ts';
 
 /**
- * Limits the cgroup that the options name, or changes its limit as a whole.
+ * Limits and marks the cgroup that the options name, or changes both as a whole.
  * @throws CommandError
  */
 export async function attach(node: Node, options: LimitOptions & CgroupOptions, wait: Wait): Promise<Change> {
-  const { limit, burstMs } = readLimit(options);
+  const { limit, burstMs, dscp } = readLimit(options);
   const cgroup = await namedCgroup(options, node.cgroupMount);
-  return adoptOlder(node, await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs)), wait);
+  const namespaces = dscp === undefined ? [] : await namespacesToMark(cgroup);
+  const change = await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
+  return adoptOlder(node, await withMark(node, change, dscp, namespaces), wait);
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What attach, set and detach did to a cgroup. */
 import { isDeepStrictEqual } from 'node:util';
-import { describe } from '../nodeagent/condition.ts';
+import { describe, describeMark } from '../nodeagent/condition.ts';
 import type { SlotConfig } from '../nodeagent/layout.ts';
 import { manualOwner } from '../nodeagent/owner.ts';
 import type { Cgroup } from '../nodeagent/state.ts';
@@ -13,13 +13,15 @@ export interface Change {
   readonly before: SlotConfig | undefined;
   /** Undefined where there is none now. */
   readonly after: SlotConfig | undefined;
+  /** The code points before and after; absent where marks are no part of the change. */
+  readonly mark?: { readonly before: number | undefined; readonly after: number | undefined };
   /** What does not work as well as it could, one sentence each. */
   readonly warnings: readonly string[];
 }
 
 /** A change as programs get it, with the names that `list` uses. */
 export interface ChangeReport
-  extends Pick<Listed, 'owner' | 'inForce' | 'egressBytesPerSecond' | 'ingressBytesPerSecond'> {
+  extends Pick<Listed, 'owner' | 'inForce' | 'egressBytesPerSecond' | 'ingressBytesPerSecond' | 'dscp'> {
   readonly cgroup: string;
   /** Whether anything is different than before. */
   readonly changed: boolean;
@@ -27,21 +29,23 @@ export interface ChangeReport
 }
 
 /** Writes a change for programs. */
-export function reportChange({ cgroup, before, after, warnings }: Change): ChangeReport {
+export function reportChange({ cgroup, before, after, mark, warnings }: Change): ChangeReport {
   return {
     owner: manualOwner(cgroup.id),
     cgroup: cgroup.path,
     inForce: after !== undefined,
     egressBytesPerSecond: after?.egress.rate || null,
     ingressBytesPerSecond: after?.ingress.rate || null,
-    changed: !isDeepStrictEqual(before, after),
+    dscp: mark?.after ?? null,
+    changed: !isDeepStrictEqual(before, after) || mark?.before !== mark?.after,
     warnings,
   };
 }
 
 /** Writes a change for people. */
-export function formatChange({ cgroup, before, after, warnings }: Change): string {
+export function formatChange({ cgroup, before, after, mark, warnings }: Change): string {
   const gone = before === undefined ? 'is not limited.' : 'is no longer limited.';
   const state = after === undefined ? ` ${gone}` : `: ${describe(after).replace('The pod', 'It')}`;
-  return [`${cgroup.path}${state}`, ...warnings].join('\n');
+  const marked = mark?.after === undefined ? '' : ` ${describeMark(mark.after)}`;
+  return [`${cgroup.path}${state}${marked}`, ...warnings].join('\n');
 }

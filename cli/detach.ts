@@ -2,22 +2,32 @@ import { type Hook, hooks } from '../nodeagent/hooks.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { isManual } from '../nodeagent/owner.ts';
 import { releaseMs } from '../nodeagent/plan.ts';
-import { attachedHooks, type Step } from '../nodeagent/state.ts';
+import { attachedHooks, type Cgroup, type Step } from '../nodeagent/state.ts';
 import { adoptOlder, type Wait } from './adopt.ts';
 import { refusePods } from './attach.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
+import { withMark } from './mark.ts';
 
 const allHooks: ReadonlySet<Hook> = new Set(hooks);
+
+/**
+ * Takes limit and mark off the cgroup that the options name.
+ * @param wait waits for a time in ms
+ * @throws CommandError
+ */
+export async function detach(node: Node, options: CgroupOptions, wait: Wait): Promise<Change> {
+  const cgroup = await namedCgroup(options, node.cgroupMount);
+  return withMark(node, await freeCgroup(node, cgroup, wait), undefined, []);
+}
 
 /**
  * Takes the limit off a cgroup: sets its sockets free, waits until they had a chance to notice, and takes the programs off.
  * @param wait waits for a time in ms
  * @throws CommandError
  */
-export async function detach(node: Node, options: CgroupOptions, wait: Wait): Promise<Change> {
-  const cgroup = await namedCgroup(options, node.cgroupMount);
+export async function freeCgroup(node: Node, cgroup: Cgroup, wait: Wait): Promise<Change> {
   const { shaper } = node;
   await shaper.install();
   const observation = await shaper.observe(() => [cgroup]);

@@ -1,9 +1,11 @@
-import { directions, type Limit } from '../rate/limit.ts';
+import type { Dscp } from '../rate/dscp.ts';
+import { directions, isLimited, type Limit } from '../rate/limit.ts';
 import { parseRate, type Rate, RateError } from '../rate/rate.ts';
 import { CommandError } from './errors.ts';
+import { type MarkOptions, readDscp } from './mark.ts';
 
 /** The options of a limit, as the user wrote them. */
-export interface LimitOptions {
+export interface LimitOptions extends MarkOptions {
   readonly rate?: string | undefined;
   readonly egress?: string | undefined;
   readonly ingress?: string | undefined;
@@ -13,11 +15,12 @@ export interface LimitOptions {
 /** The longest burst, in ms: one second of the rate. */
 const maxBurstMs = 1000;
 
-/** Reads the limit that the options ask for, which must be one. @throws CommandError */
-export function readLimit(options: LimitOptions): { limit: Limit; burstMs: number } {
+/** Reads the limit that the options ask for, which must be one, or none at all beside a mark. @throws CommandError */
+export function readLimit(options: LimitOptions): { limit: Limit; burstMs: number; dscp: Dscp | undefined } {
   const limit = readRates(options);
-  if (limit.egress === undefined && limit.ingress === undefined) throw noLimit();
-  return { limit, burstMs: readBurst(options.burst) };
+  const dscp = readDscp(options);
+  if (!isLimited(limit) && dscp === undefined) throw noLimit();
+  return { limit, burstMs: readBurst(options.burst), dscp };
 }
 
 /** The error for options that leave no limit at all. */

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { parse, readShaperConfig, shaperFlags } from '../nodeagent/config.ts';
 import { openNode } from '../nodeagent/node.ts';
 import { uninstall } from '../nodeagent/uninstall.ts';
+import { unmark } from '../nodeagent/unmark.ts';
 import { attach } from './attach.ts';
 import { type Change, formatChange, reportChange } from './change.ts';
 import { detach } from './detach.ts';
@@ -11,6 +12,7 @@ import { doctor, formatChecks } from './doctor.ts';
 import { CommandError } from './errors.ts';
 import { asksForJson, exitStatus, formatFailure } from './failure.ts';
 import { formatList, list } from './list.ts';
+import { allNamespaces } from './mark.ts';
 import { run } from './run.ts';
 import { set } from './set.ts';
 import { type Busy, formatFlows, readInterval, top } from './top.ts';
@@ -37,6 +39,7 @@ async function main(args: readonly string[]): Promise<number> {
         egress: { type: 'string' },
         ingress: { type: 'string' },
         burst: { type: 'string' },
+        dscp: { type: 'string' },
         interval: { type: 'string' },
         file: { type: 'string', short: 'f' },
         'namespace-file': { type: 'string' },
@@ -99,7 +102,9 @@ async function main(args: readonly string[]): Promise<number> {
       return checks.some(({ result }) => result === 'failed') ? 3 : 0;
     }
     case 'uninstall': {
-      const { shaper, cgroups } = await openNode(config);
+      const { shaper, marker, cgroups } = await openNode(config);
+      const [marked] = await unmark(marker, await allNamespaces());
+      if (marked !== undefined) throw new CommandError('cli/failed', marked.message, { cause: marked });
       const [failure] = await uninstall(shaper, cgroups, wait);
       if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
       print(values.json ? asJson({ uninstalled: true }) : 'All limits are off this machine, and all pins are removed.');

@@ -3,15 +3,18 @@ import { mkdir, rmdir } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { inode, isPopulated } from '../nodeagent/cgroups.ts';
+import { namespacesOfProcesses } from '../nodeagent/network-namespaces.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { configOfLimit } from '../nodeagent/slot-config.ts';
 import type { Cgroup } from '../nodeagent/state.ts';
+import type { Dscp } from '../rate/dscp.ts';
 import type { Wait } from './adopt.ts';
 import { limitCgroup } from './attach.ts';
 import { type CgroupOptions, cgroupOfProcess } from './cgroup.ts';
-import { detach } from './detach.ts';
+import { freeCgroup } from './detach.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, readLimit } from './limit.ts';
+import { markCgroup } from './mark.ts';
 
 /** How often it is looked whether a cgroup has become empty, in ms. */
 const pollMs = 50;
@@ -29,7 +32,7 @@ export async function run(
   command: readonly string[],
   wait: Wait,
 ): Promise<number> {
-  const { limit, burstMs } = readLimit(options);
+  const { limit, burstMs, dscp } = readLimit(options);
   if (command.length === 0) throw new CommandError('cli/usage', 'say what to run: podrate run --rate 1M -- COMMAND');
   if ((options.cgroup ?? options.pid ?? options.container) !== undefined) {
     const advice = 'to limit one that exists, use podrate attach';
@@ -38,11 +41,25 @@ export async function run(
   const cgroup = await createCgroup(node.cgroupMount);
   try {
     await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
-    const status = await runIn(cgroup, command);
-    while (await isPopulated(cgroup.path)) await wait(pollMs);
-    return status;
+    return await marked(node, cgroup, dscp, async () => {
+      const status = await runIn(cgroup, command);
+      while (await isPopulated(cgroup.path)) await wait(pollMs);
+      return status;
+    });
   } finally {
-    await detach(node, { cgroup: cgroup.path }, async () => {}).finally(() => rmdir(cgroup.path));
+    await freeCgroup(node, cgroup, async () => {}).finally(() => rmdir(cgroup.path));
+  }
+}
+
+/** Does something while what the cgroup sends is marked in this process's network namespace, which a command inherits. */
+async function marked<T>(node: Node, cgroup: Cgroup, dscp: Dscp | undefined, task: () => Promise<T>): Promise<T> {
+  if (dscp === undefined) return task();
+  const namespaces = await namespacesOfProcesses([process.pid]);
+  try {
+    await markCgroup(node, cgroup, dscp, namespaces);
+    return await task();
+  } finally {
+    await markCgroup(node, cgroup, undefined, namespaces);
   }
 }
 

@@ -6,15 +6,20 @@ import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, noLimit, readBurst, readRates } from './limit.ts';
+import { markOf, namespacesToMark, readDscp, withMark } from './mark.ts';
 
 /**
- * Changes what the options say of a cgroup's limit, and leaves the rest of it as it is.
+ * Changes what the options say of a cgroup's limit and mark, and leaves the rest of it as it is.
  * @throws CommandError
  */
 export async function set(node: Node, options: LimitOptions & CgroupOptions, wait: Wait): Promise<Change> {
   const rates = readRates(options);
   const burstNs = readBurst(options.burst) * 1_000_000;
+  const asked = readDscp(options);
   const cgroup = await namedCgroup(options, node.cgroupMount);
+  const marked = await markOf(node, cgroup);
+  const dscp = options.dscp === undefined ? marked : asked;
+  const namespaces = asked === undefined ? [] : await namespacesToMark(cgroup);
   const change = await limitCgroup(node, cgroup, (current) => {
     if (current === undefined) {
       throw new CommandError('cli/not-limited', `${cgroup.path} is not limited: use podrate attach`);
@@ -27,8 +32,9 @@ export async function set(node: Node, options: LimitOptions & CgroupOptions, wai
       const burst = options.burst === undefined ? old.burstNs : burstNs;
       config[direction] = { rate, burstNs: rate === 0 ? 0 : burst };
     }
-    if (config.egress.rate === 0 && config.ingress.rate === 0) throw noLimit();
+    if (config.egress.rate === 0 && config.ingress.rate === 0 && dscp === undefined) throw noLimit();
     return config;
   });
-  return adoptOlder(node, change, wait);
+  if (options.dscp === undefined) return adoptOlder(node, { ...change, mark: { before: marked, after: marked } }, wait);
+  return adoptOlder(node, await withMark(node, change, asked, namespaces), wait);
 }

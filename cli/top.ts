@@ -3,7 +3,7 @@ import type { Verdicts } from '../nodeagent/layout.ts';
 import type { Node } from '../nodeagent/node.ts';
 import { type Direction, directions } from '../rate/limit.ts';
 import { CommandError } from './errors.ts';
-import { type Listed, list } from './list.ts';
+import { type Limited, listLimits } from './list.ts';
 import { formatTable } from './table.ts';
 
 /** What one direction of a limited cgroup did since the look before. */
@@ -16,13 +16,13 @@ export interface Flow {
 }
 
 /** A limited cgroup and what flowed through it. */
-export type Busy = Pick<Listed, 'owner' | 'cgroup'> & Readonly<Record<Direction, Flow>>;
+export type Busy = Pick<Limited, 'owner' | 'cgroup'> & Readonly<Record<Direction, Flow>>;
 
 /**
  * Compares two looks. A cgroup that is only in the later one counts from zero: it was limited in between.
  * @param seconds time between the looks
  */
-export function flowsBetween(before: readonly Listed[], after: readonly Listed[], seconds: number): Busy[] {
+export function flowsBetween(before: readonly Limited[], after: readonly Limited[], seconds: number): Busy[] {
   return after.map((now) => {
     const then = before.find(
       (one) => one.owner === now.owner && one.slot === now.slot && one.generation === now.generation,
@@ -81,10 +81,10 @@ export async function top(
   wait: (ms: number) => Promise<unknown>,
   now: () => number,
 ): Promise<void> {
-  let [at, before] = [now(), await list(node)];
+  let [at, before] = [now(), await listLimits(node)];
   for (;;) {
     await wait(intervalSeconds * 1000);
-    const [later, after] = [now(), await list(node)];
+    const [later, after] = [now(), await listLimits(node)];
     if (!show(flowsBetween(before, after, (later - at) / 1000))) return;
     [at, before] = [later, after];
   }

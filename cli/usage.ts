@@ -24,6 +24,7 @@ run, attach and set:
   --rate RATE            limit of both directions
   --egress RATE          limit of what the cgroup sends; wins over --rate
   --ingress RATE         limit of what the cgroup receives; wins over --rate
+  --dscp CODEPOINT       mark what the cgroup sends: a number from 0 to 63, a name such as EF, AF41 or CS1, or none
   --burst MS             milliseconds of the rate that may pass at once after idle (default: the shaper's)
 top:
   --interval SECONDS     time between two looks (default 1)
@@ -45,6 +46,7 @@ Examples:
   podrate attach --container 3f1c --rate 1M
   podrate attach --pid "$(pgrep -o nginx)" --egress 10M --burst 20 --json
   podrate set --cgroup /sys/fs/cgroup/backup.slice --ingress 5M
+  podrate run --dscp LE -- rsync -a /srv/ backup:/srv/
   podrate detach --cgroup /sys/fs/cgroup/backup.slice
   podrate list --json
   podrate admit -f pods.yaml --namespace-file shop.yaml | kubectl apply -f -

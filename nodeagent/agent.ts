@@ -10,6 +10,8 @@ import { type ShapedPod, shapedPods } from './desired.ts';
 import { mayHaveConnections } from './late.ts';
 import type { Log } from './log.ts';
 import { type Clock, startLoop } from './loop.ts';
+import type { Marker } from './marker.ts';
+import { createMarkings } from './markings.ts';
 import { ownerOf } from './owner.ts';
 import { conditionPatch, watchPods } from './pods.ts';
 import { createReconciler, type Report } from './reconcile.ts';
@@ -28,6 +30,7 @@ export interface AgentOptions {
   readonly nodeName: string;
   readonly shaper: Shaper;
   readonly cgroups: Cgroups;
+  readonly marker: Marker;
   readonly resyncMs: number;
   /** Directory with the pods' network namespaces. */
   readonly netnsDirectory: string;
@@ -47,7 +50,7 @@ export interface AgentState {
   readonly last?: { readonly report: Report; readonly at: number; readonly ms: number };
   /** Since when a pass runs. */
   readonly runningSince?: number;
-  /** Passes that could observe nothing, and steps that failed, by kind. */
+  /** Passes that could observe nothing, looks that could not mark all pods, and steps that failed, by kind. */
   readonly failures: Readonly<Record<string, number>>;
   readonly passes: number;
   /** Duration of all passes, in ms. */
@@ -63,7 +66,8 @@ export interface Agent {
 
 /** Starts an agent. The shaper must be installed. Nothing happens before the first complete list of pods. */
 export function startAgent(options: AgentOptions): Agent {
-  const { kubeConfig, nodeName, shaper, cgroups, resyncMs, netnsDirectory, log, clock, monotonic, now } = options;
+  const { kubeConfig, nodeName, shaper, cgroups, marker, resyncMs, netnsDirectory, log, clock, monotonic, now } =
+    options;
   const reconciler = createReconciler({ shaper, cgroups, now: monotonic });
   const failures: Record<string, number> = {};
   const told = new Map<string, ShapedPod>();
@@ -90,6 +94,7 @@ export function startAgent(options: AgentOptions): Agent {
       last = { report, at: monotonic(), ms };
       watch.set(report.parents);
       tell(report);
+      markings.want(shaped, full);
       await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
@@ -104,7 +109,7 @@ export function startAgent(options: AgentOptions): Agent {
   };
   const tell = (report: Report) => {
     for (const result of report.pods) {
-      const condition = conditionOf(result);
+      const condition = conditionOf(result, markings.of(result.pod));
       if (condition !== undefined) conditions.want(result.pod, condition);
       told.set(result.pod.uid, result.pod);
     }
@@ -135,6 +140,11 @@ export function startAgent(options: AgentOptions): Agent {
     adopt: (namespaces) => shaper.adopt(namespaces),
     mayHaveConnections: (path) => mayHaveConnections(path, now()),
     ...{ netnsDirectory, clock, log },
+  });
+  const markings = createMarkings({
+    ...{ marker, netnsDirectory, log },
+    onDone: () => last && tell(last.report),
+    onFailure: () => count('mark'),
   });
   const conditions = createConditions({
     patch: conditionPatch(withSharedConnections(kubeConfig, monotonic), clock),
@@ -173,6 +183,7 @@ export function startAgent(options: AgentOptions): Agent {
       conditions.stop();
       adoptions.stop();
       await loop.stop();
+      await markings.stop();
     },
   };
 }

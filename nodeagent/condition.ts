@@ -1,13 +1,25 @@
 /** What the pod's condition `podrate.dev/Limited` says. */
+import { formatDscp } from '../rate/dscp.ts';
 import { formatRate, isRate } from '../rate/rate.ts';
+import type { ShapedPod } from './desired.ts';
 import type { DirectionConfig, SlotConfig } from './layout.ts';
+import type { MarkState } from './markings.ts';
 import type { PodResult } from './reconcile.ts';
+import { configOfLimit } from './slot-config.ts';
 
 /** The part of a pod condition that says something. */
 export interface LimitedCondition {
   readonly status: 'True' | 'False';
   /** CamelCase, for programs. */
-  readonly reason: 'InForce' | 'InvalidStamp' | 'AttachFailed' | 'NoFreeSlot' | 'NoCgroup' | 'NoLimit' | 'Uninstalled';
+  readonly reason:
+    | 'InForce'
+    | 'InvalidStamp'
+    | 'AttachFailed'
+    | 'NoFreeSlot'
+    | 'NoCgroup'
+    | 'NotMarked'
+    | 'NoLimit'
+    | 'Uninstalled';
   /** One sentence, for people. */
   readonly message: string;
 }
@@ -26,11 +38,16 @@ export const uninstalledCondition: LimitedCondition = {
   message: 'The limit is not in force: podrate was taken off the node.',
 };
 
-/** The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say. */
-export function conditionOf(result: PodResult): LimitedCondition | undefined {
+/**
+ * The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say.
+ * @param mark what is known about the pod's mark
+ */
+export function conditionOf(result: PodResult, mark?: MarkState): LimitedCondition | undefined {
   switch (result.state) {
     case 'in-force':
-      return { status: 'True', reason: 'InForce', message: describe(result.slot.config) };
+      return inForce(result.pod, result.slot.config, mark);
+    case 'no-limit':
+      return inForce(result.pod, configOfLimit({}), mark);
     case 'invalid-stamp':
       return failed('InvalidStamp', `The limit cannot be read: ${result.reason.message}`);
     case 'failed':
@@ -45,6 +62,23 @@ export function conditionOf(result: PodResult): LimitedCondition | undefined {
           'The kubelet must have cgroupsPerQOS on, and the agent must see its cgroup root (--cgroup-root).',
       );
   }
+}
+
+// Both must be as the stamp says: a pod that is limited and not marked is told what it lacks.
+function inForce({ limit }: ShapedPod, config: SlotConfig, mark: MarkState | undefined): LimitedCondition | undefined {
+  const wanted = limit instanceof Error ? undefined : limit.dscp;
+  if (wanted === undefined) return { status: 'True', reason: 'InForce', message: describe(config) };
+  if (mark === undefined || mark.dscp !== wanted) return undefined;
+  const { problem } = mark;
+  if (problem === undefined)
+    return { status: 'True', reason: 'InForce', message: `${describe(config)} ${describeMark(wanted)}` };
+  const lacks = `Its packets do not carry the code point ${formatDscp(wanted)}: ${problem}.`;
+  return failed('NotMarked', `${describe(config)} ${lacks}`);
+}
+
+/** Says how packets are marked, such as `Its packets carry the code point 46 (EF).` */
+export function describeMark(dscp: number): string {
+  return `Its packets carry the code point ${formatDscp(dscp)}.`;
 }
 
 /** Says what a slot's config limits, such as `The pod sends at most 1M (1000000 bytes/s) and receives without limit.` */

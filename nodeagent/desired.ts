@@ -1,10 +1,9 @@
 /** What the pods of this node ask for. */
 import type { V1Pod, V1PodCondition } from '@kubernetes/client-node';
 import { limitedCondition } from '../rate/keys.ts';
-import type { Limit } from '../rate/limit.ts';
-import { StampError, stampedLimit } from '../rate/stamp.ts';
+import { StampError, type Stamped, stampedLimit } from '../rate/stamp.ts';
 
-/** A pod that the webhook marked as limited, as far as the agent cares. */
+/** A pod that the webhook marked with a stamp, as far as the agent cares. */
 export interface ShapedPod {
   readonly namespace: string;
   readonly name: string;
@@ -18,8 +17,18 @@ export interface ShapedPod {
   readonly terminating: boolean;
   /** The condition `podrate.dev/Limited`, as the API server has it. */
   readonly condition: V1PodCondition | undefined;
-  /** The limit, or why there is none that can be trusted. */
-  readonly limit: Limit | StampError;
+  /** The limit and the code point, or why there are none that can be trusted. */
+  readonly limit: Stamped | StampError;
+  /** Where its packets are marked; undefined where the stamp says that they are not. */
+  readonly network?: PodNetwork;
+}
+
+/** What tells a pod's network namespace. */
+export interface PodNetwork {
+  /** Whether it is the node's own. */
+  readonly isHost: boolean;
+  /** The pod's IP addresses; none before its kubelet has told them. */
+  readonly addresses: readonly string[];
 }
 
 /** What a kubelet writes on the API's image of a static pod: the cgroup is named after the hash. */
@@ -27,7 +36,7 @@ const mirrorAnnotation = 'kubernetes.io/config.mirror';
 const hashAnnotation = 'kubernetes.io/config.hash';
 const staticPodHash = /^[0-9a-f]{32}$/;
 
-/** Picks the pods that are marked as limited and have not ended. The stamp is read again and never trusted. */
+/** Picks the pods that are marked with a stamp and have not ended. The stamp is read again and never trusted. */
 export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
   const shaped: ShapedPod[] = [];
   for (const { metadata, spec, status } of pods) {
@@ -47,12 +56,18 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
       running: status?.phase === 'Running',
       terminating: metadata?.deletionTimestamp !== undefined,
       condition: status?.conditions?.find(({ type }) => type === limitedCondition),
+      ...((limit instanceof Error || limit.dscp !== undefined) && { network: networkOf(spec, status) }),
     });
   }
   return shaped;
 }
 
-function limitOf(metadata: NonNullable<V1Pod['metadata']>): Limit | StampError | undefined {
+function networkOf(spec: V1Pod['spec'], status: V1Pod['status']): PodNetwork {
+  const addresses = status?.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [];
+  return { isHost: spec?.hostNetwork === true, addresses };
+}
+
+function limitOf(metadata: NonNullable<V1Pod['metadata']>): Stamped | StampError | undefined {
   try {
     return stampedLimit(metadata);
   } catch (error) {

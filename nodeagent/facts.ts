@@ -5,6 +5,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { getuid } from 'node:process';
 import { type Bpftool, BpftoolError } from './bpftool.ts';
 import { cgroupMounts } from './cgroup-mount.ts';
+import type { Marker } from './marker.ts';
 import { generationOf, type Pins } from './pins.ts';
 
 /** What is the case on this machine, without judgement. */
@@ -26,8 +27,11 @@ export interface Facts {
   readonly load:
     | {
         readonly release: string;
-        readonly error?: string /** Why older connections cannot be adopted. */;
+        readonly error?: string;
+        /** Why older connections cannot be adopted. */
         readonly adopterError?: string;
+        /** Why packets cannot be marked. */
+        readonly markError?: string;
       }
     | undefined;
 }
@@ -40,6 +44,7 @@ export interface FactsOptions {
   readonly objectFile: string;
   readonly bpftool: Bpftool;
   readonly pins: Pins;
+  readonly marker: Pick<Marker, 'check'>;
   /** Whether to load the real programs, beside those in force, and to remove them again. */
   readonly tryLoad: boolean;
   /** The mount table to read; /proc/self/mountinfo if undefined. */
@@ -54,7 +59,7 @@ const sysAdminBit = 21n;
 
 /** Gathers the facts. Nothing that is missing makes it fail. */
 export async function gatherFacts(options: FactsOptions): Promise<Facts> {
-  const { pinDirectory, objectFile, bpftool, pins, tryLoad } = options;
+  const { pinDirectory, objectFile, bpftool, tryLoad } = options;
   const mountinfo = options.mountinfo ?? (await readFile('/proc/self/mountinfo', 'utf8'));
   const cgroupMount = cgroupMounts(mountinfo)[0]?.path;
   const cgroupRoot = cgroupMount === undefined ? undefined : resolveRoot(options.cgroupRoot, cgroupMount);
@@ -79,7 +84,7 @@ export async function gatherFacts(options: FactsOptions): Promise<Facts> {
     generation,
     load:
       canLoad && pinsOnBpffs && uid === 0 && missingCapabilities.length === 0
-        ? await tryKernel(bpftool, pins, objectFile, cgroupMount)
+        ? await tryKernel(options, cgroupMount)
         : undefined,
   };
 }
@@ -90,11 +95,17 @@ export function resolveRoot(root: string | undefined, mount: string): string {
   return isAbsolute(root) && (root === mount || root.startsWith(`${mount}/`)) ? root : join(mount, root);
 }
 
-async function tryKernel(bpftool: Bpftool, pins: Pins, objectFile: string, mount: string): Promise<Facts['load']> {
+async function tryKernel(options: FactsOptions, mount: string): Promise<Facts['load']> {
+  const { bpftool, pins, marker, objectFile } = options;
   try {
     const adopterError = await pins.tryLoad(objectFile);
     await bpftool.run(['cgroup', 'show', mount]);
-    return { release: release(), ...(adopterError !== undefined && { adopterError: adopterError.message }) };
+    const markError = await marker.check();
+    return {
+      release: release(),
+      ...(adopterError !== undefined && { adopterError: adopterError.message }),
+      ...(markError !== undefined && { markError: markError.message }),
+    };
   } catch (error) {
     return { release: release(), error: error instanceof Error ? error.message : String(error) };
   }

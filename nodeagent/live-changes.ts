@@ -1,3 +1,4 @@
+import { isLimited } from '../rate/limit.ts';
 import type { ShapedPod } from './desired.ts';
 import { ownerOf } from './owner.ts';
 import { sameConfig } from './plan.ts';
@@ -13,7 +14,8 @@ export function liveChanges(pods: readonly ShapedPod[], slots: readonly SlotStat
   const inForce = new Map(slots.filter((slot) => slot.marked).map((slot) => [slot.owner, slot]));
   return pods.flatMap((pod): Step[] => {
     const slot = inForce.get(ownerOf(pod));
-    if (slot === undefined || pod.limit instanceof Error) return [];
+    // One that asks for no limit any more is set free and let go, which is no change of its config.
+    if (slot === undefined || pod.limit instanceof Error || !isLimited(pod.limit)) return [];
     const config = configOfLimit(pod.limit);
     if (sameConfig(slot.config, config)) return [];
     return [{ kind: 'update', generation: slot.generation, slot: slot.slot, owner: slot.owner, config }];

@@ -9,9 +9,11 @@ import { type Config, ConfigError, readConfig, usage } from './config.ts';
 import { createHealthApp } from './health.ts';
 import { realClock } from './loop.ts';
 import { createMetrics } from './metrics.ts';
+import { mountedNamespaces } from './network-namespaces.ts';
 import { openNode, PreflightError } from './node.ts';
 import { tellUninstalled } from './tell-uninstalled.ts';
 import { uninstall } from './uninstall.ts';
+import { unmark } from './unmark.ts';
 
 // Written at once: a fatal line flushes what waits, and would overtake a line whose write is under way in another thread.
 const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ sync: true }));
@@ -39,7 +41,7 @@ try {
 async function run(config: Config): Promise<void> {
   const monotonic = () => performance.now();
   const resyncMs = config.resyncSeconds * 1000;
-  const { shaper, cgroups, cgroupMount } = await openNode(config);
+  const { shaper, marker, cgroups, cgroupMount } = await openNode(config);
   await shaper.install();
   const sender = await shaper.installSender();
   if (sender !== undefined) log.warn({ error: sender.message }, noSender);
@@ -48,7 +50,7 @@ async function run(config: Config): Promise<void> {
   kubeConfig.loadFromDefault();
   const { nodeName, netnsDir: netnsDirectory } = config;
   const agent = startAgent({
-    ...{ kubeConfig, nodeName, shaper, cgroups, resyncMs, netnsDirectory, log, monotonic },
+    ...{ kubeConfig, nodeName, shaper, marker, cgroups, resyncMs, netnsDirectory, log, monotonic },
     clock: realClock,
     now: Date.now,
   });
@@ -75,10 +77,12 @@ async function run(config: Config): Promise<void> {
 }
 
 async function removeAll(config: Config): Promise<void> {
-  const { shaper, cgroups } = await openNode(config);
+  const { shaper, marker, cgroups } = await openNode(config);
+  const unmarked = await unmark(marker, await mountedNamespaces(config.netnsDir));
+  for (const error of unmarked) log.error({ error: error.message }, 'a network namespace stays marked');
   const failures = await uninstall(shaper, cgroups, wait);
   for (const { step, error } of failures) log.error({ step: step.kind, error: error.message }, 'a step failed');
-  if (failures.length > 0) {
+  if (failures.length + unmarked.length > 0) {
     process.exitCode = 1;
     return;
   }

@@ -42,7 +42,7 @@ export function createMetrics(shaper: Pick<Shaper, 'counters'>, state: () => Age
   const seconds = new Counter({ name: 'podrate_pass_seconds_total', help: 'Time that passes took', registers });
   const failures = new Counter({
     name: 'podrate_failures_total',
-    help: 'Steps that failed, by kind; pass: nothing could be observed',
+    help: 'Steps that failed, by kind; pass: nothing could be observed; mark: packets could not be marked',
     labelNames: ['reason'],
     registers,
   });

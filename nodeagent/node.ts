@@ -3,9 +3,11 @@ import { type Bpftool, createBpftool } from './bpftool.ts';
 import { type Cgroups, createCgroups } from './cgroups.ts';
 import type { ShaperConfig } from './config.ts';
 import { type Facts, gatherFacts, resolveRoot } from './facts.ts';
+import { createMarker, type Marker, markObject } from './marker.ts';
 import { createPins, type Pins } from './pins.ts';
 import { type Check, preflight } from './preflight.ts';
 import { createShaper, type Shaper } from './shaper.ts';
+import { createTc } from './tc.ts';
 
 /** Something that limits cannot be enforced without is missing. The message names it and says what to do. */
 export class PreflightError extends Error {
@@ -23,6 +25,7 @@ export class PreflightError extends Error {
 /** The parts. */
 export interface Node {
   readonly shaper: Shaper;
+  readonly marker: Marker;
   readonly cgroups: Cgroups;
   readonly cgroupMount: string;
 }
@@ -32,9 +35,9 @@ const bpftoolTimeoutMs = 60_000;
 
 /** Gathers the facts about this machine. @param tryLoad whether to try the real programs */
 export function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<Facts> {
-  const { bpftool, pins } = toolsOf(config);
+  const { bpftool, pins, marker } = toolsOf(config);
   const { pinDir: pinDirectory, bpfObject: objectFile, cgroupRoot } = config;
-  return gatherFacts({ bpftool, pins, pinDirectory, objectFile, cgroupRoot, tryLoad });
+  return gatherFacts({ bpftool, pins, marker, pinDirectory, objectFile, cgroupRoot, tryLoad });
 }
 
 /** Builds the parts. Nothing is changed in the kernel. @throws PreflightError if something is missing */
@@ -44,9 +47,10 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
   const checks = preflight(facts);
   const { cgroupMount } = facts;
   if (cgroupMount === undefined || checks.some(({ result }) => result === 'failed')) throw new PreflightError(checks);
-  const { bpftool, pins } = toolsOf(config);
+  const { bpftool, pins, marker } = toolsOf(config);
   return {
     cgroupMount,
+    marker,
     cgroups: createCgroups({ root: resolveRoot(config.cgroupRoot, cgroupMount), mount: cgroupMount }),
     shaper: createShaper({
       bpftool,
@@ -59,7 +63,9 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
   };
 }
 
-function toolsOf(config: ShaperConfig): { bpftool: Bpftool; pins: Pins } {
+function toolsOf(config: ShaperConfig): { bpftool: Bpftool; pins: Pins; marker: Marker } {
   const bpftool = createBpftool({ file: config.bpftool, timeoutMs: bpftoolTimeoutMs });
-  return { bpftool, pins: createPins({ directory: config.pinDir, bpftool }) };
+  const [tc, objectFile, directory] = [createTc(), markObject(config.bpfObject), config.pinDir];
+  const marker = createMarker({ bpftool, tc, objectFile, pinDirectory: directory });
+  return { bpftool, pins: createPins({ directory, bpftool }), marker };
 }

@@ -1,6 +1,7 @@
 /** Judges whether limits can be enforced here, and says what to do where they cannot. */
 import type { Facts } from './facts.ts';
 import { isLinuxBefore } from './linux-version.ts';
+import { tcRemedy } from './tc.ts';
 
 /** One judgement. */
 export interface Check {
@@ -13,6 +14,7 @@ export interface Check {
     | 'object'
     | 'kernel'
     | 'older-connections'
+    | 'marks'
     | 'cgroup-v1';
   /** `warning`: limits hold, but not for everything. */
   readonly result: 'ok' | 'warning' | 'failed';
@@ -27,7 +29,8 @@ export function preflight(facts: Facts): Check[] {
   const checks: Check[] = [privileges(facts), cgroup2(facts), ...cgroupRoot(facts), bpffs(facts), bpftool(facts)];
   checks.push(object(facts));
   const ready = checks.every(({ result }) => result !== 'failed');
-  if (ready && facts.load !== undefined) checks.push(kernel(facts.load), ...olderConnections(facts.load));
+  if (ready && facts.load !== undefined)
+    checks.push(kernel(facts.load), ...olderConnections(facts.load), ...marks(facts.load));
   return [...checks, ...cgroupV1(facts)];
 }
 
@@ -131,6 +134,17 @@ function olderConnections({ release, error, adopterError }: NonNullable<Facts['l
     ? 'connections that are older than a limit get it as a fixed pacing rate each (Linux 6.12 paces them like new ones)'
     : 'connections that are older than a limit are paced like new ones';
   return [{ name, result: 'ok', found }];
+}
+
+function marks({ error, markError }: NonNullable<Facts['load']>): Check[] {
+  const name = 'marks';
+  if (error !== undefined) return [];
+  if (markError === undefined) return [{ name, result: 'ok', found: 'packets can be marked with a code point (DSCP)' }];
+  const remedy = markError.includes(tcRemedy)
+    ? tcRemedy
+    : 'the kernel needs CONFIG_NET_CLS_BPF=y and CONFIG_NET_SCH_INGRESS';
+  const found = `packets cannot be marked with a code point (DSCP), which limits do not need: ${markError.replace(`: ${tcRemedy}`, '')}`;
+  return [{ name, result: 'warning', found, remedy }];
 }
 
 // Kernel 8520e224f547 (5.15): before it, a socket whose task is in a net_cls or net_prio cgroup forgets its v2 cgroup.

@@ -1,5 +1,5 @@
 /** One pass: look at the pods, the cgroup tree and the kernel, and make the kernel agree with the pods. */
-import type { Limit } from '../rate/limit.ts';
+import { isLimited } from '../rate/limit.ts';
 import { backOff } from './back-off.ts';
 import type { BpftoolError } from './bpftool.ts';
 import type { Cgroups, PodCgroups } from './cgroups.ts';
@@ -18,7 +18,8 @@ import { createTurns } from './turns.ts';
 export type PodResult =
   | { readonly pod: ShapedPod; readonly state: 'in-force'; readonly slot: SlotState }
   | { readonly pod: ShapedPod; readonly state: 'invalid-stamp' | 'failed'; readonly reason: Error }
-  | { readonly pod: ShapedPod; readonly state: 'no-cgroup' | 'no-slot' };
+  /** `no-limit`: it asks only for a mark. */
+  | { readonly pod: ShapedPod; readonly state: 'no-cgroup' | 'no-slot' | 'no-limit' };
 
 /** What a pass did and saw. */
 export interface Report {
@@ -167,6 +168,7 @@ function resultOf(
 ): PodResult {
   const owner = ownerOf(pod);
   if (pod.limit instanceof Error) return { pod, state: 'invalid-stamp', reason: pod.limit };
+  if (!isLimited(pod.limit)) return { pod, state: 'no-limit' };
   const cgroup = tree.byUid.get(pod.cgroupUid);
   if (cgroup === undefined) return { pod, state: 'no-cgroup' };
   if (refused.includes(owner)) return { pod, state: 'no-slot' };
@@ -174,7 +176,7 @@ function resultOf(
     (candidate) => candidate.owner === owner && candidate.cgroupId === cgroup.id && candidate.generation === generation,
   );
   const pending = steps.some((step) => (step.kind === 'attach' || step.kind === 'update') && step.owner === owner);
-  if (slot?.marked && !pending && sameConfig(slot.config, configOfLimit(pod.limit as Limit))) {
+  if (slot?.marked && !pending && sameConfig(slot.config, configOfLimit(pod.limit))) {
     return { pod, state: 'in-force', slot };
   }
   const failure = failures.find(({ step }) => 'owner' in step && step.owner === owner);

@@ -1,4 +1,5 @@
 /** What a pass compares the kernel with, made of the pods and the cgroup tree. */
+import { isLimited } from '../rate/limit.ts';
 import type { Cgroups, PodCgroups } from './cgroups.ts';
 import type { ShapedPod } from './desired.ts';
 import { isManual, ownerOf } from './owner.ts';
@@ -17,6 +18,8 @@ export function targetsOf(
   for (const pod of pods) {
     const cgroup = tree.byUid.get(pod.cgroupUid);
     if (cgroup === undefined || pod.limit instanceof Error || targets.has(cgroup.id)) continue;
+    // What is only marked needs no shaper.
+    if (!isLimited(pod.limit)) continue;
     targets.set(cgroup.id, { owner: ownerOf(pod), cgroup, config: configOfLimit(pod.limit) });
   }
   // What was limited by hand is the command line tool's, but an old generation must be left all the same.

@@ -1,6 +1,9 @@
 /** The annotation that carries the stamp: what the webhook decided, and the only thing the node agent obeys. */
 export const stampAnnotation = 'podrate.dev/limit';
 
+/** The annotation with which users ask for a code point (DSCP) on what the pod sends. */
+export const dscpAnnotation = 'podrate.dev/dscp';
+
 /** The label of every stamped pod, so that a node agent can select its pods on the server. Its value is {@link shapedValue}. */
 export const shapedLabel = 'podrate.dev/shaped';
 

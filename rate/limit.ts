@@ -13,6 +13,11 @@ export interface Limit {
   readonly ingress?: Rate;
 }
 
+/** Tells whether there is a limit in any direction. */
+export function isLimited(limit: Limit): boolean {
+  return directions.some((direction) => limit[direction] !== undefined);
+}
+
 /** The value that means no limit. */
 export const noLimit = 'none';
 

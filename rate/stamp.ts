@@ -1,10 +1,11 @@
+import { type Dscp, isDscp, maxDscp } from './dscp.ts';
 import { shapedLabel, shapedValue, stampAnnotation } from './keys.ts';
 import { directions, type Limit } from './limit.ts';
 import { quote } from './quote.ts';
 import { isRate, maxRate, minRate, type Rate } from './rate.ts';
 
 /** Why a stamp cannot be used; a stable name, for programs. */
-export type StampErrorCode = 'stamp/missing' | 'stamp/not-json' | 'stamp/shape' | 'stamp/rate';
+export type StampErrorCode = 'stamp/missing' | 'stamp/not-json' | 'stamp/shape' | 'stamp/rate' | 'stamp/dscp';
 
 /** A stamp that the webhook would not have written. */
 export class StampError extends Error {
@@ -29,28 +30,39 @@ export interface StampedMetadata {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/**
- * Writes the stamp: JSON with the bytes per second of each limited direction, such as `{"egress":1000000,"ingress":1000000}`.
- * Equal limits give equal texts.
- */
-export function formatStamp(limit: Limit): string {
-  return JSON.stringify({ egress: limit.egress, ingress: limit.ingress });
+/** What a stamp says: limits, and the code point that what the pod sends is marked with. */
+export interface Stamped extends Limit {
+  readonly dscp?: Dscp;
 }
 
 /**
- * Reads a stamp and trusts nothing: only a JSON object with at least one direction, no other key, and rates within the bounds. An
- * unknown key is refused because it would be a promise that the reader cannot keep.
+ * Writes the stamp: JSON with the bytes per second of each limited direction, such as `{"egress":1000000,"ingress":1000000}`, and
+ * `"dscp":46` behind them where packets are marked. Equal stamps give equal texts.
+ */
+export function formatStamp({ egress, ingress, dscp }: Stamped): string {
+  return JSON.stringify({ egress, ingress, dscp });
+}
+
+/**
+ * Reads a stamp and trusts nothing: only a JSON object with at least one direction or a code point, no other key, and values within the
+ * bounds. An unknown key is refused because it would be a promise that the reader cannot keep.
  * @throws StampError
  */
-export function parseStamp(text: string): Limit {
+export function parseStamp(text: string): Stamped {
   const stamp = readJson(text);
   if (typeof stamp !== 'object' || stamp === null || Array.isArray(stamp)) {
     throw new StampError('stamp/shape', text, 'is not a JSON object');
   }
   const entries = Object.entries(stamp);
-  if (entries.length === 0) throw new StampError('stamp/shape', text, 'limits no direction');
-  const limit: { egress?: Rate; ingress?: Rate } = {};
+  if (entries.length === 0) throw new StampError('stamp/shape', text, 'limits no direction and marks nothing');
+  const stamped: { egress?: Rate; ingress?: Rate; dscp?: Dscp } = {};
   for (const [key, value] of entries) {
+    if (key === 'dscp') {
+      if (!isDscp(value))
+        throw new StampError('stamp/dscp', text, `has a dscp that is not a whole number from 0 to ${maxDscp}`);
+      stamped.dscp = value;
+      continue;
+    }
     const direction = directions.find((known) => known === key);
     if (direction === undefined) throw new StampError('stamp/shape', text, `has the unknown key ${quote(key)}`);
     if (!isRate(value)) {
@@ -60,9 +72,9 @@ export function parseStamp(text: string): Limit {
         `has a ${direction} that is not a whole number from ${minRate} to ${maxRate}`,
       );
     }
-    limit[direction] = value;
+    stamped[direction] = value;
   }
-  return limit;
+  return stamped;
 }
 
 /**
@@ -70,7 +82,7 @@ export function parseStamp(text: string): Limit {
  * @returns undefined if the pod is not marked as shaped
  * @throws StampError if it is marked and its stamp is missing or not as the webhook writes it
  */
-export function stampedLimit(metadata: StampedMetadata | undefined): Limit | undefined {
+export function stampedLimit(metadata: StampedMetadata | undefined): Stamped | undefined {
   if (metadata?.labels?.[shapedLabel] !== shapedValue) return undefined;
   const text = metadata.annotations?.[stampAnnotation];
   if (text === undefined) throw new StampError('stamp/missing', undefined, 'is missing');

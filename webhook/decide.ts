@@ -17,14 +17,15 @@ export type Decision =
   | (Fault & { readonly outcome: 'deny' });
 
 /**
- * Decides about a pod: refuses rate labels that are no rates, stamps the limit that they and the namespace's policy give, removes or
+ * Decides about a pod: refuses rate labels that are no rates and code points that are none, stamps what they and the namespace's policy give, removes or
  * overwrites any other stamp, and rewrites the rate labels to their canonical form where no controller would take the pod for a
  * stranger then. Deciding again about the patched pod changes nothing. Whether the policy allows the limit is for validation to
  * say, which sees what other webhooks make of the pod.
  */
 export function decide(change: PodChange, keys: LabelKeys, policy?: Policy): Decision {
   const { pod } = change;
-  const { stamp, warnings: told, malformed, hasOldRate } = judge(change, keys, policy);
+  const { stamp, warnings: told, malformed, malformedMark, hasOldRate } = judge(change, keys, policy);
+  if (malformedMark !== undefined) return { outcome: 'deny', ...malformedMark };
   if (malformed !== undefined) {
     const mode = policy?.mode ?? 'enforce';
     // A pod that got in with a bad label while the webhook was away must still lose its finalizers and be adopted.

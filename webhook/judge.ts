@@ -2,7 +2,8 @@ import { applyPolicy } from '../rate/apply-policy.ts';
 import { type LabelKeys, shapedLabel, shapedValue, stampAnnotation } from '../rate/keys.ts';
 import { directions, LabelError, type Limit, noLimit, type Request, requestedRates } from '../rate/limit.ts';
 import type { Policy } from '../rate/policy.ts';
-import { formatStamp, StampError, stampedLimit } from '../rate/stamp.ts';
+import { formatStamp, StampError, type Stamped, stampedLimit } from '../rate/stamp.ts';
+import { askedMark, hasSameMark } from './mark-annotation.ts';
 import { isFinished, isMirror, type Pod } from './pod.ts';
 import { hasSameRateLabels } from './rate-labels.ts';
 import { warnings } from './warnings.ts';
@@ -43,6 +44,8 @@ export interface Judgement {
   readonly warnings: readonly string[];
   /** A rate label that is no rate. */
   readonly malformed: Fault | undefined;
+  /** A code point that is none, where the change is about it. It is refused whatever the namespace's mode. */
+  readonly malformedMark: Fault | undefined;
   /** How the pod breaks the namespace's policy. */
   readonly violations: readonly Fault[];
   /** Whether the change is about something else than the pod's rate. */
@@ -53,26 +56,37 @@ export interface Judgement {
 export function judge(change: PodChange, keys: LabelKeys, policy?: Policy): Judgement {
   const { pod, oldPod, byNode } = change;
   const hasOldRate = oldPod !== undefined && isMirror(pod) === isMirror(oldPod) && hasSameRateLabels(pod, oldPod, keys);
-  const none = { limit: {}, warnings: [], malformed: undefined, violations: [], hasOldRate };
+  const nothing = { limit: {}, warnings: [], malformed: undefined, malformedMark: undefined, violations: [] };
+  const none = { ...nothing, hasOldRate };
   if (isMirror(pod)) {
     if (byNode) return { ...none, stamp: stampOf(pod) };
     return { ...none, ...judgeMirror(oldPod, policy) };
   }
   // Whoever takes the last finalizer off must not need room in a quota for it.
   if (oldPod !== undefined && hasOldRate && isEnding(pod)) return { ...none, stamp: stampOf(oldPod) };
+  const { dscp, malformed: badMark } = askedMark(pod);
+  const malformedMark = oldPod !== undefined && hasSameMark(pod, oldPod) ? undefined : badMark;
+  const marked = dscp === undefined ? {} : { dscp };
   try {
     const asked = requestedRates(pod.metadata.labels ?? undefined, keys);
     const kept = oldPod !== undefined && hasOldRate ? keptLimit(oldPod, asked) : undefined;
     const { limit, violations } = applyPolicy(kept ?? asked, policy);
-    const isLimited = directions.some((direction) => limit[direction] !== undefined);
-    const stamp = isLimited ? { annotation: formatStamp(limit), label: shapedValue } : noStamp;
-    const isNews = isLimited && stampOf(oldPod).annotation !== stamp.annotation;
+    const stamped = { ...limit, ...marked };
+    const stamp = stampFor(stamped);
+    const isNews = stamp.annotation !== undefined && stampOf(oldPod).annotation !== stamp.annotation;
     const faults = violations.map((violation) => ({ status: 403, ...violation }));
-    return { ...none, stamp, limit, violations: faults, warnings: isNews ? warnings(pod, limit) : [] };
+    const told = isNews ? warnings(pod, stamped) : [];
+    return { ...none, stamp, limit, malformedMark, violations: faults, warnings: told };
   } catch (error) {
     if (!(error instanceof LabelError)) throw error;
-    return { ...none, stamp: noStamp, malformed: { status: 422, code: error.code, message: error.message } };
+    const malformed = { status: 422, code: error.code, message: error.message };
+    return { ...none, stamp: stampFor(marked), malformed, malformedMark };
   }
+}
+
+function stampFor(stamped: Stamped): Stamp {
+  const isEmpty = Object.keys(stamped).length === 0;
+  return isEmpty ? noStamp : { annotation: formatStamp(stamped), label: shapedValue };
 }
 
 /** The stamp that a pod has. */
@@ -80,10 +94,12 @@ export function stampOf(pod: Pick<Pod, 'metadata'> | undefined): Stamp {
   return { annotation: pod?.metadata.annotations?.[stampAnnotation], label: pod?.metadata.labels?.[shapedLabel] };
 }
 
-/** What a pod's stamp says; nothing where it is not as the webhook writes it. */
+/** The limit that a pod's stamp says; nothing where it is not as the webhook writes it. */
 export function stampedLimitOf({ metadata }: Pick<Pod, 'metadata'>): Limit {
   try {
-    return stampedLimit({ labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} }) ?? {};
+    const stamp = stampedLimit({ labels: metadata.labels ?? {}, annotations: metadata.annotations ?? {} });
+    const { dscp: _, ...limit } = stamp ?? {};
+    return limit;
   } catch (error) {
     if (error instanceof StampError) return {};
     throw error;

@@ -1,4 +1,4 @@
-import { type LabelKeys, shapedLabel, stampAnnotation } from '../rate/keys.ts';
+import { dscpAnnotation, type LabelKeys, shapedLabel, stampAnnotation } from '../rate/keys.ts';
 import type { Decision } from './decide.ts';
 import { mirrorAnnotations, type Pod } from './pod.ts';
 
@@ -25,6 +25,10 @@ export function validateSubresource(
       'pod/rate-label',
       `label ${label} cannot be set through a pod's status or a binding: label the pod itself`,
     );
+  }
+  if (isChanged('annotations')(dscpAnnotation)) {
+    const where = "through a pod's status or a binding: annotate the pod itself";
+    return deny('pod/dscp', `annotation ${dscpAnnotation} cannot be set ${where}`);
   }
   const annotation = mirrorAnnotations.find(isChanged('annotations'));
   if (annotation !== undefined) {

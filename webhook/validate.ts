@@ -1,5 +1,5 @@
 import { exceededQuota } from '../rate/apply-policy.ts';
-import { type LabelKeys, stampAnnotation } from '../rate/keys.ts';
+import { dscpAnnotation, type LabelKeys, stampAnnotation } from '../rate/keys.ts';
 import { directions, type Labels, type Limit } from '../rate/limit.ts';
 import {
   type InstallationPolicy,
@@ -11,11 +11,12 @@ import {
 } from '../rate/policy.ts';
 import type { Decision } from './decide.ts';
 import { type Fault, judge, stampedLimitOf, stampOf } from './judge.ts';
+import { askedMark, hasSameMark } from './mark-annotation.ts';
 import { isFinished, type Pod } from './pod.ts';
 import type { QuotaKeeper, QuotaRequest } from './quota/keeper.ts';
 import { hasRateLabel, hasSameRateLabels } from './rate-labels.ts';
 import type { PodReview } from './review.ts';
-import type { ChangedLabels } from './validation-review.ts';
+import type { ChangedTemplate } from './validation-review.ts';
 
 const good: Decision = { outcome: 'leave', warnings: [] };
 
@@ -31,7 +32,8 @@ export async function validatePod(
   quota: Pick<QuotaKeeper, 'check'> | undefined,
 ): Promise<Decision> {
   const { pod } = review;
-  const { stamp, limit, malformed, violations, hasOldRate } = judge(review, keys, policy);
+  const { stamp, limit, malformed, malformedMark, violations, hasOldRate } = judge(review, keys, policy);
+  if (malformedMark !== undefined) return { outcome: 'deny', ...malformedMark };
   const found = stampOf(pod);
   const mode = policy?.mode ?? 'enforce';
   const [fault] = malformed === undefined ? [merge(violations)] : [malformed];
@@ -39,7 +41,7 @@ export async function validatePod(
   if (found.annotation !== stamp.annotation || found.label !== stamp.label) {
     const wanted = stamp.annotation === undefined ? 'there should be none' : `${stamp.annotation} is right`;
     const is = found.annotation === undefined ? 'is missing' : `is ${found.annotation}`;
-    const message = `annotation ${stampAnnotation} ${is} or its label is wrong, where by the rate labels and the namespace's policy ${wanted}: leave both to podrate, and try again if no other webhook changes them`;
+    const message = `annotation ${stampAnnotation} ${is} or its label is wrong, where by the rate labels, the annotation ${dscpAnnotation} and the namespace's policy ${wanted}: leave both to podrate, and try again if no other webhook changes them`;
     return { outcome: 'deny', status: 403, code: 'stamp/forged', message };
   }
   const told = fault && admit(fault, mode === 'enforce' ? 'warn' : mode);
@@ -56,12 +58,17 @@ export async function validatePod(
  * or told where the template says nothing about rates.
  */
 export function validateTemplate(
-  { labels, oldLabels, isNew }: ChangedLabels,
+  { labels, oldLabels, annotations, oldAnnotations, isNew }: ChangedTemplate,
   keys: LabelKeys,
   policy: Policy | undefined,
 ): Decision {
-  const pod = templatePod(labels);
-  if (!isNew && hasSameRateLabels(pod, templatePod(oldLabels), keys)) return good;
+  const pod = templatePod(labels, annotations);
+  const old = templatePod(oldLabels, oldAnnotations);
+  const { malformed: badMark } = askedMark(pod);
+  if (badMark !== undefined && (isNew || !hasSameMark(pod, old))) {
+    return { outcome: 'deny', ...badMark, message: `pod template: ${badMark.message}` };
+  }
+  if (!isNew && hasSameRateLabels(pod, old, keys)) return good;
   const { malformed, violations } = judge({ pod, oldPod: undefined, byNode: false }, keys, policy);
   const fault = malformed ?? merge(violations);
   if (fault === undefined) return good;
@@ -113,8 +120,9 @@ function quotaRequest(review: PodReview, policy: Policy, wanted: Limit): QuotaRe
   };
 }
 
-function templatePod(labels: Labels): Pod {
-  return { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'template', labels: { ...labels } } };
+function templatePod(labels: Labels, annotations: Labels): Pod {
+  const metadata = { name: 'template', labels: { ...labels }, annotations: { ...annotations } };
+  return { apiVersion: 'v1', kind: 'Pod', metadata };
 }
 
 function policyLabels(labels: Labels): string {

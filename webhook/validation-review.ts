@@ -12,7 +12,7 @@ export type Subject =
   | { readonly kind: 'pod'; readonly review: PodReview }
   /** A way to a pod's metadata that is no update of the pod. */
   | { readonly kind: 'subresource'; readonly before: Metadata | undefined; readonly after: Metadata }
-  | ({ readonly kind: 'template' } & ChangedLabels)
+  | ({ readonly kind: 'template' } & ChangedTemplate)
   | ({ readonly kind: 'namespace' } & ChangedLabels);
 
 /** The labels that matter of an object, and of what it was before. */
@@ -20,6 +20,12 @@ export interface ChangedLabels {
   readonly labels: Labels;
   readonly oldLabels: Labels;
   readonly isNew: boolean;
+}
+
+/** What matters of a pod template, and of what it was before. */
+export interface ChangedTemplate extends ChangedLabels {
+  readonly annotations: Labels;
+  readonly oldAnnotations: Labels;
 }
 
 /** A request for validating admission, as far as it matters here. */
@@ -34,7 +40,7 @@ export interface ValidationReview {
 
 const strings = stringMap.nullish();
 const metadata = z.object({ metadata: z.object({ labels: strings, annotations: strings }) });
-const template = z.object({ metadata: z.object({ labels: strings }).nullish() });
+const template = z.object({ metadata: z.object({ labels: strings, annotations: strings }).nullish() });
 // All kinds but CronJob have it at the same place.
 const workload = z.object({
   kind: z.string(),
@@ -70,14 +76,20 @@ export function readValidationReview(body: unknown): ValidationReview {
     return { ...about(request), subject: { kind: 'namespace', ...changed(request, labels, oldLabels) } };
   }
   const { request } = check(workloadReview, body);
-  const [labels, oldLabels] = [templateLabels(request.object), request.oldObject && templateLabels(request.oldObject)];
+  const { labels, annotations } = templateMetadata(request.object);
+  const old = request.oldObject ? templateMetadata(request.oldObject) : { labels: undefined, annotations: undefined };
   const name = request.name || (request.object.metadata.name ?? '');
-  return { ...about(request), name, subject: { kind: 'template', ...changed(request, labels, oldLabels) } };
+  const change = { ...changed(request, labels, old.labels), annotations, oldAnnotations: old.annotations };
+  return { ...about(request), name, subject: { kind: 'template', ...change } };
 }
 
-/** The labels of a workload's pod template. */
-export function templateLabels({ spec }: z.infer<typeof workload>): Labels {
-  return (spec.jobTemplate?.spec ?? spec).template?.metadata?.labels ?? undefined;
+/** The labels and annotations of a workload's pod template. */
+export function templateMetadata({ spec }: z.infer<typeof workload>): {
+  readonly labels: Labels;
+  readonly annotations: Labels;
+} {
+  const metadata = (spec.jobTemplate?.spec ?? spec).template?.metadata;
+  return { labels: metadata?.labels ?? undefined, annotations: metadata?.annotations ?? undefined };
 }
 
 /** Reads a workload object. @throws ZodError */
@@ -95,6 +107,6 @@ function about({
   return { uid, operation, namespace: namespace ?? '', name: name ?? '', dryRun: dryRun ?? false };
 }
 
-function changed({ operation }: { operation: string }, labels: Labels | null, oldLabels: Labels | null) {
+function changed({ operation }: { operation: string }, labels?: Labels | null, oldLabels?: Labels | null) {
   return { labels: labels ?? undefined, oldLabels: oldLabels ?? undefined, isNew: operation === 'CREATE' };
 }

@@ -114,3 +114,17 @@ test.each([
 test('a file that is not there is named', async () => {
   await expect(admit({ file: join(folder, 'gone.yaml') })).rejects.toThrow('gone.yaml cannot be read');
 });
+
+test('shows the stamp of a code point, and refuses one that is none, of pods and of pod templates', async () => {
+  const annotated = (kind: string, name: string, dscp: string) => {
+    const metadata = { name, annotations: { 'podrate.dev/dscp': dscp } };
+    if (kind === 'Pod') return { apiVersion: 'v1', kind, metadata, spec: {} };
+    return { apiVersion: 'apps/v1', kind, metadata: { name }, spec: { template: { metadata } } };
+  };
+  const items = [annotated('Pod', 'good', 'ef'), annotated('Pod', 'bad', '99'), annotated('Deployment', 'web', 'x')];
+  const file = await write('marks.json', JSON.stringify({ apiVersion: 'v1', kind: 'List', metadata: {}, items }));
+  const [good, bad, web] = await admit({ file });
+  expect(good?.result).toMatchObject({ metadata: { annotations: { 'podrate.dev/limit': '{"dscp":46}' } } });
+  expect(bad).toMatchObject({ allowed: false, status: 422, code: 'dscp/too-large' });
+  expect(web).toMatchObject({ allowed: false, status: 422, code: 'dscp/name' });
+});

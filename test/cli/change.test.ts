@@ -15,6 +15,7 @@ test('a change is told to programs in one shape', () => {
     inForce: true,
     egressBytesPerSecond: 1_000_000,
     ingressBytesPerSecond: null,
+    dscp: null,
     changed: true,
     warnings: [],
   });
@@ -24,6 +25,7 @@ test('a change is told to programs in one shape', () => {
     inForce: false,
     egressBytesPerSecond: null,
     ingressBytesPerSecond: null,
+    dscp: null,
     changed: true,
     warnings: ['Mind.'],
   });
@@ -36,6 +38,17 @@ test.each([
   [free, free, false],
 ])('from %j to %j is a change: %s', (before, after, changed) => {
   expect(reportChange({ cgroup, before, after, warnings: [] }).changed).toBe(changed);
+});
+
+test('a mark is a part of the change', () => {
+  const mark = (before: number | undefined, after: number | undefined) => ({ mark: { before, after } });
+  const same = { cgroup, before: slow, after: slow, warnings: [] };
+  expect(reportChange({ ...same, ...mark(undefined, 46) })).toMatchObject({ dscp: 46, changed: true });
+  expect(reportChange({ ...same, ...mark(46, 46) })).toMatchObject({ dscp: 46, changed: false });
+  expect(reportChange({ ...same, ...mark(46, undefined) })).toMatchObject({ dscp: null, changed: true });
+  expect(formatChange({ ...same, ...mark(46, 8) })).toMatch(
+    /without limit\. Its packets carry the code point 8 \(CS1\)\.$/,
+  );
 });
 
 test('a change is told to people in a sentence, with the warnings below', () => {

@@ -10,7 +10,7 @@ const verdicts = {
 };
 const entry: Listed = {
   ...{ owner: 'manual/42', cgroup: '/sys/fs/cgroup/a', slot: 1, generation: '0123456789ab', inForce: true },
-  ...{ egressBytesPerSecond: 1_500_000, ingressBytesPerSecond: null },
+  ...{ egressBytesPerSecond: 1_500_000, ingressBytesPerSecond: null, dscp: null },
   counters: { egress: verdicts, ingress: { ...verdicts, passed: none } },
 };
 
@@ -21,12 +21,16 @@ test('nothing is told as such', () => {
 test('a table has the rates as one writes them', () => {
   expect(formatList([entry])).toBe(
     [
-      'OWNER      EGRESS  INGRESS  PASSED BYTES  DROPPED PACKETS  CGROUP',
-      'manual/42  1.5M    -        200/0         3/3              /sys/fs/cgroup/a',
+      'OWNER      EGRESS  INGRESS  DSCP  PASSED BYTES  DROPPED PACKETS  CGROUP',
+      'manual/42  1.5M    -        -     200/0         3/3              /sys/fs/cgroup/a',
     ].join('\n'),
   );
 });
 
 test('what is gone, or not in force, is marked', () => {
   expect(formatList([{ ...entry, cgroup: null, inForce: false }])).toContain('(gone) (not in force)');
+});
+
+test('a mark is told with its name', () => {
+  expect(formatList([{ ...entry, dscp: 46 }])).toContain(' 46 (EF) ');
 });

@@ -241,9 +241,17 @@ describe('what this machine lacks is named, with the remedy:', () => {
     const { status, out } = await podrate(['doctor', '--json', ...where]);
     expect(status).toBe(0);
     expect((JSON.parse(out) as Check[]).map(({ name, result }) => `${name} ${result}`)).toEqual(
-      ['privileges', 'cgroup2', 'cgroup-root', 'bpffs', 'bpftool', 'object', 'kernel', 'older-connections'].map(
-        (name) => `${name} ok`,
-      ),
+      [
+        'privileges',
+        'cgroup2',
+        'cgroup-root',
+        'bpffs',
+        'bpftool',
+        'object',
+        'kernel',
+        'older-connections',
+        'marks',
+      ].map((name) => `${name} ok`),
     );
     expect(await scene.pins.list()).toEqual([]);
   });
@@ -292,6 +300,19 @@ describe('what this machine lacks is named, with the remedy:', () => {
     expect(err).toContain(
       'no cgroup v2 mount in /proc/self/mountinfo: boot with systemd.unified_cgroup_hierarchy=1, or mount it',
     );
+  });
+
+  test('tc, which only marks need', async () => {
+    const hide = mountNamespace('mount --bind /dev/null "$(command -v tc)"');
+    const { status, out } = await podrate(['doctor', '--json', ...where], hide);
+    expect(status).toBe(0);
+    const marks = (JSON.parse(out) as Check[]).find(({ name }) => name === 'marks');
+    expect(marks).toMatchObject({ result: 'warning', found: expect.stringContaining('which limits do not need: ') });
+    const { path } = scene.make('backup');
+    expect(await podrate(['attach', '--cgroup', path, '--rate', '1M', ...where], hide)).toMatchObject({
+      status: 0,
+      err: '',
+    });
   });
 
   test('the compiled programs', async () => {

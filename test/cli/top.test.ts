@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { Listed } from '../../cli/list.ts';
+import type { Limited } from '../../cli/list.ts';
 import { flowsBetween, formatFlows, readInterval } from '../../cli/top.ts';
 
 const count = (packets: number, bytes = 0) => ({ packets, bytes });
-const entry = (sent: number, dropped: number, slot = 1): Listed => {
+const entry = (sent: number, dropped: number, slot = 1): Limited => {
   const quiet = { passed: count(0), delayed: count(0), dropped: count(0), marked: count(0) };
   return {
     ...{ owner: `manual/${slot}`, cgroup: `/sys/fs/cgroup/${slot}`, slot, generation: '0123456789ab', inForce: true },

@@ -157,6 +157,52 @@ describe('a pod that is there', () => {
   });
 });
 
+describe('a pod with a code point', () => {
+  const dscp = (text: string) => ({ 'podrate.dev/dscp': text });
+
+  test('and no rate is stamped, follows its annotation, and loses the stamp with it', async () => {
+    await apply(manifest({ name: 'marked', annotations: dscp('EF') }));
+    expect(await stampOf('marked')).toEqual({ annotation: '{"dscp":46}', label: 'true' });
+    await kubectl('annotate', 'pod', 'marked', 'podrate.dev/dscp=AF41', '--overwrite');
+    expect(await stampOf('marked')).toEqual({ annotation: '{"dscp":34}', label: 'true' });
+    await kubectl('label', 'pod', 'marked', 'rate=1M');
+    expect((await stampOf('marked')).annotation).toBe('{"egress":1000000,"ingress":1000000,"dscp":34}');
+    await kubectl('label', 'pod', 'marked', 'rate-');
+    await kubectl('annotate', 'pod', 'marked', 'podrate.dev/dscp-');
+    expect(await stampOf('marked')).toEqual(noStamp);
+  });
+
+  test('that is none is refused with what to write, on a Deployment too, and one that is there keeps its mark', async () => {
+    const message =
+      'annotation podrate.dev/dscp: "184" is above 63, the largest code point: did you mean the TOS byte?';
+    const refused = await apply(manifest({ name: 'tos', annotations: dscp('184') }));
+    expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(message) });
+    await apply(manifest({ name: 'firmly-marked', annotations: dscp('CS1') }));
+    const changed = await kubectl('annotate', 'pod', 'firmly-marked', 'podrate.dev/dscp=184', '--overwrite');
+    expect(changed.stderr).toContain(message);
+    expect((await stampOf('firmly-marked')).annotation).toBe('{"dscp":8}');
+    const deployment = (text: string) => {
+      const labels = { app: 'marked-shop' };
+      const template = {
+        metadata: { labels, annotations: dscp(text) },
+        spec: { containers: [{ name: 'w', image: 'w' }] },
+      };
+      const spec = { replicas: 0, selector: { matchLabels: labels }, template };
+      return JSON.stringify({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'marked-shop' }, spec });
+    };
+    expect((await apply(deployment('184'))).stderr).toContain(`pod template: ${message}`);
+    expect(await apply(deployment('EF'))).toMatchObject({ exitCode: 0 });
+    expect((await apply(deployment('184'))).stderr).toContain(`pod template: ${message}`);
+  });
+
+  test('gets it by no other way than the pod: not through its status', async () => {
+    await apply(manifest({ name: 'sideways' }));
+    const patch = JSON.stringify({ metadata: { annotations: dscp('EF') } });
+    const patched = await kubectl('patch', 'pod', 'sideways', '--subresource=status', '--type=merge', '-p', patch);
+    expect(patched.stderr).toContain('annotation podrate.dev/dscp cannot be set through a pod');
+  });
+});
+
 describe('the pods of a Deployment', () => {
   test('are stamped, keep the label that the selector names, and are as many as asked for', async () => {
     const labels = { app: 'shop', rate: '1000K' };

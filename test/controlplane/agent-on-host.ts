@@ -20,10 +20,16 @@ export interface HostAgent {
 /** Builds the agent of a node. Nothing is started yet. */
 export function hostAgent(
   cluster: Cluster,
-  { node, root, pinDir }: { readonly node: string; readonly root: string; readonly pinDir: string },
+  {
+    node,
+    root,
+    pinDir,
+    netnsDir,
+  }: { readonly node: string; readonly root: string; readonly pinDir: string; readonly netnsDir?: string },
 ): HostAgent {
   const port = 8081;
-  const shaper = ['--cgroup-root', root, '--sender-cgroup', root, '--pin-dir', pinDir];
+  const netns = netnsDir === undefined ? [] : ['--netns-dir', netnsDir];
+  const shaper = ['--cgroup-root', root, '--sender-cgroup', root, '--pin-dir', pinDir, ...netns];
   const lines: Record<string, unknown>[] = [];
   const spawn = (kubeconfig: string, options: readonly string[]) =>
     cluster.spawn(

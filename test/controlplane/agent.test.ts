@@ -7,6 +7,7 @@ import { programsOf, readGeneration } from '../../nodeagent/observe.ts';
 import { createPins, generationOf } from '../../nodeagent/pins.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { findCgroup2, removeCgroup } from '../lab/cgroups.ts';
+import { inNetns, makeNetnsDirectory, type NetnsDirectory } from '../nodeagent/netns.ts';
 import { type HostAgent, hostAgent } from './agent-on-host.ts';
 import { type Driver, type KubeletPod, kubeletCgroups } from './kubelet-cgroups.ts';
 import { type HostWebhook, installWebhook } from './webhook.ts';
@@ -22,8 +23,10 @@ let cluster: Cluster;
 let webhook: HostWebhook;
 let agent: HostAgent;
 let root: string;
+let netns: NetnsDirectory;
 
 beforeAll(async () => {
+  netns = await makeNetnsDirectory();
   root = join(await findCgroup2(), name);
   await mkdir(root);
   cluster = await startCluster({ nodes: 0 });
@@ -31,7 +34,7 @@ beforeAll(async () => {
   for (const nodeName of [node, 'other-node']) {
     await apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName } });
   }
-  agent = hostAgent(cluster, { node, root, pinDir });
+  agent = hostAgent(cluster, { node, root, pinDir, netnsDir: netns.path });
   await agent.start();
   await agent.ready();
 });
@@ -41,6 +44,7 @@ afterAll(async () => {
   await webhook?.stop();
   await cluster?.stop();
   await removeCgroup(root);
+  await netns?.end();
   await execa('rm', ['-rf', pinDir]);
 });
 
@@ -188,6 +192,56 @@ describe('a stamped pod of the node', () => {
   });
 });
 
+describe('a pod with a code point', () => {
+  const message = (dscp: string, limits = 'sends without limit and receives without limit') =>
+    `The pod ${limits}. Its packets carry the code point ${dscp}.`;
+  const marks = async (file: string) => (await inNetns(file, 'tc', 'filter', 'show', 'dev', 'eth0', 'egress')).trim();
+  /** What a kubelet does once the network plugin is done. */
+  const tellAddress = (podName: string, ip: string) =>
+    cluster.kubectl([
+      ...['patch', 'pod', podName, '--subresource=status', '-p'],
+      JSON.stringify({ status: { phase: 'Running', podIP: ip, podIPs: [{ ip }] } }),
+    ]);
+
+  test('and no rate is marked once it has an address, follows its annotation, and is told so', async () => {
+    const file = await netns.make('cni-marked', '10.200.0.1');
+    const { metadata, ...rest } = podManifest('marked', undefined, 'Burstable');
+    await apply({ ...rest, metadata: { ...metadata, annotations: { 'podrate.dev/dscp': 'EF' } } });
+    const pod = kubeletPod(await getPod('marked'));
+    const cgroups = kubeletCgroups(root, 'systemd');
+    const path = await cgroups.make(pod);
+    await tellAddress('marked', '10.200.0.1');
+    await eventually(async () => expect(await condition('marked')).toEqual(inForce(message('46 (EF)'))));
+    expect(await marks(file)).toContain('podrate_dscp');
+    expect(await attached(path)).toEqual([]);
+    await cluster.kubectl(['annotate', 'pod', 'marked', '--overwrite', 'podrate.dev/dscp=af41']);
+    await eventually(async () => expect(await condition('marked')).toEqual(inForce(message('34 (AF41)'))));
+    await cluster.kubectl(['label', 'pod', 'marked', 'rate=1M']);
+    const limits = 'sends at most 1M (1000000 bytes/s) and receives at most 1M (1000000 bytes/s)';
+    await eventually(async () => expect(await condition('marked')).toEqual(inForce(message('34 (AF41)', limits))));
+    expect(await attached(path)).toEqual(ours);
+    await cluster.kubectl(['annotate', 'pod', 'marked', 'podrate.dev/dscp-']);
+    await eventually(async () => expect(await condition('marked')).toEqual(both('1M', 1_000_000)));
+    await eventually(async () => expect(await marks(file)).toBe(''));
+    await cluster.kubectl(['delete', 'pod', 'marked', '--grace-period=0', '--force']);
+    await cgroups.remove(pod);
+    await netns.remove('cni-marked');
+  });
+
+  test('that nothing can be done about is told why', async () => {
+    const { metadata, spec, ...rest } = podManifest('on-host', undefined, 'Burstable');
+    const annotations = { 'podrate.dev/dscp': 'EF' };
+    await apply({ ...rest, metadata: { ...metadata, annotations }, spec: { ...spec, hostNetwork: true } });
+    await eventually(async () =>
+      expect(await condition('on-host')).toMatchObject({
+        ...{ status: 'False', reason: 'NotMarked' },
+        message: expect.stringContaining('with hostNetwork it has no network namespace of its own'),
+      }),
+    );
+    await cluster.kubectl(['delete', 'pod', 'on-host', '--grace-period=0', '--force']);
+  });
+});
+
 describe('other pods', () => {
   test('without a limit, or of another node, are left alone', async () => {
     const plain = await startPod('plain');
@@ -271,12 +325,17 @@ test('fifty pods that come and go leave no slot, no attachment and no pin behind
 
 test('an uninstall takes everything off the node', async () => {
   const pod = await startPod('last', '1M');
-  await eventually(async () => expect(await condition('last')).toEqual(both('1M', 1_000_000)));
+  const file = await netns.make('cni-last', '10.200.0.2');
+  await cluster.kubectl(['annotate', 'pod', 'last', 'podrate.dev/dscp=CS1']);
+  const status = { status: { phase: 'Running', podIP: '10.200.0.2', podIPs: [{ ip: '10.200.0.2' }] } };
+  await cluster.kubectl(['patch', 'pod', 'last', '--subresource=status', '-p', JSON.stringify(status)]);
+  await eventually(async () => expect((await condition('last'))?.message).toContain('the code point 8 (CS1)'));
   await agent.kill('SIGTERM');
   expect(await agent.uninstall()).toContain('all limits are off this node');
   expect(await condition('last')).toMatchObject({ status: 'False', reason: 'Uninstalled' });
   expect(await attached(pod.path)).toEqual([]);
   expect(await attached(root)).toEqual([]);
+  expect(await inNetns(file, 'tc', 'qdisc', 'show')).not.toContain('clsact');
   await expect(readdir(pinDir)).rejects.toThrow('ENOENT');
   await pod.end();
 });

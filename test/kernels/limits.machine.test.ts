@@ -42,7 +42,29 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
     expect(checks.find(({ name }) => name === 'older-connections')?.found).toContain(older[version].says);
   });
 
-  test.each(['attach', 'set', 'detach'])('podrate %s does its work', (name) => {
+  test('marks what the cgroup sends with a code point, over IPv4 and IPv6, and nothing else in its namespace', () => {
+    expect(JSON.parse(command('doctor').output)).toContainEqual(
+      expect.objectContaining({ name: 'marks', result: 'ok' }),
+    );
+    const { status, output } = command('marked');
+    expect(status, output).toBe(0);
+    const packets = output.split(/\n(?=\d\d:)/).filter((packet) => packet.includes('UDP'));
+    const seen = packets.map((packet) => {
+      const [, dscpAndEcn] = /(?:tos|class) (0x[\da-f]+)/.exec(packet) ?? [];
+      return {
+        ip: packet.includes('IP6') ? 6 : 4,
+        port: Number(/\.(9|10): /.exec(packet)?.[1]),
+        byte: dscpAndEcn ?? '0x0',
+      };
+    });
+    expect(seen).toEqual([
+      { ip: 4, port: 9, byte: '0xb8' },
+      { ip: 6, port: 9, byte: '0xb8' },
+      { ip: 4, port: 10, byte: '0x0' },
+    ]);
+  });
+
+  test.each(['attach', 'set', 'mark', 'detach'])('podrate %s does its work', (name) => {
     const { status, output } = command(name);
     expect(status, output).toBe(0);
   });

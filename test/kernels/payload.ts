@@ -6,7 +6,7 @@ import { compileStatic } from '../cluster/native.ts';
 import { copiedFiles } from '../cluster/product-image.ts';
 
 const root = join(import.meta.dirname, '../..');
-const objects = ['shaper.bpf.o', 'adopt.bpf.o'];
+const objects = ['shaper.bpf.o', 'adopt.bpf.o', 'dscp.bpf.o'];
 const programs = ['sink', 'source'];
 
 /** Packs what is tested, bundled and compiled as in the product's image, with the checks' programs; returns the tar file. */

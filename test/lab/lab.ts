@@ -19,26 +19,27 @@ export interface Lab {
   close(): Promise<void>;
 }
 
-const NAME = 'podrate-lab';
-
-/** Makes the lab. What a killed run has left is removed first. */
-export async function openLab(): Promise<Lab> {
-  const rootCgroup = join(await findCgroup2(), NAME);
+/**
+ * Makes the lab. What a killed run has left is removed first.
+ * @param name of its namespaces, cgroups and pins: labs of different names can be open at the same time
+ */
+export async function openLab(name = 'podrate-lab'): Promise<Lab> {
+  const rootCgroup = join(await findCgroup2(), name);
   const close = async () => {
     await removeCgroup(rootCgroup);
-    await removeNetwork(NAME);
+    await removeNetwork(name);
   };
   await mountBpffs();
   await close();
   try {
-    const networks = await createNetwork(NAME, ['a', 'b', 'c']);
-    const pod = async (name: string): Promise<Pod> => {
-      const network = networks[name];
-      if (!network) throw new Error(`no network for pod ${name}`);
-      return { ...network, name, cgroup: await createCgroup(join(rootCgroup, name)) };
+    const networks = await createNetwork(name, ['a', 'b', 'c']);
+    const pod = async (podName: string): Promise<Pod> => {
+      const network = networks[podName];
+      if (!network) throw new Error(`no network for pod ${podName}`);
+      return { ...network, name: podName, cgroup: await createCgroup(join(rootCgroup, podName)) };
     };
     const pods = { a: await pod('a'), b: await pod('b'), c: await pod('c') };
-    const shaper = await loadShaper(NAME);
+    const shaper = await loadShaper(name);
     return {
       pods,
       rootCgroup,

@@ -2,7 +2,14 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { defaultLabelKey, labelKeys, limitedCondition, shapedLabel, stampAnnotation } from '../../rate/keys.ts';
+import {
+  defaultLabelKey,
+  dscpAnnotation,
+  labelKeys,
+  limitedCondition,
+  shapedLabel,
+  stampAnnotation,
+} from '../../rate/keys.ts';
 import { requestedLimit } from '../../rate/limit.ts';
 import { modeLabel } from '../../rate/policy.ts';
 import { mirrorAnnotations } from '../../webhook/pod.ts';
@@ -57,14 +64,15 @@ test('the webhook is asked about pods that carry any key that it reads or writes
   const [{ expression }] = webhook.matchConditions;
   const quoted = [...expression.matchAll(/'([^']+)'/g)].map(([, text]) => text);
   const keys = labelKeys(defaultLabelKey);
-  expect(quoted.toSorted()).toEqual([keys.both, keys.egress, keys.ingress, shapedLabel, stampAnnotation].toSorted());
+  const read = [keys.both, keys.egress, keys.ingress, dscpAnnotation];
+  expect(quoted.toSorted()).toEqual([...read, shapedLabel, stampAnnotation].toSorted());
   expect(webhook.rules).toHaveLength(1);
   expect(webhook.rules[0].resources).toEqual(['pods']);
 });
 
 test('the registrations agree on the keys that count, and send labelled pods wherever they are', () => {
   const keys = labelKeys(defaultLabelKey);
-  const rates = [keys.both, keys.egress, keys.ingress];
+  const rates = [keys.both, keys.egress, keys.ingress, dscpAnnotation];
   const webhooks = [
     ...find('MutatingWebhookConfiguration', 'podrate').webhooks,
     ...find('ValidatingWebhookConfiguration', 'podrate').webhooks,
@@ -85,7 +93,7 @@ test('the registrations agree on the keys that count, and send labelled pods whe
   expect(others.rules).toEqual(some.rules);
   const condition = (webhook: Manifest, name: string) =>
     webhook.matchConditions.find((found: Manifest) => found.name === name).expression;
-  expect(condition(others, 'has-no-rate')).toBe(`!${condition(some, 'has-rate')}`);
+  expect(condition(others, 'has-neither-rate-nor-mark')).toBe(`!(${condition(some, 'has-rate-or-mark')})`);
 });
 
 test('the webhook configuration reaches the port that the Deployment serves', () => {

@@ -111,6 +111,51 @@ describe('an agent that is killed', () => {
   });
 });
 
+describe('a pod with a code point', () => {
+  const pod = 'marked';
+  const get = async (path: string) => (await cluster.kubectl(['get', 'pod', pod, '-o', `jsonpath={${path}}`])).stdout;
+  const message = () => get('.status.conditions[?(@.type=="podrate.dev/Limited")].message');
+  const ping = (address: string) =>
+    cluster.kubectl(['exec', pod, '--', 'ping', '-c', '3', '-i', '0.2', address], { reject: false });
+
+  test('sends packets that tcpdump, nft and tc on the node see marked, without a limit', async () => {
+    await cluster.kubectl(['apply', '-f', '-'], { input: busyboxPod(pod, {}, { 'podrate.dev/dscp': 'EF' }) });
+    await cluster.kubectl(['wait', `pod/${pod}`, '--for=condition=podrate.dev/Limited', '--timeout=60s']);
+    expect(await message()).toBe(
+      'The pod sends without limit and receives without limit. Its packets carry the code point 46 (EF).',
+    );
+    const address = await get('.status.podIP');
+    const link = (await cluster.kubectl(['exec', pod, '--', 'cat', '/sys/class/net/eth0/iflink'])).stdout.trim();
+    const device = (await node.exec(`ip -o link | sed -n 's/^${link}: \\([^@:]*\\).*/\\1/p'`)).stdout.trim();
+    await node.exec(`
+      nft add table ip marks
+      nft 'add chain ip marks seen { type filter hook prerouting priority raw; }'
+      nft add rule ip marks seen ip saddr ${address} ip dscp ef counter
+      tc qdisc add dev ${device} clsact
+      tc filter add dev ${device} ingress protocol ip flower ip_tos 0xb8/0xfc action pass`);
+    const filter = `src host ${address} and (ip[1] & 0xfc == 0xb8 or ip6[0:2] & 0xfc0 == 0xb80)`;
+    const find = `for file in /run/netns/*; do nsenter --net=$file ip -o address | grep -qF ' ${address}/' && echo $file; done`;
+    const own = (await node.exec(find)).stdout;
+    const sniffed = [`tcpdump -i ${device}`, `nsenter --net=${own} tcpdump -i eth0`].map((command) =>
+      node.exec(`timeout 30 ${command} -nnv -c 3 '${filter}' 2>&1`),
+    );
+    await sleep(2000);
+    await ping(node.address);
+    for (const { stdout } of await Promise.all(sniffed)) expect(stdout.match(/tos 0xb8/g)).toHaveLength(3);
+    expect((await node.exec('nft list table ip marks')).stdout).toMatch(/ip dscp ef counter packets [1-9]/);
+    const { stdout } = await node.exec(`tc -s filter show dev ${device} ingress`);
+    expect(stdout).toMatch(/Sent \d+ bytes [1-9]\d* pkt/);
+    await node.exec(`nft delete table ip marks; tc qdisc delete dev ${device} clsact`);
+  });
+
+  test('follows its annotation while it runs', async () => {
+    await cluster.kubectl(['annotate', 'pod', pod, '--overwrite', 'podrate.dev/dscp=cs1']);
+    await expect.poll(message, { timeout: 30_000 }).toContain('the code point 8 (CS1)');
+    await cluster.kubectl(['annotate', 'pod', pod, '--overwrite', 'podrate.dev/dscp=EF']);
+    await expect.poll(message, { timeout: 30_000 }).toContain('the code point 46 (EF)');
+  });
+});
+
 describe('pods that are deleted', () => {
   test('leave nothing in the kernel', async () => {
     const before = await podrateSlots(node);
@@ -127,5 +172,6 @@ describe('removing podrate', () => {
     await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', 'daemonset/podrate-agent', '--timeout=120s']);
     expect(await podratePrograms(node)).toEqual([]);
     expect((await node.exec('ls /sys/fs/bpf')).stdout).not.toContain('podrate');
+    await expect.poll(async () => (await node.exec('bpftool prog show')).stdout).not.toContain('podrate_dscp');
   });
 });

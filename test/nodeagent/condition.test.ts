@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { conditionOf, describe as words } from '../../nodeagent/condition.ts';
 import type { ShapedPod } from '../../nodeagent/desired.ts';
 import type { SlotState } from '../../nodeagent/state.ts';
+import { type Dscp, parseDscp } from '../../rate/dscp.ts';
 
 const pod: ShapedPod = {
   ...{ namespace: 'default', name: 'web', uid: 'u', cgroupUid: 'u', running: true, terminating: false },
@@ -19,6 +20,27 @@ test('a limit in force is told with both rates, for people and exactly', () => {
     reason: 'InForce',
     message: 'The pod sends at most 1M (1000000 bytes/s) and receives at most 1.5M (1500000 bytes/s).',
   });
+});
+
+test('a pod that is to be limited and marked is told that it is only when it is both', () => {
+  const dscp = parseDscp('EF') as Dscp;
+  const marked = { pod: { ...pod, limit: { dscp } }, state: 'in-force', slot } as const;
+  const limits = 'The pod sends at most 1M (1000000 bytes/s) and receives at most 1.5M (1500000 bytes/s).';
+  expect(conditionOf(marked)).toBeUndefined();
+  expect(conditionOf(marked, { dscp: 10, problem: undefined })).toBeUndefined();
+  expect(conditionOf(marked, { dscp, problem: undefined })).toEqual({
+    status: 'True',
+    reason: 'InForce',
+    message: `${limits} Its packets carry the code point 46 (EF).`,
+  });
+  expect(conditionOf(marked, { dscp, problem: 'tc is not installed' })).toEqual({
+    status: 'False',
+    reason: 'NotMarked',
+    message: `${limits} Its packets do not carry the code point 46 (EF): tc is not installed.`,
+  });
+  // What it lacks besides is not the worst.
+  const failed = { pod: marked.pod, state: 'failed', reason: new Error('the kernel refused') } as const;
+  expect(conditionOf(failed, { dscp, problem: undefined })).toMatchObject({ reason: 'AttachFailed' });
 });
 
 test('a direction without a limit is named as such', () => {

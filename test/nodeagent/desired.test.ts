@@ -38,6 +38,16 @@ test('a marked pod asks for what its stamp says', () => {
   ]);
 });
 
+test('a pod that asks for a mark tells where its packets are; a pod that does not has them unsaid', () => {
+  const marked = pod({ stamp: '{"dscp":46}' });
+  expect(shapedPods([marked])[0]).toMatchObject({ limit: { dscp: 46 }, network: { isHost: false, addresses: [] } });
+  marked.status = { ...marked.status, podIPs: [{ ip: '10.1.0.1' }, { ip: 'fd01::1' }] };
+  marked.spec = { containers: [], hostNetwork: true };
+  expect(shapedPods([marked])[0]?.network).toEqual({ isHost: true, addresses: ['10.1.0.1', 'fd01::1'] });
+  expect(shapedPods([pod({ stamp: limited })])[0]).not.toHaveProperty('network');
+  expect(shapedPods([pod({ stamp: 'nonsense' })])[0]).toHaveProperty('network');
+});
+
 test.each(['Succeeded', 'Failed'])('a pod that has %s asks for nothing', (phase) => {
   expect(shapedPods([pod({ stamp: limited, phase })])).toEqual([]);
 });

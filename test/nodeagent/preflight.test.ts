@@ -21,7 +21,7 @@ const failed = (facts: Partial<Facts>) => preflight({ ...good, ...facts }).filte
 
 test('a machine that has everything passes every check', () => {
   const checks = preflight(good);
-  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 8 }, () => 'ok'));
+  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 9 }, () => 'ok'));
   expect(checks.every(({ remedy }) => remedy === undefined)).toBe(true);
 });
 
@@ -93,4 +93,18 @@ test('a kernel that cannot reach older connections is a warning, for limits hold
   expect(check).toMatchObject({ name: 'older-connections', result: 'warning' });
   expect(check?.found).toContain('Linux 5.10 cannot reach connections that are older than a limit');
   expect(check?.remedy).toContain('Linux 5.15');
+});
+
+test.each([
+  [
+    'tc is not installed: install iproute2 (Debian, Ubuntu: apt-get install iproute2)',
+    'tc is not installed',
+    /^install iproute2/,
+  ],
+  ['bpftool prog load: Invalid argument', 'bpftool prog load: Invalid argument', /CONFIG_NET_CLS_BPF=y/],
+])('a machine that cannot mark packets is warned, and told what to do: %s', (markError, found, remedy) => {
+  const [check, ...others] = failed({ load: { release: '6.12', markError } });
+  expect(others).toEqual([]);
+  expect(check).toMatchObject({ name: 'marks', result: 'warning', remedy: expect.stringMatching(remedy) });
+  expect(check?.found.endsWith(`which limits do not need: ${found}`)).toBe(true);
 });

@@ -11,6 +11,7 @@ import { generationOf } from '../../nodeagent/pins.ts';
 import type { Reconciler } from '../../nodeagent/reconcile.ts';
 import { configOfLimit } from '../../nodeagent/slot-config.ts';
 import { uninstall } from '../../nodeagent/uninstall.ts';
+import type { Dscp } from '../../rate/dscp.ts';
 import { parseRate } from '../../rate/rate.ts';
 import { StampError } from '../../rate/stamp.ts';
 import { loadForeign } from './foreign.ts';
@@ -74,6 +75,17 @@ describe('pods get their limit', () => {
     expect(pods[0]?.state).toBe('in-force');
     expect(await scene.attached(cgroup.path)).toEqual(ours);
     expect(await scene.attached(`${cgroup.path}/container`)).toEqual([]);
+  });
+
+  test('but not where they ask only for a mark, also from then on when they lose their rate', async () => {
+    const [uid, other] = [uidOf(1), uidOf(2)];
+    const [marked, limited] = [scene.make(burstable(uid)), scene.make(burstable(other))];
+    const onlyMarked = (of: string): ShapedPod => ({ ...podOf(of), limit: { dscp: 46 as Dscp } });
+    expect(await statesOf(scene.reconciler, [onlyMarked(uid), podOf(other)], true)).toEqual(['no-limit', 'in-force']);
+    expect(await scene.attached(marked.path)).toEqual([]);
+    expect(await scene.attached(limited.path)).toEqual(ours);
+    await settle(scene.reconciler, [onlyMarked(uid), onlyMarked(other)]);
+    expect(await scene.attached(limited.path)).toEqual([]);
   });
 
   test('as static pods, whose cgroup is named after their hash', async () => {

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Limit } from '../../rate/limit.ts';
+import { isDscp } from '../../rate/dscp.ts';
 import { isRate, maxRate, minRate } from '../../rate/rate.ts';
-import { formatStamp, parseStamp, StampError, stampedLimit } from '../../rate/stamp.ts';
+import { formatStamp, parseStamp, StampError, type Stamped, stampedLimit } from '../../rate/stamp.ts';
 
 const rate = fc.integer({ min: minRate, max: maxRate }).filter(isRate);
-const limits = fc
-  .record({ egress: rate, ingress: rate }, { requiredKeys: [] })
-  .filter((limit) => Object.keys(limit).length > 0) as fc.Arbitrary<Limit>;
+const dscp = fc.integer({ min: 0, max: 63 }).filter(isDscp);
+const stamps = fc
+  .record({ egress: rate, ingress: rate, dscp }, { requiredKeys: [] })
+  .filter((limit) => Object.keys(limit).length > 0) as fc.Arbitrary<Stamped>;
 
 test('a stamp is JSON with the bytes per second of each limited direction', () => {
   const limit = parseStamp('{"ingress":2000,"egress":1000}');
@@ -16,10 +17,15 @@ test('a stamp is JSON with the bytes per second of each limited direction', () =
   expect(formatStamp(parseStamp('{"ingress":2000}'))).toBe('{"ingress":2000}');
 });
 
-test('every limit survives being stamped and read', () => {
+test('a code point stands behind the limits, or alone', () => {
+  expect(formatStamp(parseStamp('{"dscp":46,"egress":1000}'))).toBe('{"egress":1000,"dscp":46}');
+  expect(formatStamp(parseStamp('{"dscp":0}'))).toBe('{"dscp":0}');
+});
+
+test('every stamp survives being written and read', () => {
   fc.assert(
-    fc.property(limits, (limit) => {
-      expect(parseStamp(formatStamp(limit))).toEqual(limit);
+    fc.property(stamps, (stamp) => {
+      expect(parseStamp(formatStamp(stamp))).toEqual(stamp);
     }),
   );
 });
@@ -40,6 +46,11 @@ test.each([
   ['{"egress":-1}', 'stamp/rate'],
   ['{"egress":1e400}', 'stamp/rate'],
   ['{"egress":null}', 'stamp/rate'],
+  ['{"dscp":64}', 'stamp/dscp'],
+  ['{"dscp":-1}', 'stamp/dscp'],
+  ['{"dscp":0.5}', 'stamp/dscp'],
+  ['{"egress":1000,"dscp":"46"}', 'stamp/dscp'],
+  ['{"egress":1000,"dscp":null}', 'stamp/dscp'],
 ])('the text %j is no stamp', (text, code) => {
   expect(() => parseStamp(text)).toThrow(expect.objectContaining({ name: 'StampError', code, value: text }));
 });
@@ -48,7 +59,8 @@ test('no text breaks the reader', () => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string()), (text) => {
       try {
-        expect(Object.values(parseStamp(text)).every(isRate)).toBe(true);
+        const { dscp: marked = 0, ...limit } = parseStamp(text);
+        expect([...Object.values(limit).map(isRate), isDscp(marked)]).not.toContain(false);
       } catch (error) {
         expect(error).toBeInstanceOf(StampError);
       }

@@ -217,7 +217,7 @@ describe('a quota', () => {
 test('a pod template without a rate is not refused for a quota that demands one, but told', async () => {
   const validate = (policy: Record<string, string>, labels: Record<string, string>, oldLabels?: object) => {
     const before = { oldLabels: oldLabels as Record<string, string> | undefined, isNew: oldLabels === undefined };
-    const subject = { kind: 'template', labels, ...before } as const;
+    const subject = { kind: 'template', labels, ...before, annotations: {}, oldAnnotations: {} } as const;
     return admission(policy).validate({ ...about, operation: 'CREATE', subject });
   };
   const words = 'pod template: failed quota: podrate.dev/quota: must specify rate, as in rate=1M';

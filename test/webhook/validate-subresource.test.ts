@@ -23,6 +23,7 @@ test.each([
   ['pod/rate-label', { labels: { ...labels, rate: '2M' } }],
   ['pod/rate-label', { labels: { ...labels, 'rate-ingress': 'none' } }],
   ['pod/rate-label', { labels: { 'podrate.dev/shaped': 'true' } }],
+  ['pod/dscp', { annotations: { ...annotations, 'podrate.dev/dscp': 'EF' } }],
   ['pod/static-pod', { annotations: { ...annotations, 'kubernetes.io/config.hash': 'h' } }],
   ['pod/static-pod', { annotations: { ...annotations, 'kubernetes.io/config.mirror': 'h' } }],
 ])('a status is refused with %s for %j', (code, change) => {

@@ -1,5 +1,5 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node';
-import { stampAnnotation } from '../../rate/keys.ts';
+import { dscpAnnotation, stampAnnotation } from '../../rate/keys.ts';
 import type { Pod } from '../pod.ts';
 
 /** A pod as the API server tells it, with what names exactly this version of it. */
@@ -15,7 +15,8 @@ export interface SeenPod {
 export function seenPod(metadata: V1ObjectMeta): SeenPod {
   const { namespace = '', name = '', uid = '', resourceVersion = '', labels = {}, deletionTimestamp } = metadata;
   // What kubectl keeps in others may be larger than all the rest.
-  const isNeeded = ([key]: [string, string]) => key === stampAnnotation || key.startsWith('kubernetes.io/config.');
+  const isNeeded = ([key]: [string, string]) =>
+    key === stampAnnotation || key === dscpAnnotation || key.startsWith('kubernetes.io/config.');
   const annotations = Object.fromEntries(Object.entries(metadata.annotations ?? {}).filter(isNeeded));
   // A list has a Date, a watch a text.
   const deletion = deletionTimestamp === undefined ? {} : { deletionTimestamp: String(deletionTimestamp) };

@@ -2,6 +2,7 @@ import type { LabelKeys } from '../../rate/keys.ts';
 import { directions, LabelError, noLimit, requestedRates } from '../../rate/limit.ts';
 import { formatStamp, StampError, stampedLimit } from '../../rate/stamp.ts';
 import { stampOf } from '../judge.ts';
+import { askedMark } from '../mark-annotation.ts';
 import { isFinished, isMirror, type Pod } from '../pod.ts';
 
 /**
@@ -20,6 +21,7 @@ export function lacksStamp(pod: Pod, keys: LabelKeys): boolean {
     const text = limit === undefined ? undefined : formatStamp(limit);
     const { annotation, label } = stampOf(pod);
     if (annotation !== text || (limit === undefined && label !== undefined)) return true;
+    if (askedMark(pod).dscp !== limit?.dscp) return true;
     return named.some((direction) => (limit?.[direction] ?? noLimit) !== request[direction]);
   } catch (error) {
     if (error instanceof LabelError || error instanceof StampError) return true;

@@ -39,11 +39,23 @@ stop() { kill "$flow"; wait "$flow" 2> /dev/null; }
 # As the agent runs it.
 adopt() { run "$1" nsenter --net=/run/netns/pod sh -c "cat /sys/fs/bpf/podrate/*/adopter"; }
 
+# What the peer sees of datagrams of the pod's cgroup to port 9, over both versions, and of a process beside it to port 10.
+marked() {
+  nsenter --net=/run/netns/peer timeout 4 tcpdump -nnv -c 3 -i eth0 udp and portrange 9-10 2>&1 &
+  local sniffer=$!
+  sleep 1
+  (in_cgroup $pod bash -c 'echo > /dev/udp/10.77.0.2/9; echo > /dev/udp/fd77::2/9')
+  nsenter --net=/run/netns/pod bash -c 'echo > /dev/udp/10.77.0.2/10'
+  wait "$sniffer"
+}
+
 mkdir "$pod" "$peer"
 mkdir -p /run/netns
 ip netns add pod
 ip netns add peer
 ip -netns pod link add eth0 type veth peer name eth0 netns peer
+ip -netns pod address add fd77::1/64 dev eth0 nodad
+ip -netns peer address add fd77::2/64 dev eth0 nodad
 for name in pod peer; do ip -netns $name link set lo up; ip -netns $name link set eth0 up; done
 ip -netns pod address add 10.77.0.1/24 dev eth0
 ip -netns peer address add 10.77.0.2/24 dev eth0
@@ -84,6 +96,8 @@ start in_cgroup $pod source 10.77.0.2 5001 tcp 8
 measure egress-8
 run set podrate set --cgroup $pod --egress $((2 * limit / 1000))K
 measure changed
+run mark podrate set --cgroup $pod --dscp EF
+run marked marked
 run detach podrate detach --cgroup $pod
 measure detached
 kill -0 "$flow" && event unbroken

@@ -3,7 +3,8 @@
 //   KIND    udp, udplite, ping (a ping socket), icmp (a raw one), raw (protocol 253), own (raw, with a header of its own), tcp, mptcp,
 //           connect (a connection for each packet), packet (AF_PACKET)
 //   OPTION  none; destination or hop-by-hop: an IPv6 header of 8 bytes; options: 4 bytes of IPv4 options;
-//           segments: UDP segmentation offload, 1400 bytes a segment
+//           segments: UDP segmentation offload, 1400 bytes a segment; tag, tags: one or two VLAN tags, and an IPv4 header that says it
+//           comes from HOST (packet); short: begins as an IPv4 header does (packet)
 #include "traffic.h"
 
 #include <errno.h>
@@ -64,6 +65,23 @@ static void prepare(const char *kind, const struct sockaddr_storage *to, int byt
   }
 }
 
+// What follows the Ethernet header of a tagged packet: the rest of each tag, and the type of what comes after it.
+static void prepare_tagged(int tags, const struct sockaddr_storage *from) {
+  struct iphdr *header = (void *)(packet + 4 * tags);
+  unsigned sum = 0;
+  for (int i = 0; i < tags; i++) {
+    unsigned short type = htons(i == tags - 1 ? ETHERTYPE_IP : ETHERTYPE_VLAN);
+    packet[4 * i + 1] = 7;
+    memcpy(packet + 4 * i + 2, &type, sizeof type);
+  }
+  *header = (struct iphdr){.version = 4, .ihl = 5, .tot_len = htons(sizeof *header), .ttl = 64, .protocol = EXPERIMENT};
+  header->saddr = ((const struct sockaddr_in *)from)->sin_addr.s_addr;
+  header->daddr = INADDR_BROADCAST;
+  for (unsigned short *word = (void *)header; word < (unsigned short *)(header + 1); word++) sum += *word;
+  sum = (sum & 0xffff) + (sum >> 16);
+  header->check = ~(sum + (sum >> 16));
+}
+
 static int open_packet_socket(void) {
   int handle = socket(AF_PACKET, SOCK_DGRAM, htons(ETHERTYPE_IP));
   struct sockaddr_ll device = {.sll_family = AF_PACKET, .sll_ifindex = if_nametoindex("eth0")};
@@ -71,7 +89,7 @@ static int open_packet_socket(void) {
   return handle;
 }
 
-static void send_one(const char *kind, int handle, const struct sockaddr_storage *to, socklen_t length, int bytes) {
+static void send_one(const char *kind, int type, int handle, const struct sockaddr_storage *to, socklen_t length, int bytes) {
   static const struct sockaddr_ll everybody = {
       .sll_family = AF_PACKET, .sll_protocol = ETHERTYPE_IP, .sll_halen = 6, .sll_addr = {255, 255, 255, 255, 255, 255}};
   ssize_t result;
@@ -81,7 +99,7 @@ static void send_one(const char *kind, int handle, const struct sockaddr_storage
     close(connection);
   } else if (is(kind, "packet")) {
     struct sockaddr_ll device = everybody;
-    device.sll_protocol = htons(ETHERTYPE_IP);
+    device.sll_protocol = htons(type);
     device.sll_ifindex = if_nametoindex("eth0");
     result = sendto(handle, packet, bytes, 0, (void *)&device, sizeof device);
   } else {
@@ -110,7 +128,10 @@ int main(int count, char **arguments) {
   struct sigaction action = {.sa_handler = end};
   sigaction(SIGTERM, &action, NULL);
 
+  int tags = is(kind, "packet") ? is(arguments[2], "tag") + 2 * is(arguments[2], "tags") : 0;
   prepare(kind, &to, bytes);
+  if (tags) prepare_tagged(tags, &to);
+  if (is(arguments[2], "short")) packet[0] = 0x45;
   for (int i = 0; i < sockets; i++) {
     handles[i] = -1;
     if (is(kind, "packet")) handles[i] = open_packet_socket();
@@ -126,7 +147,7 @@ int main(int count, char **arguments) {
   double start = now();
   for (unsigned long tried = 0; !ended;) {
     unsigned long due = (now() - start) * per_second;
-    for (; tried < due && !ended; tried++) send_one(kind, handles[tried % sockets], &to, length, bytes);
+    for (; tried < due && !ended; tried++) send_one(kind, tags ? ETHERTYPE_VLAN : ETHERTYPE_IP, handles[tried % sockets], &to, length, bytes);
     usleep(1000);
   }
   printf("{\"sent\":%lu,\"refused\":%lu,\"errno\":%d}\n", sent, refused, error);

@@ -21,6 +21,19 @@ export interface DrainEnd {
   readonly packets: number;
 }
 
+/** Packets of one kind that a pod received; see sniff.c. */
+export interface SniffedKind {
+  readonly from: string;
+  readonly version: number;
+  /** IP protocol number. */
+  readonly protocol: number;
+  readonly dscp: number;
+  readonly ecn: number;
+  readonly packets: number;
+  /** How many had a wrong header checksum. */
+  readonly wrong: number;
+}
+
 /** What a flood sends; see flood.c. */
 export interface FloodOptions {
   readonly kind: string;
@@ -37,6 +50,8 @@ export interface FloodOptions {
 export interface NativePrograms {
   startFlood(pod: Pod, options: FloodOptions): Promise<Running<FloodEnd>>;
   startDrain(pod: Pod, kind: string, family: 'ipv4' | 'ipv6'): Promise<Running<DrainEnd>>;
+  /** @param tun a device that it makes, to see what the pod sends there; what the pod receives if undefined */
+  startSniff(pod: Pod, tun?: string): Promise<Running<SniffedKind>>;
   remove(): Promise<void>;
 }
 
@@ -47,12 +62,14 @@ export async function buildPrograms(): Promise<NativePrograms> {
     execa('clang', ['-O2', '-Wall', '-Wextra', '-Werror', '-o', join(directory, name), `${name}.c`], {
       cwd: import.meta.dirname,
     });
-  await Promise.all(['flood', 'drain'].map(build));
+  await Promise.all(['flood', 'drain', 'sniff'].map(build));
   return {
     startFlood: (pod, { kind, option = 'none', host, bytes, perSecond, sockets = 1 }) =>
       startProgram(pod, [join(directory, 'flood'), kind, option, host, ...[bytes, perSecond, sockets].map(String)]),
     startDrain: (pod, kind, family) =>
       startProgram(pod, [join(directory, 'drain'), kind, family === 'ipv6' ? '6' : '4']),
+    startSniff: (pod, ...tun) =>
+      startProgram(pod, [join(directory, 'sniff'), ...tun.filter((name) => name !== undefined)]),
     remove: () => rm(directory, { recursive: true }),
   };
 }

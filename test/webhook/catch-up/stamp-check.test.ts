@@ -10,6 +10,7 @@ const lacks = (metadata: object, more: object = {}) =>
   lacksStamp(podSchema.parse({ ...podJson(metadata), ...more }), keys);
 const shaped = { 'podrate.dev/shaped': 'true' };
 const limit = (text: string) => ({ 'podrate.dev/limit': text });
+const mark = { 'podrate.dev/dscp': 'EF' };
 const oneMega = limit('{"egress":1000000,"ingress":1000000}');
 
 test.each([
@@ -34,6 +35,7 @@ test.each([
   ['with a limit and the rate none', { rate: 'none', ...shaped }, oneMega],
   ['with a mark and the rate none', { rate: 'none', 'podrate.dev/shaped': 'false' }, {}],
   ['with a stamp in other words', { rate: '1M', ...shaped }, limit('{"ingress":1000000, "egress":1000000}')],
+  ['with an annotation for marking that its stamp lacks', { rate: '1M', ...shaped }, { ...oneMega, ...mark }],
   ['with a stamp that is none', { rate: '1M', ...shaped }, limit('1M')],
   ['with a label that is no rate', { rate: '10' }, {}],
 ])('a pod %s lacks its stamp', (_, labels, annotations) => {
@@ -46,6 +48,7 @@ describe('nothing is lacking', () => {
     ['without a rate label and with a default', shaped, oneMega],
     ['that wants no limit', { rate: 'none' }, {}],
     ['whose other direction has a default that may be an older one', { 'rate-egress': '1M', ...shaped }, oneMega],
+    ['with a mark', { rate: '1M', ...shaped }, { ...mark, ...limit('{"egress":1000000,"ingress":1000000,"dscp":46}') }],
     ['of a kubelet', { rate: '1M' }, { 'kubernetes.io/config.mirror': 'x' }],
   ])('of a pod %s', (_, labels, annotations) => {
     expect(lacks({ labels, annotations })).toBe(false);

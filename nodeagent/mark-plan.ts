@@ -1,0 +1,52 @@
+/** Compares the marks that are on a namespace's devices with those that should be there. Pure. */
+import type { Device, Mark } from './tc-output.ts';
+
+/** One change of a namespace's marks. */
+export interface MarkStep {
+  readonly kind: 'set' | 'remove';
+  readonly mark: Mark;
+}
+
+/** The handle of the filter that marks all that a namespace sends. */
+export const wholeNamespace = 1;
+
+/**
+ * The handle of the filter that marks what one cgroup of a namespace sends: a number that its id alone gives, so that nothing needs
+ * to be remembered. 31 bits: two cgroups of one machine meet in it only after two billion others were made in between.
+ */
+export function handleOf(cgroupId: bigint): number {
+  return 2 + Number(cgroupId % 0x7fff_fffdn);
+}
+
+/**
+ * The class id that tells the program what to do: bpf/dscp.bpf.c has its meaning.
+ * @param version of the program, 1 to 65534, so that a filter with another one is replaced
+ */
+export function classIdOf(version: number, linkHeader: number, dscp: number): string {
+  return `${version.toString(16)}:${((linkHeader << 6) | dscp).toString(16)}`;
+}
+
+/** The code point that a class id stands for. */
+export function dscpOf({ classId }: Pick<Mark, 'classId'>): number {
+  return Number.parseInt(classId.split(':')[1] ?? '', 16) & 0x3f;
+}
+
+/**
+ * Finds what is to be done for one handle.
+ * @param dscp the code point; undefined if nothing is to be marked
+ */
+export function planMarks(
+  devices: readonly Device[],
+  marks: readonly Mark[],
+  { handle, dscp, version }: { readonly handle: number; readonly dscp: number | undefined; readonly version: number },
+): MarkStep[] {
+  const own = marks.filter((mark) => mark.handle === handle);
+  if (dscp === undefined) return own.map((mark) => ({ kind: 'remove', mark }));
+  return devices.flatMap(({ name, isUp, linkHeader }): MarkStep[] => {
+    const mark = { device: name, handle, classId: classIdOf(version, linkHeader, dscp) };
+    const found = own.find(({ device }) => device === name);
+    // A device that is down sends nothing, and a namespace may have many that always are.
+    const isNeeded = found === undefined ? isUp : found.classId !== mark.classId;
+    return isNeeded ? [{ kind: 'set', mark }] : [];
+  });
+}

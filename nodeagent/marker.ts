@@ -1,0 +1,140 @@
+/** Marks what network namespaces, or cgroups in them, send: the program bpf/dscp.bpf.c as a filter on the namespaces' devices. */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rm, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Bpftool, BpftoolError, hex } from './bpftool.ts';
+import { encodeU32, encodeU64 } from './layout.ts';
+import { handleOf, planMarks, wholeNamespace } from './mark-plan.ts';
+import { type Tc, TcError } from './tc.ts';
+import { type Device, type Mark, markProgram } from './tc-output.ts';
+
+/** The object of the marking program, beside the shaper's. */
+export function markObject(shaperObject: string): string {
+  return join(dirname(shaperObject), 'dscp.bpf.o');
+}
+
+/** What is in a network namespace. */
+export interface NamespaceLook {
+  readonly devices: readonly Device[];
+  readonly marks: readonly Mark[];
+}
+
+/** What should be marked in a namespace. */
+export interface Marking {
+  /** The cgroup whose sockets' packets are marked; undefined for all that the namespace sends. */
+  readonly cgroupId?: bigint;
+  /** Undefined for no marking. */
+  readonly dscp: number | undefined;
+}
+
+/** The verbs of a marker. Namespaces are given by a file such as /run/netns/NAME. Nothing is kept but the filters themselves. */
+export interface Marker {
+  /** Reads what is there. @returns undefined if the namespace has vanished @throws TcError */
+  look(namespace: string): Promise<NamespaceLook | undefined>;
+  /**
+   * Makes a namespace agree with a marking.
+   * @returns how many devices were changed
+   * @throws TcError, BpftoolError
+   */
+  apply(namespace: string, look: NamespaceLook, marking: Marking): Promise<number>;
+  /** Takes all marks off a namespace. @throws TcError */
+  clear(namespace: string): Promise<void>;
+  /** Tries what marking needs, without marking anything. @returns why packets cannot be marked, if so */
+  check(): Promise<Error | undefined>;
+  /** Whether the program is anywhere on this machine: if not, no namespace needs to be looked at. @throws BpftoolError */
+  isUsed(): Promise<boolean>;
+}
+
+/** Builds the marker. */
+export function createMarker(options: {
+  readonly bpftool: Bpftool;
+  readonly tc: Tc;
+  /** Path of the compiled object, dscp.bpf.o. */
+  readonly objectFile: string;
+  /** Directory in a BPF file system, where the program is pinned while tc takes it. */
+  readonly pinDirectory: string;
+}): Marker {
+  const { bpftool, tc, objectFile, pinDirectory } = options;
+  let version: number | undefined;
+  const objectVersion = async () => {
+    version ??= versionOf(await readFile(objectFile));
+    return version;
+  };
+
+  const withProgram = async (cgroupId: bigint, use: (program: string) => Promise<void>) => {
+    const loading = join(pinDirectory, `loading_dscp_${process.pid}_${process.hrtime.bigint()}`);
+    await mkdir(loading, { recursive: true, mode: 0o700 });
+    try {
+      const [program, maps] = [join(loading, 'program'), join(loading, 'maps')];
+      await bpftool.run(['prog', 'load', objectFile, program, 'pinmaps', maps]);
+      if (cgroupId !== 0n) {
+        const map = ['map', 'update', 'pinned', join(maps, 'marked')];
+        await bpftool.run([...map, 'key', ...hex(encodeU32(0)), 'value', ...hex(encodeU64(cgroupId))]);
+      }
+      await use(program);
+    } finally {
+      await rm(loading, { recursive: true, force: true });
+    }
+  };
+
+  const look: Marker['look'] = async (namespace) => {
+    try {
+      const devices = await tc.devices(namespace);
+      return { devices, marks: await tc.marks(namespace, devices) };
+    } catch (error) {
+      if (error instanceof TcError && error.code === 'tc/gone') return undefined;
+      throw error;
+    }
+  };
+
+  return {
+    look,
+
+    async apply(namespace, { devices, marks }, { cgroupId, dscp }) {
+      const handle = cgroupId === undefined ? wholeNamespace : handleOf(cgroupId);
+      const steps = planMarks(devices, marks, { handle, dscp, version: await objectVersion() });
+      for (const { mark } of steps.filter(({ kind }) => kind === 'remove')) await tc.remove(namespace, mark);
+      const set = steps.filter(({ kind }) => kind === 'set');
+      if (set.length > 0) {
+        await withProgram(cgroupId ?? 0n, async (program) => {
+          for (const { mark } of set) await tc.set(namespace, mark, program);
+        });
+      }
+      return steps.length;
+    },
+
+    async clear(namespace) {
+      for (const mark of (await look(namespace))?.marks ?? []) await tc.remove(namespace, mark);
+    },
+
+    async check() {
+      try {
+        await tc.check();
+        await withProgram(0n, async () => {});
+        await rmdir(pinDirectory).catch(() => undefined);
+        return undefined;
+      } catch (error) {
+        return error instanceof Error ? error : new Error(String(error));
+      }
+    },
+
+    async isUsed() {
+      try {
+        const found = await bpftool.run(['prog', 'show', 'name', markProgram]);
+        return Array.isArray(found) ? found.length > 0 : found !== null;
+      } catch (error) {
+        // bpftool fails without a word where no program has the name.
+        if (error instanceof BpftoolError && error.code === 'bpftool/refused' && error.message.endsWith(silence))
+          return false;
+        throw error;
+      }
+    },
+  };
+}
+
+const silence = 'failed without a word';
+
+/** Tells objects apart in the 16 bits that a filter has room for; 0 and 65535 mean something else to tc. */
+function versionOf(object: Uint8Array): number {
+  return 1 + (createHash('sha256').update(object).digest().readUInt16BE() % 0xfffe);
+}
