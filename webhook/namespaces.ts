@@ -1,13 +1,14 @@
 /** The API server's view of namespaces: the labels of one, as they are now. */
 import { ApiException, KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
+import { apiFailure } from '../kube/api-failure.ts';
 import { readObject } from '../kube/read-object.ts';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import type { Labels } from '../rate/limit.ts';
 import { freshReads } from './fresh-reads.ts';
 import { rereadToken } from './token-file.ts';
 
-/** Reads the labels of a namespace; undefined if there is no such namespace. Never older than the call. @throws if there is no answer */
+/** Reads the labels of a namespace; undefined if there is no such namespace. Never older than the call. @throws ApiFailure */
 export type ReadNamespace = (name: string) => Promise<Labels>;
 
 const labelled = z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()).nullish() }) });
@@ -43,7 +44,7 @@ export function readNamespaces(kubeConfig: KubeConfig): ReadNamespace {
       return labelled.parse(object).metadata.labels ?? {};
     } catch (error) {
       if (error instanceof ApiException && error.code === 404) return undefined;
-      throw new Error(`Could not read namespace ${name}`, { cause: error });
+      throw apiFailure(`read namespace ${name}`, error);
     }
   });
 }

@@ -1,9 +1,9 @@
 /** The API server's part of a late stamp: an update of the pod that changes nothing by itself. */
 import { ApiException, CoreV1Api, type KubeConfig, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
+import { apiFailure } from '../../kube/api-failure.ts';
 import { requestOptions } from '../../kube/request-options.ts';
 import type { LabelKeys } from '../../rate/keys.ts';
 import { metadataOnly } from '../pod-metadata.ts';
-import { apiFailure } from '../quota/api-call.ts';
 import { type SeenPod, seenPod } from './seen-pod.ts';
 import { lacksStamp } from './stamp-check.ts';
 

@@ -29,12 +29,12 @@ export interface QuotaRequest {
 export interface QuotaKeeper {
   /**
    * Decides about one admission, and grants it unless it is a dry run. An update that raises nothing is always allowed.
-   * @throws QuotaError where nothing could be decided: the webhook's own fault
+   * @throws QuotaError, ApiFailure where nothing could be decided
    */
   check(request: QuotaRequest): Promise<QuotaAnswer>;
-  /** Brings a namespace's ledger up to date: what is settled leaves it, what is used is shown. @throws QuotaError */
+  /** Brings a namespace's ledger up to date: what is settled leaves it, what is used is shown. @throws QuotaError, ApiFailure */
   tend(namespace: string): Promise<void>;
-  /** Finds ledgers that other keepers made, and brings them up to date. @throws QuotaError */
+  /** Finds ledgers that other keepers made, and brings them up to date. @throws QuotaError, ApiFailure */
   look(): Promise<void>;
   /** The ledgers that may have to be tended now. */
   untended(): readonly string[];

@@ -6,8 +6,8 @@ import {
   type KubeConfig,
   type V1OwnerReference,
 } from '@kubernetes/client-node';
+import { apiFailure } from '../../kube/api-failure.ts';
 import { requestOptions } from '../../kube/request-options.ts';
-import { apiFailure } from './api-call.ts';
 import type { Ledger } from './ledger.ts';
 import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
 
@@ -24,7 +24,7 @@ export interface LedgerMetadata {
   readonly ownerReferences?: readonly V1OwnerReference[] | undefined;
 }
 
-/** Access to the ledgers. Every method throws QuotaError when the API server does not do as it is asked. */
+/** Access to the ledgers. Every method throws ApiFailure where the API server does not do as asked, QuotaError for what is no ledger. */
 export interface LedgerStore {
   /** Reads a namespace's ledger; undefined if there is none. */
   read(namespace: string): Promise<StoredLedger | undefined>;

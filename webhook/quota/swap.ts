@@ -42,7 +42,7 @@ export interface SwapParts {
 export interface Swaps {
   /**
    * Decides about claims on one namespace and takes out of its ledger what is settled. To be run once at a time for a namespace.
-   * Without claims it only does the latter. @throws QuotaError
+   * Without claims it only does the latter. @throws QuotaError, ApiFailure
    */
   run(namespace: string, claims: readonly Claim[]): Promise<readonly QuotaAnswer[]>;
   /** The ledgers that are known here. */

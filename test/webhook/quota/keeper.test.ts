@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import { ApiFailure } from '../../../kube/api-failure.ts';
 import { type Amounts, amountsOf } from '../../../webhook/quota/amounts.ts';
 import { QuotaError } from '../../../webhook/quota/errors.ts';
 import type { QuotaRequest } from '../../../webhook/quota/keeper.ts';
@@ -16,7 +17,7 @@ const request = (name: string, wanted: number, more: Partial<QuotaRequest> = {})
 const code = (promise: Promise<unknown>) =>
   promise.then(
     () => undefined,
-    (error: unknown) => (error instanceof QuotaError ? error.code : error),
+    (error: unknown) => (error instanceof QuotaError || error instanceof ApiFailure ? error.code : error),
   );
 
 describe('an admission', () => {
@@ -32,7 +33,7 @@ describe('an admission', () => {
       request('a', 0, { hard: { egress: 10 }, wanted: { ingress: 99 } }),
     ];
     for (const each of free) expect(await keeper.check(each)).toEqual({ allowed: true });
-    expect(await code(keeper.check(request('a', 1)))).toBe('quota/api');
+    expect(await code(keeper.check(request('a', 1)))).toBe('kube/api');
   });
 
   test('as an update is not decided without the pod that it replaces', async () => {
@@ -184,7 +185,7 @@ describe('a replica', () => {
     const cluster = simulateCluster(immediately);
     const { keeper } = cluster.start();
     cluster.fail(true);
-    expect(await code(keeper.check(request('a', 6)))).toBe('quota/api');
+    expect(await code(keeper.check(request('a', 6)))).toBe('kube/api');
     cluster.fail(false);
     expect(await keeper.check(request('a', 6))).toEqual({ allowed: true });
     expect(await keeper.check(request('b', 6))).toMatchObject({ allowed: false, used: 6 });
