@@ -218,16 +218,6 @@ describe('pods that have nothing to do with rates', () => {
   });
 });
 
-test('the webhook goes on after the API server was restarted', async () => {
-  await cluster.controlPlane.restartApiServer();
-  await vi.waitFor(
-    async () =>
-      expect(await apply(manifest({ name: 'after-restart', labels: { rate: '1M' } }))).toMatchObject({ exitCode: 0 }),
-    { timeout: 30_000, interval: 500 },
-  );
-  expect(await stampOf('after-restart')).toEqual(stamp(1_000_000));
-});
-
 function sentence(rate: string): string {
   try {
     parseRate(rate);

@@ -13,7 +13,8 @@ const selection = {
   labelSelector: `${shapedLabel}=${shapedValue}`,
   fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
 };
-const timeoutMs = 3_000;
+// Of one page; as for ledgers.
+const timeoutMs = 2_000;
 // Something between here and the API server may end each watch at once.
 const reopenMs = 100;
 
