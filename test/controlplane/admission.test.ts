@@ -172,7 +172,7 @@ describe('the pods of a Deployment', () => {
     };
     await apply(JSON.stringify(deployment));
     const pods = async () => JSON.parse((await kubectl('get', 'pods', '-l', 'app=shop', '-o', 'json')).stdout).items;
-    await vi.waitFor(async () => expect(await pods()).toHaveLength(3), { timeout: 30_000, interval: 300 });
+    await vi.waitFor(async () => expect(await pods()).toHaveLength(3), { timeout: 60_000, interval: 300 });
     await delay(2_000);
     const found = await pods();
     expect(found).toHaveLength(3);

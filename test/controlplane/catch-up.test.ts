@@ -84,7 +84,7 @@ test('pods that were created while the webhook was away are stamped once when it
   );
   for (const name of ['away', 'later', 'given', 'full']) {
     const account = () => cluster.kubectl(['get', 'serviceaccount', 'default', '-n', name]);
-    await vi.waitFor(account, { timeout: 10_000, interval: 100 });
+    await vi.waitFor(account, { timeout: 60_000, interval: 100 });
   }
   const names = Array.from({ length: 8 }, (_, index) => `pod-${index}`);
   await apply(
@@ -101,7 +101,6 @@ test('pods that were created while the webhook was away are stamped once when it
   // The API server tells when something was written in whole seconds.
   await delay(1_100);
   await kubectl('label', 'namespace', 'later', 'podrate.dev/mode=enforce', 'podrate.dev/default=3M');
-  await delay(1_100);
   await apply(pod('later', 'younger', {}), pod('given', 'plain', {}));
   const before = await stamps('away');
   expect(Object.values(before)).toEqual(Object.keys(before).map(() => undefined));
@@ -122,11 +121,11 @@ test('pods that were created while the webhook was away are stamped once when it
         expect(read(text, 'podrate_pods_without_stamp{state="waiting"}')).toBe(0);
       }
     },
-    { timeout: 15_000, interval: 250 },
+    { timeout: 60_000, interval: 250 },
   );
   // Replicas that see what the other one did have nothing left to do, also a little later.
   await delay(1_500);
-  const since = `/api/v1/pods?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=1`;
+  const since = `/api/v1/pods?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=3`;
   const events = (await cluster.kubectl(['get', '--raw', since])).stdout.trim().split('\n');
   const changed = events.map((event) => JSON.parse(event)).map(({ type, object }) => `${type} ${object.metadata.name}`);
   const [winner, loser] = (await stamps('full')).one === undefined ? ['two', 'one'] : ['one', 'two'];
@@ -151,7 +150,7 @@ test('pods that were created while the webhook was away are stamped once when it
 
 test('policies, quotas and late stamps go on after the API server was restarted, without a restart of the webhook', async () => {
   await cluster.controlPlane.restartApiServer();
-  const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 30_000, interval: 250 });
+  const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 });
   await eventually(async () => {
     const { stderr } = await tryOut(pod('full', 'larger', { rate: '5M' }));
     expect(stderr).toContain('maximum rate per Pod is 2M, but limit is 5M');

@@ -171,7 +171,7 @@ const shown = async (namespace: string) => {
   const columns = (await kubectl('get', 'bandwidthledger', namespace, '-n', podrateNamespace, '--no-headers')).stdout;
   return columns.split(/\s+/).slice(1, 3);
 };
-const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 15_000, interval: 250 });
+const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 });
 const created = { exitCode: 0 };
 
 describe('a namespace with a quota of 20 MB/s', () => {

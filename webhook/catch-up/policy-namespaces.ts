@@ -8,7 +8,7 @@ import { metadataOnly, pageSize } from '../pod-metadata.ts';
 export interface PolicyNamespace {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** A pod that was created later than this met the policy as it is, in ms since 1970; undefined if that is not known. */
+  /** The second from which on its pods met the policy as it is, in ms since 1970; undefined if that is not known. */
   readonly sinceMs: number | undefined;
 }
 
@@ -35,12 +35,10 @@ export async function listPolicyNamespaces(kubeConfig: KubeConfig): Promise<Poli
 
 /** Takes of a namespace's metadata what matters here. */
 export function policyNamespace(metadata: V1ObjectMeta): PolicyNamespace {
-  const { name = '', labels = {}, creationTimestamp, managedFields = [] } = metadata;
+  const { name = '', labels = {}, managedFields = [] } = metadata;
   const writtenMs = managedFields.filter(isOfPolicy).map(({ time }) => time?.getTime() ?? Number.NaN);
   const lastMs = writtenMs.length === 0 ? Number.NaN : Math.max(...writtenMs);
-  // The API server tells whole seconds. No pod is older than a policy that is as old as its namespace.
-  const isFirst = lastMs <= (creationTimestamp?.getTime() ?? Number.NaN);
-  return { name, labels, sinceMs: isFirst ? 0 : Number.isNaN(lastMs) ? undefined : lastMs };
+  return { name, labels, sinceMs: Number.isNaN(lastMs) ? undefined : lastMs };
 }
 
 // Whoever wrote a label is recorded with the time of the last change of anything that is theirs: not before the label's.

@@ -34,7 +34,7 @@ const gapMs = 50;
 /**
  * Tells a sink of the pods without a rate label that have no stamp though their namespace's policy gives them a default, until the
  * signal is aborted. Such pods are looked for now and then: a watch would tell of every change of every pod without a label. Pods that
- * are older than the policy are left alone, because a policy that changes leaves running pods alone.
+ * are older than the policy, in whole seconds, are left alone, because a policy that changes leaves running pods alone.
  */
 export async function followPolicyPods(options: PolicyPodsOptions): Promise<void> {
   const { clock, onError, everyMs, signal } = options;
@@ -64,7 +64,7 @@ async function look(options: PolicyPodsOptions): Promise<void> {
     const { name, sinceMs } = namespace;
     if (exceptNamespaces.includes(name) || sinceMs === undefined || !givesDefault(namespace, installation)) continue;
     const onPod = (metadata: V1ObjectMeta) => {
-      if ((metadata.creationTimestamp?.getTime() ?? 0) <= sinceMs) return;
+      if ((metadata.creationTimestamp?.getTime() ?? 0) < sinceMs) return;
       uids.add(metadata.uid ?? '');
       sink.see(seenPod(metadata));
     };
