@@ -17,6 +17,8 @@ export interface SwapLimits {
   readonly patienceMs: number;
   /** How long to wait after a ledger was deleted, for other replicas to write again what they know. */
   readonly mournMs: number;
+  /** How long after an admission a ledger need not be tended: the admissions of a busy namespace tend it themselves. */
+  readonly restMs: number;
   /** Up to how many pods a refusal is made only on a count made anew; more make it too slow. */
   readonly recountPods: number;
   /** How many grants a ledger can hold: an object in etcd has at most 1.5 MB. */

@@ -245,6 +245,17 @@ describe('a ledger', () => {
     expect(cluster.ledger()?.ledger.hard).toEqual({ egress: 5, ingress: 0 });
   });
 
+  test('need not be tended at once after an admission, which is followed by others in a busy namespace', async () => {
+    const cluster = simulateCluster(immediately, {}, { restMs: 1_000 });
+    const replica = cluster.start();
+    await cluster.create(replica, 'a', both(4), hard, false);
+    cluster.clock.advance(999);
+    expect(replica.keeper.untended()).toEqual([]);
+    await replica.keeper.check(request('b', 4, { dryRun: true }));
+    cluster.clock.advance(1);
+    expect(replica.keeper.untended()).toEqual([namespace]);
+  });
+
   test('is not written again when nothing changed', async () => {
     const cluster = simulateCluster(immediately);
     const { keeper } = cluster.start();

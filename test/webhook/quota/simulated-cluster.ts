@@ -17,6 +17,7 @@ export const limits: SwapLimits = {
   lagMs: 10,
   patienceMs: Number.POSITIVE_INFINITY,
   mournMs: 2_500,
+  restMs: 0,
   recountPods: 500,
   maxGrants: 3_000,
 };
