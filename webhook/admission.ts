@@ -1,7 +1,7 @@
 import { withInstallation } from '../rate/apply-policy.ts';
 import type { LabelKeys } from '../rate/keys.ts';
 import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../rate/policy.ts';
-import { type Decision, decide } from './decide.ts';
+import { type Decision, decide, needsPolicy } from './decide.ts';
 import type { ReadNamespace } from './namespaces.ts';
 import type { QuotaKeeper } from './quota/keeper.ts';
 import { hasSameRateLabels } from './rate-labels.ts';
@@ -35,6 +35,7 @@ export function createAdmission({ keys, installation, readNamespace, quota }: Ad
 
   return {
     async mutate(review) {
+      if (!needsPolicy(review.pod, keys)) return decide(review, keys);
       try {
         return decide(review, keys, await policyOf(review.namespace));
       } catch (error) {

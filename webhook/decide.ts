@@ -1,5 +1,5 @@
 import { type LabelKeys, shapedLabel, stampAnnotation } from '../rate/keys.ts';
-import { canonicalLabels } from '../rate/limit.ts';
+import { canonicalLabels, directions, LabelError, requestedRates } from '../rate/limit.ts';
 import type { Mode, Policy } from '../rate/policy.ts';
 import { type Fault, judge, type PodChange, type Stamp } from './judge.ts';
 import { type Operation, setStrings } from './patch.ts';
@@ -33,6 +33,20 @@ export function decide(change: PodChange, keys: LabelKeys, policy?: Policy): Dec
     return settle(pod, stamp, new Map(), mode === 'audit' ? [] : [`this pod has no limit: ${malformed.message}`]);
   }
   return settle(pod, stamp, isMirror(pod) ? new Map() : rewritten(pod, keys), told);
+}
+
+/**
+ * Tells whether a decision about a pod needs the policy of its namespace: it does where the labels leave a direction to a default,
+ * or are no rates. Others need not wait for the policy to be read; validation reads it.
+ */
+export function needsPolicy({ metadata }: Pod, keys: LabelKeys): boolean {
+  try {
+    const request = requestedRates(metadata.labels ?? undefined, keys);
+    return directions.some((direction) => request[direction] === undefined);
+  } catch (error) {
+    if (error instanceof LabelError) return true;
+    throw error;
+  }
 }
 
 // A ReplicaSet whose selector names the rate label would disown a pod with a rewritten one and create another, without end.

@@ -69,7 +69,8 @@ export function judge(change: PodChange, keys: LabelKeys, policy?: Policy): Judg
   const marked = dscp === undefined ? {} : { dscp };
   try {
     const asked = requestedRates(pod.metadata.labels ?? undefined, keys);
-    const kept = oldPod !== undefined && hasOldRate ? keptLimit(oldPod, asked) : undefined;
+    const kept =
+      oldPod !== undefined && hasOldRate && !asksForStamp(pod, oldPod) ? keptLimit(oldPod, asked) : undefined;
     const { limit, violations } = applyPolicy(kept ?? asked, policy);
     const stamped = { ...limit, ...marked };
     const stamp = stampFor(stamped);
@@ -114,6 +115,12 @@ function judgeMirror(oldPod: Pod | undefined, policy: Policy | undefined): Parti
   const { violations } = applyPolicy({ egress: noLimit, ingress: noLimit }, policy);
   const faults = violations.map(({ code, message }) => ({ status: 403, code, message: `${message}: ${told}` }));
   return { stamp: noStamp, warnings: [told], violations: faults };
+}
+
+// Whoever puts the stamp's label on a pod without a stamp, whatever its value, asks to have the policy decide as about a new pod.
+function asksForStamp(pod: Pod, oldPod: Pod): boolean {
+  const old = stampOf(oldPod);
+  return old.annotation === undefined && old.label !== shapedValue && stampOf(pod).label !== undefined;
 }
 
 // A policy that changed leaves running pods alone: they keep what an earlier one gave them, or did not give them. A stamp that does

@@ -90,6 +90,7 @@ async function run(config: Config): Promise<void> {
   if (kubeConfig !== undefined) {
     startCatchUp({
       ...{ kubeConfig, log, keys: config.keys, home: config.namespace, validate: admission.validate },
+      installation: config.installation,
       ...{ registry: metrics.registry, clock: quotaClock, random: Math.random, signal: stop.signal },
     });
   }

@@ -1,13 +1,17 @@
 /** The API server's view of namespaces: the labels of one, as they are now. */
-import { ApiException, CoreV1Api, KubeConfig } from '@kubernetes/client-node';
-import { requestOptions } from '../kube/request-options.ts';
+import { ApiException, KubeConfig } from '@kubernetes/client-node';
+import { z } from 'zod';
+import { apiFailure } from '../kube/api-failure.ts';
+import { readObject } from '../kube/read-object.ts';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import type { Labels } from '../rate/limit.ts';
 import { freshReads } from './fresh-reads.ts';
 import { rereadToken } from './token-file.ts';
 
-/** Reads the labels of a namespace; undefined if there is no such namespace. Never older than the call. @throws if there is no answer */
+/** Reads the labels of a namespace; undefined if there is no such namespace. Never older than the call. @throws ApiFailure */
 export type ReadNamespace = (name: string) => Promise<Labels>;
+
+const labelled = z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()).nullish() }) });
 
 // API servers wait 5 s for the webhook, and a read may have to wait for one that is under way.
 const timeoutMs = 2_000;
@@ -34,13 +38,13 @@ export function connect(
  * GET without a resource version is answered from the quorum of etcd, so the pod sees whatever was written before it.
  */
 export function readNamespaces(kubeConfig: KubeConfig): ReadNamespace {
-  const api = kubeConfig.makeApiClient(CoreV1Api);
   return freshReads(async (name) => {
     try {
-      return (await api.readNamespace({ name }, requestOptions(timeoutMs))).metadata?.labels ?? {};
+      const object = await readObject(kubeConfig, `/api/v1/namespaces/${encodeURIComponent(name)}`, timeoutMs);
+      return labelled.parse(object).metadata.labels ?? {};
     } catch (error) {
       if (error instanceof ApiException && error.code === 404) return undefined;
-      throw new Error(`Could not read namespace ${name}`, { cause: error });
+      throw apiFailure(`read namespace ${name}`, error);
     }
   });
 }

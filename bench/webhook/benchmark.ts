@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { formatDuration, formatValue } from '../format.ts';
 import { percentile } from '../statistics.ts';
 import { judge } from './bars.ts';
-import { shippedArguments } from './bundle.ts';
+import { shippedStart } from './bundle.ts';
 import type { LoadOutcome } from './load-job.ts';
 import type { Run } from './plan.ts';
 import type { Report } from './report.ts';
@@ -85,9 +85,14 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
   );
   const memory = { samples, afterReviews: afterReviews ?? most, afterAll: most };
   return {
-    ...{ quick, rounds, machine: machine(), command: ['node', ...(await shippedArguments())].join(' ') },
+    ...{ quick, rounds, machine: machine(), command: await shippedCommand() },
     ...{ seconds: seconds(), runs: results, medians, memory, bars: judge(medians, memory) },
   };
+}
+
+async function shippedCommand(): Promise<string> {
+  const { args, env } = await shippedStart();
+  return [...Object.entries(env).map(([name, value]) => `${name}=${value}`), 'node', ...args].join(' ');
 }
 
 /** Computes a run's figures. */

@@ -7,7 +7,7 @@ export interface Report {
   readonly quick: boolean;
   readonly rounds: number;
   readonly machine: { readonly kernel: string; readonly processors: number; readonly node: string };
-  /** What podrate's webhook was started with, flags of V8 included. */
+  /** What podrate's webhook was started with: variables, flags of V8, program. */
   readonly command: string;
   readonly seconds: number;
   readonly runs: readonly RunResult[];

@@ -6,7 +6,7 @@ import { makeCertificates } from '../../certs/make.ts';
 import { serviceNames } from '../../certs/names.ts';
 import { type Cluster, startCluster } from '../../test/cluster/cluster.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace, readPage } from '../../test/controlplane/installation.ts';
-import { bundlePrograms, shippedArguments } from './bundle.ts';
+import { bundlePrograms, shippedStart } from './bundle.ts';
 import { type HostProcess, startHostProcess } from './host-process.ts';
 import type { LoadJob, LoadOutcome } from './load-job.ts';
 import { peerRegistrations, podrateRegistrations } from './registrations.ts';
@@ -91,10 +91,11 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
 async function startPodrate(cluster: Cluster, { tls, bundle }: { tls: string; bundle: string }): Promise<HostProcess> {
   const options = ['--port', String(ports.podrate), '--http-port', String(ports.podrateHttp), '--tls-dir', tls];
   const kubeconfig = await accountKubeconfig(cluster, 'podrate-webhook');
+  const { args, env } = await shippedStart();
   return startHostProcess(cluster, {
-    command: [process.execPath, ...(await shippedArguments()), ...options, '--kubeconfig', kubeconfig],
+    command: [process.execPath, ...args, ...options, '--kubeconfig', kubeconfig],
     cwd: bundle,
-    env: { NODE_ENV: 'production', NODE_COMPILE_CACHE: join(bundle, 'compile-cache') },
+    env: { ...env, NODE_ENV: 'production', NODE_COMPILE_CACHE: join(bundle, 'compile-cache') },
     log: await logFile(cluster, 'bench-podrate.log'),
     isReady: () => readPage(cluster, `http://${cluster.hostAddress}:${ports.podrateHttp}/readyz`).then(() => true),
   });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { judge } from '../../bench/webhook/bars.ts';
-import { shippedArguments } from '../../bench/webhook/bundle.ts';
+import { shippedStart } from '../../bench/webhook/bundle.ts';
 import type { Figures } from '../../bench/webhook/definitions.ts';
 import { growth } from '../../bench/webhook/memory.ts';
 import { parseOptions } from '../../bench/webhook/options.ts';
@@ -79,7 +79,10 @@ test('a request is JSON with a place for a number in its name', () => {
 });
 
 test('the webhook is started with what the Deployment gives to node', async () => {
-  expect(await shippedArguments()).toContain('webhook/main.js');
+  const { args, env } = await shippedStart();
+  expect(args).toContain('webhook/main.js');
+  expect(env).toHaveProperty('MALLOC_ARENA_MAX', '1');
+  expect(env).not.toHaveProperty('PODRATE_MAX');
 });
 
 test('--quick is two rounds unless told otherwise; what cannot be followed is refused', () => {

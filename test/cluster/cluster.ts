@@ -26,6 +26,8 @@ export interface ClusterOptions {
   kernel?: KernelVersion;
   /** The node's cgroup driver; systemd if not given. */
   cgroupDriver?: CgroupDriver;
+  /** The API server records the requests of service accounts, for auditedRequests. */
+  audit?: boolean;
   /** The cluster outlives this process; `npm run cluster -- stop` ends it. */
   keep?: boolean;
   /** Told about every step; quiet if not given. */
@@ -110,7 +112,7 @@ async function start(context: Start, options: ClusterOptions): Promise<Cluster> 
   );
   const controlPlane = Promise.all([programs, prepared]).then(([parts]) =>
     step('control plane', 'control plane', (_, report) =>
-      startControlPlane({ ...context, ...parts, certificates }, report),
+      startControlPlane({ ...context, ...parts, certificates, audit: options.audit ?? false }, report),
     ),
   );
   const access = programs.then(

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import { auditArguments } from './audit.ts';
 import { requireRunning, startDaemon } from './daemon.ts';
 import { ClusterError } from './error.ts';
 import { insideNamespace, network } from './network.ts';
@@ -18,6 +19,10 @@ export interface ControlPlaneOptions {
   etcd: string;
   /** Directory of createCertificates. */
   certificates: string;
+  /** Whether to record the requests of service accounts. */
+  audit: boolean;
+  /** Directory of all logs. */
+  logs: string;
   logOf: (name: string) => string;
   signal: AbortSignal;
 }
@@ -30,14 +35,15 @@ export interface ControlPlane {
 
 /** Starts the control plane and waits until pods can be created. */
 export async function startControlPlane(options: ControlPlaneOptions, report: Report): Promise<ControlPlane> {
-  const { run, programs, etcd, certificates, logOf } = options;
+  const { run, programs, etcd, certificates, audit, logs, logOf } = options;
   const start = (name: string, file: string, args: string[]) =>
     startDaemon(name, file, args, { log: logOf(name), onStart: run.add });
   const data = join(run.state.directory, 'etcd');
   await mkdir(data, { mode: 0o700 });
   const daemons = [await start('etcd', etcd, etcdArguments(data))];
+  const recording = audit ? await auditArguments(run.state.directory, logs) : [];
   const startApiServer = () =>
-    start('kube-apiserver', join(programs, 'kube-apiserver'), apiServerArguments(certificates));
+    start('kube-apiserver', join(programs, 'kube-apiserver'), [...apiServerArguments(certificates), ...recording]);
   let apiServer = await startApiServer();
   const ready = (path: string) => waitForApi(options, [...daemons, apiServer], ['get', '--raw', path]);
   report('API server starts');

@@ -218,7 +218,7 @@ describe('the pods of a Deployment', () => {
     };
     await apply(JSON.stringify(deployment));
     const pods = async () => JSON.parse((await kubectl('get', 'pods', '-l', 'app=shop', '-o', 'json')).stdout).items;
-    await vi.waitFor(async () => expect(await pods()).toHaveLength(3), { timeout: 30_000, interval: 300 });
+    await vi.waitFor(async () => expect(await pods()).toHaveLength(3), { timeout: 60_000, interval: 300 });
     await delay(2_000);
     const found = await pods();
     expect(found).toHaveLength(3);
@@ -262,16 +262,6 @@ describe('pods that have nothing to do with rates', () => {
     });
     expect(await kubectl('delete', 'pod', 'late-bad', '--now')).toMatchObject({ exitCode: 0 });
   });
-});
-
-test('the webhook goes on after the API server was restarted', async () => {
-  await cluster.controlPlane.restartApiServer();
-  await vi.waitFor(
-    async () =>
-      expect(await apply(manifest({ name: 'after-restart', labels: { rate: '1M' } }))).toMatchObject({ exitCode: 0 }),
-    { timeout: 30_000, interval: 500 },
-  );
-  expect(await stampOf('after-restart')).toEqual(stamp(1_000_000));
 });
 
 function sentence(rate: string): string {

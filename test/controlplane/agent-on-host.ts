@@ -2,6 +2,7 @@ import process from 'node:process';
 import { vi } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
 import { accountKubeconfig, readPage } from './installation.ts';
+import { jsonLines } from './json-lines.ts';
 
 /** The agent as a process on the host, with the rights of the shipped service account on one node. */
 export interface HostAgent {
@@ -55,13 +56,11 @@ export function hostAgent(
     page,
     async start(...options) {
       child = spawn(await accountKubeconfig(cluster, 'podrate-agent', { node }), options);
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
-        for (const line of text.split('\n').filter(Boolean)) lines.push(JSON.parse(line));
-      });
+      jsonLines(child.stdout, lines);
       child.stderr.pipe(process.stderr);
     },
     async ready() {
-      await vi.waitFor(() => page('/readyz'), { timeout: 30_000, interval: 200 });
+      await vi.waitFor(() => page('/readyz'), { timeout: 60_000, interval: 200 });
     },
     async kill(signal) {
       child?.kill(signal);

@@ -2,8 +2,10 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { auditedRequests } from '../cluster/audit.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { readPage } from './installation.ts';
+import { podrateNamespace, readPage } from './installation.ts';
+import { grantedRights, rightText } from './rights.ts';
 import { type HostWebhook, installWebhook } from './webhook.ts';
 
 let cluster: Cluster;
@@ -21,7 +23,7 @@ function startSecond() {
 }
 
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 0 });
+  cluster = await startCluster({ nodes: 0, audit: true });
   webhook = await installWebhook(cluster);
   await webhook.stop();
 });
@@ -46,6 +48,12 @@ const pod = (place: string, name: string, labels: Record<string, string>) => ({
 });
 const apply = (...items: object[]) =>
   cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+const kubectl = (...args: string[]) => cluster.kubectl(args, { reject: false });
+const tryOut = (item: object) =>
+  cluster.kubectl(['apply', '--dry-run=server', '-o', 'json', '-f', '-'], {
+    input: JSON.stringify(item),
+    reject: false,
+  });
 const metrics = async (port: number) => readPage(cluster, `http://${cluster.hostAddress}:${port}/metrics`);
 const read = (text: string, metric: string) =>
   Number(
@@ -60,7 +68,7 @@ const stamps = async (place: string) => {
     JSON.parse(stdout).items.map(
       ({ metadata }: { metadata: { name: string; annotations: Record<string, string> } }) => [
         metadata.name,
-        metadata.annotations['podrate.dev/limit'],
+        metadata.annotations?.['podrate.dev/limit'],
       ],
     ),
   );
@@ -70,11 +78,13 @@ const stamp = (rate: number) => JSON.stringify({ egress: rate, ingress: rate });
 test('pods that were created while the webhook was away are stamped once when it is back, and those that may not be are told', async () => {
   await apply(
     namespace('away', {}),
+    namespace('later', {}),
+    namespace('given', { 'podrate.dev/mode': 'enforce', 'podrate.dev/default': '3M' }),
     namespace('full', { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '2M', 'podrate.dev/quota': '3M' }),
   );
-  for (const name of ['away', 'full']) {
+  for (const name of ['away', 'later', 'given', 'full']) {
     const account = () => cluster.kubectl(['get', 'serviceaccount', 'default', '-n', name]);
-    await vi.waitFor(account, { timeout: 10_000, interval: 100 });
+    await vi.waitFor(account, { timeout: 60_000, interval: 100 });
   }
   const names = Array.from({ length: 8 }, (_, index) => `pod-${index}`);
   await apply(
@@ -86,7 +96,12 @@ test('pods that were created while the webhook was away are stamped once when it
     pod('full', 'two', { rate: '2M' }),
     pod('full', 'large', { rate: '5M' }),
     pod('kube-system', 'own', { rate: '1M' }),
+    pod('later', 'older', {}),
   );
+  // The API server tells when something was written in whole seconds.
+  await delay(1_100);
+  await kubectl('label', 'namespace', 'later', 'podrate.dev/mode=enforce', 'podrate.dev/default=3M');
+  await apply(pod('later', 'younger', {}), pod('given', 'plain', {}));
   const before = await stamps('away');
   expect(Object.values(before)).toEqual(Object.keys(before).map(() => undefined));
   const { stdout: version } = await cluster.kubectl(['get', '--raw', '/api/v1/pods?limit=1']);
@@ -98,24 +113,28 @@ test('pods that were created while the webhook was away are stamped once when it
     async () => {
       const wanted = Object.fromEntries(names.map((name) => [name, stamp(1_000_000)]));
       expect(await stamps('away')).toMatchObject({ ...wanted, half: '{"ingress":2000000}' });
+      expect(await stamps('later')).toEqual({ younger: stamp(3_000_000) });
+      expect(await stamps('given')).toEqual({ plain: stamp(3_000_000) });
       for (const port of [8080, secondPort]) {
         const text = await metrics(port);
         expect(read(text, 'podrate_pods_without_stamp{state="refused"}')).toBe(3);
         expect(read(text, 'podrate_pods_without_stamp{state="waiting"}')).toBe(0);
       }
     },
-    { timeout: 15_000, interval: 250 },
+    { timeout: 60_000, interval: 250 },
   );
   // Replicas that see what the other one did have nothing left to do, also a little later.
   await delay(1_500);
-  const since = `/api/v1/pods?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=1`;
+  const since = `/api/v1/pods?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=3`;
   const events = (await cluster.kubectl(['get', '--raw', since])).stdout.trim().split('\n');
   const changed = events.map((event) => JSON.parse(event)).map(({ type, object }) => `${type} ${object.metadata.name}`);
   const [winner, loser] = (await stamps('full')).one === undefined ? ['two', 'one'] : ['one', 'two'];
-  expect(changed.toSorted()).toEqual([...names, 'half', winner].map((name) => `MODIFIED ${name}`).toSorted());
+  expect(changed.toSorted()).toEqual(
+    [...names, 'half', 'younger', 'plain', winner].map((name) => `MODIFIED ${name}`).toSorted(),
+  );
   expect(await stamps('full')).toEqual({ [winner as string]: stamp(2_000_000) });
   const late = await Promise.all([8080, secondPort].map(metrics));
-  expect(late.reduce((sum, text) => sum + read(text, 'podrate_pods_stamped_late_total'), 0)).toBe(10);
+  expect(late.reduce((sum, text) => sum + read(text, 'podrate_pods_stamped_late_total'), 0)).toBe(12);
 
   const told = webhook.lines.filter(({ msg }) => msg === 'a pod stays without its stamp');
   const reasons = Object.fromEntries(told.map(({ name, reason }) => [name, reason]));
@@ -127,4 +146,51 @@ test('pods that were created while the webhook was away are stamped once when it
       'exceeded quota: podrate.dev/quota, requested: egress=2M, used: egress=2M',
     ),
   });
+});
+
+test('policies, quotas and late stamps go on after the API server was restarted, without a restart of the webhook', async () => {
+  await cluster.controlPlane.restartApiServer();
+  const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 });
+  await eventually(async () => {
+    const { stderr } = await tryOut(pod('full', 'larger', { rate: '5M' }));
+    expect(stderr).toContain('maximum rate per Pod is 2M, but limit is 5M');
+  });
+  const used = 'exceeded quota: podrate.dev/quota, requested: egress=2M, used: egress=2M';
+  expect((await tryOut(pod('full', 'more', { rate: '2M' }))).stderr).toContain(used);
+  const [counted] = Object.entries(await stamps('full')).find(([, value]) => value !== undefined) ?? [''];
+  await kubectl('delete', 'pod', counted, '-n', 'full', '--now');
+  await apply(pod('full', 'more', { rate: '2M' }));
+  expect((await stamps('full')).more).toBe(stamp(2_000_000));
+  expect((await tryOut(pod('full', 'again', { rate: '2M' }))).stderr).toContain(used);
+
+  // From now on nobody asks about new pods.
+  const onlyUpdates = [{ op: 'replace', path: '/webhooks/0/rules/0/operations', value: ['UPDATE'] }];
+  for (const kind of ['mutatingwebhookconfiguration', 'validatingwebhookconfiguration']) {
+    await cluster.kubectl(['patch', kind, 'podrate', '--type=json', '-p', JSON.stringify(onlyUpdates)]);
+  }
+  await eventually(async () => {
+    const { stdout } = await tryOut(pod('away', 'after', { rate: '4M' }));
+    expect(stdout).toContain('"after"');
+    expect(stdout).not.toContain('podrate.dev/limit');
+  });
+  await apply(pod('away', 'after', { rate: '4M' }));
+  await eventually(async () => expect((await stamps('away')).after).toBe(stamp(4_000_000)));
+});
+
+test('each right of the webhook is used, and none is missing: without any of them, something above would fail', async () => {
+  const account = `system:serviceaccount:${podrateNamespace}:podrate-webhook`;
+  const requests = (await auditedRequests(cluster)).filter(({ user }) => user === account);
+  const granted = await grantedRights(cluster, 'podrate-webhook');
+  expect(granted).toHaveLength(9);
+  const used = requests
+    .filter(({ code }) => code >= 200 && code < 300)
+    .flatMap((request) => [
+      rightText(request),
+      // Of the whole cluster.
+      rightText({ ...request, namespace: undefined }),
+    ]);
+  expect(granted.filter((right) => !used.includes(right))).toEqual([]);
+  // An API server that has just started may refuse what it allows a moment later, and admission refuses with the same code.
+  const refused = requests.filter(({ code }) => code === 403).map(rightText);
+  expect(refused.filter((right) => !used.includes(right))).toEqual([]);
 });

@@ -61,7 +61,7 @@ export function policyCluster(cluster: () => Cluster): PolicyCluster {
     },
     async serviceAccount(place) {
       const read = () => cluster().kubectl(['get', 'serviceaccount', 'default', '-n', place]);
-      await vi.waitFor(read, { timeout: 10_000, interval: 100 });
+      await vi.waitFor(read, { timeout: 60_000, interval: 100 });
     },
   };
   return objects;

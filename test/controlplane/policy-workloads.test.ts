@@ -50,7 +50,7 @@ beforeAll(async () => {
   cluster = await startCluster({ nodes: 0 });
   webhook = await installWebhook(cluster);
   await apply(node, namespace(place, policy));
-  await vi.waitFor(() => kubectl('get', 'serviceaccount', 'default'), { timeout: 10_000, interval: 100 });
+  await vi.waitFor(() => kubectl('get', 'serviceaccount', 'default'), { timeout: 60_000, interval: 100 });
   await cluster.kubectl(['apply', '-f', '-'], { input: manifest });
 });
 
@@ -84,7 +84,7 @@ describe('the pods of a', () => {
             expect(pods).toHaveLength(1);
             return pods;
           },
-          { timeout: 20_000, interval: 100 },
+          { timeout: 60_000, interval: 100 },
         );
         expect(pod?.metadata.annotations['podrate.dev/limit']).toBe(stamp(rate));
         expect(pod?.metadata.labels).toMatchObject({ app, 'podrate.dev/shaped': 'true' });

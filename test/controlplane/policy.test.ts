@@ -42,17 +42,22 @@ describe('a namespace', () => {
     expect(stderr).toContain(words);
   });
 
-  test('gives each pod that is applied just after it the policy, a hundred times, in one file and when it was there before', async () => {
+  // Their labels have them sent in any case; for others the API server looks up the namespace's label in a cache of its own.
+  test('gives each labelled pod that is applied just after it the policy, a hundred times, in one file and when it was there before', async () => {
     const names = Array.from({ length: 50 }, (_, index) => `fresh-${index}`);
     // The namespaces' service accounts must be there for pods, so these come first; the policy comes with the pod.
     await apply(...names.map((name) => ({ ...namespace(name, {}), metadata: { name } })));
-    await serviceAccount(names.at(-1) as string);
+    await Promise.all(names.map(serviceAccount));
+    const half = { 'rate-egress': '500K' };
     const objects = names.flatMap((name) => [
       namespace(name, { mode: 'enforce', default: '1M', max: '2M' }),
-      pod(name, 'web'),
+      pod(name, 'web', half),
     ]);
     expect(await apply(...objects)).toMatchObject({ exitCode: 0, stderr: '' });
-    const changed = names.flatMap((name) => [namespace(name, { mode: 'enforce', default: '3M' }), pod(name, 'second')]);
+    const changed = names.flatMap((name) => [
+      namespace(name, { mode: 'enforce', default: '3M' }),
+      pod(name, 'second', half),
+    ]);
     expect(await apply(...changed)).toMatchObject({ exitCode: 0, stderr: '' });
     const { items } = await get('pods', '-A', '-l', 'podrate.dev/shaped=true');
     const stamps = (name: string) =>
@@ -62,8 +67,8 @@ describe('a namespace', () => {
             metadata.name === name && names.includes(metadata.namespace),
         )
         .map(({ metadata }: { metadata: { annotations: Strings } }) => metadata.annotations['podrate.dev/limit']);
-    expect(stamps('web')).toEqual(names.map(() => stamp(1_000_000)));
-    expect(stamps('second')).toEqual(names.map(() => stamp(3_000_000)));
+    expect(stamps('web')).toEqual(names.map(() => stamp(500_000, 1_000_000)));
+    expect(stamps('second')).toEqual(names.map(() => stamp(500_000, 3_000_000)));
   });
 });
 
@@ -219,7 +224,7 @@ describe('a quota', () => {
     const words = 'exceeded quota: podrate.dev/quota, requested: egress=2M, used: egress=4M, limited: egress=5M';
     await vi.waitFor(
       async () => expect((await kubectl('describe', 'replicaset', 'x', '-n', 'counted')).stdout).toContain(words),
-      { timeout: 15_000, interval: 200 },
+      { timeout: 60_000, interval: 200 },
     );
     expect((await get('pods', '-n', 'counted')).items).toHaveLength(2);
     expect(await apply(pod('counted', 'small', { rate: '1M' }))).toMatchObject({ exitCode: 0 });
@@ -290,15 +295,10 @@ describe('a namespace that does not enforce', () => {
   test('in mode audit admits them quietly and counts', async () => {
     await makeNamespace('audited', { mode: 'audit', max: '1M' });
     expect(await apply(pod('audited', 'over', { rate: '2M' }))).toMatchObject({ exitCode: 0, stderr: '' });
-    expect(webhook.lines).toContainEqual(
-      expect.objectContaining({
-        path: '/validate',
-        namespace: 'audited',
-        name: 'over',
-        code: 'policy/max',
-        outcome: 'leave',
-      }),
-    );
+    const line = { path: '/validate', namespace: 'audited', name: 'over', code: 'policy/max', outcome: 'leave' };
+    await vi.waitFor(() => expect(webhook.lines).toContainEqual(expect.objectContaining(line)), {
+      timeout: 60_000,
+    });
   });
 });
 

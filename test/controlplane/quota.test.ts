@@ -1,3 +1,4 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -31,9 +32,29 @@ const spawnReplica = (name: Name, kubeconfig: string) => {
 };
 
 async function startReplica(name: Name): Promise<void> {
-  const child = spawnReplica(name, await accountKubeconfig(cluster, 'podrate-webhook'));
+  const kubeconfig = await accountKubeconfig(cluster, 'podrate-webhook');
+  const child = spawnReplica(name, name === 'b' ? await byWayOf(kubeconfig, wayPort) : kubeconfig);
   replicas.set(name, child);
   await new Promise((resolve) => child.stdout.once('data', resolve));
+}
+
+/** The replica b calls the API server on a way of its own. */
+const wayPort = 9450;
+let way: ReturnType<typeof openWay> | undefined;
+const openWay = () =>
+  cluster.spawn(process.execPath, ['test/kube/silent-path-program.ts', cluster.hostAddress, '6443', String(wayPort)], {
+    reject: false,
+  });
+const tellWay = async (what: 'silence' | 'restore') => {
+  way?.stdin.write(`${what}\n`);
+  await new Promise((resolve) => way?.stdout.once('data', resolve));
+};
+
+/** Writes the same kubeconfig with another port of the API server. */
+async function byWayOf(kubeconfig: string, port: number): Promise<string> {
+  const path = kubeconfig.replace('.kubeconfig', `-${port}.kubeconfig`);
+  await writeFile(path, (await readFile(kubeconfig, 'utf8')).replace(':6443', `:${port}`));
+  return path;
 }
 
 /** A Service without pods, and where the replica is in truth. */
@@ -92,13 +113,15 @@ beforeAll(async () => {
   ]);
   await writePairFiles(tls, servingFiles, pairs.serving);
   await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', 'podrate']);
+  way = openWay();
+  await new Promise((resolve) => way?.stdout.once('data', resolve));
   await Promise.all(names.map(startReplica));
   const objects = names.flatMap((name) => [...service(name), registration(name, pairs.authority.certificate)]);
   await Promise.all(objects.map((object) => apply(object)));
 });
 
 afterAll(async () => {
-  for (const child of replicas.values()) child.kill();
+  for (const child of [...replicas.values(), way]) child?.kill();
   await cluster?.stop();
 });
 
@@ -148,7 +171,7 @@ const shown = async (namespace: string) => {
   const columns = (await kubectl('get', 'bandwidthledger', namespace, '-n', podrateNamespace, '--no-headers')).stdout;
   return columns.split(/\s+/).slice(1, 3);
 };
-const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 15_000, interval: 250 });
+const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 });
 const created = { exitCode: 0 };
 
 describe('a namespace with a quota of 20 MB/s', () => {
@@ -283,6 +306,31 @@ describe.concurrent('in a namespace of its own', () => {
     await startReplica('mortal');
     expect((await apply(pod(namespace, 'more', 'mortal', 1))).stderr).toContain('"used":20000000');
   });
+});
+
+test('a replica that is cut off from the API server says so in time and grants nothing, the other goes on, and both do later', async () => {
+  const namespace = 'cut';
+  await kubectl('create', 'namespace', namespace);
+  expect(await createAll(many(namespace, 'before', 10))).toEqual({ 201: 10 });
+  await tellWay('silence');
+  const through = (name: Name, count: number) =>
+    Array.from({ length: count }, (_, index) => pod(namespace, `cut-${name}-${index}`, name, 1));
+  const [answer, cut, well] = await Promise.all([
+    apply(pod(namespace, 'cut', 'b', 1)),
+    createAll(through('b', 20)),
+    createAll(through('a', 20)),
+  ]);
+  expect(answer.stderr).toMatch(/failed calling webhook.*Could not .* quota ledger/);
+  expect(answer.stderr).not.toMatch(/deadline|Timeout/);
+  expect([cut, well]).toEqual([{ 500: 20 }, { 201: 10, 403: 10 }]);
+  expect(await sum(namespace)).toBe(20);
+
+  // The connections from before are lost.
+  await tellWay('restore');
+  await kubectl('delete', 'pod', '-n', namespace, 'before-0', 'before-1', '--now');
+  await eventually(async () => expect(await apply(pod(namespace, 'after', 'b', 2))).toMatchObject(created));
+  expect((await apply(pod(namespace, 'more', 'b', 1))).stderr).toContain('"used":20000000');
+  expect(await sum(namespace)).toBe(20);
 });
 
 test('metrics show what is used and hard', async () => {

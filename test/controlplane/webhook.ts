@@ -4,6 +4,7 @@ import { vi } from 'vitest';
 import { servingFiles, writePairFiles } from '../../certs/files.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace, readPage } from './installation.ts';
+import { jsonLines } from './json-lines.ts';
 
 const httpPort = 8080;
 const httpsPort = 8443;
@@ -78,11 +79,9 @@ function hostWebhook(cluster: Cluster, kubeconfig: string): HostWebhook {
     async start() {
       lines.length = 0;
       child = spawn();
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
-        for (const line of text.split('\n').filter(Boolean)) lines.push(JSON.parse(line));
-      });
+      jsonLines(child.stdout, lines);
       child.stderr.pipe(process.stderr);
-      await vi.waitFor(() => page('/readyz'), { timeout: 30_000, interval: 200 });
+      await vi.waitFor(() => page('/readyz'), { timeout: 60_000, interval: 200 });
     },
     async stop() {
       child?.kill('SIGTERM');

@@ -109,11 +109,30 @@ test('the webhook configuration reaches the port that the Deployment serves', ()
   expect(names).toContain(port.targetPort);
 });
 
-test('a webhook that is away stops no pod', () => {
-  for (const webhook of find('MutatingWebhookConfiguration', 'podrate').webhooks) {
-    expect(webhook).toMatchObject({ failurePolicy: 'Ignore', sideEffects: 'None' });
-    expect(webhook.timeoutSeconds).toBeLessThanOrEqual(5);
+test.each(['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'])(
+  'a webhook that is away stops nothing: %s',
+  (kind) => {
+    const { webhooks } = find(kind, 'podrate');
+    expect(webhooks.length).toBeGreaterThanOrEqual(2);
+    for (const webhook of webhooks) {
+      expect(webhook.failurePolicy).toBe('Ignore');
+      expect(webhook.timeoutSeconds).toBeGreaterThanOrEqual(1);
+      expect(webhook.timeoutSeconds).toBeLessThanOrEqual(5);
+    }
+  },
+);
+
+test('a dry run has no side effects: only the admission that a quota counts has any at all', () => {
+  for (const kind of ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration']) {
+    for (const { name, sideEffects } of find(kind, 'podrate').webhooks) {
+      const isCounted = kind.startsWith('Validating') && name === 'pods.podrate.dev';
+      expect([name, sideEffects]).toEqual([name, isCounted ? 'NoneOnDryRun' : 'None']);
+    }
   }
+});
+
+test('the Job that installs certificates goes when it is done, so that the next version can be applied', () => {
+  expect(find('Job', 'podrate-certs').spec.ttlSecondsAfterFinished).toBeGreaterThan(0);
 });
 
 test('no container is privileged, and only the agent adds capabilities', () => {

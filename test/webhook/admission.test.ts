@@ -125,6 +125,28 @@ describe('validation', () => {
     expect(stored).toMatchObject({ metadata: { annotations } });
   });
 
+  test('gives a pod without a stamp what the policy gives a new one when the label of the stamp is put on it', async () => {
+    const old = podJson({ uid: 'u', resourceVersion: '7', labels: { app: 'web' } });
+    const asking = podJson({ uid: 'u', resourceVersion: '7', labels: { app: 'web', 'podrate.dev/shaped': 'wanted' } });
+    const webhook = admission({ mode: 'enforce', default: '1M', quota: '5M' });
+    for (const before of [old, asking]) {
+      const { decision, stored } = await admit(webhook, asking, before);
+      expect(decision).toMatchObject({ outcome: 'leave' });
+      expect(stored).toMatchObject({
+        metadata: {
+          labels: { 'podrate.dev/shaped': 'true' },
+          annotations: { 'podrate.dev/limit': '{"egress":1000000,"ingress":1000000}' },
+        },
+      });
+    }
+    expect(webhook.asked).toMatchObject([{ operation: 'update', before: { resourceVersion: '7' } }, {}]);
+    // Nobody else gets anything, and the quota is asked as always.
+    expect((await admit(webhook, old, old)).stored).toEqual(old);
+    expect((await admit(admission({ mode: 'enforce', quota: '5M' }), asking, old)).stored).toEqual(old);
+    const full = admission({ mode: 'enforce', default: '2M', quota: '5M' }, over);
+    expect((await admit(full, asking, old)).decision).toMatchObject({ outcome: 'deny', code: 'quota/exceeded' });
+  });
+
   test('takes a label that the webhook only rewrites for no change of the rate', async () => {
     const old = podJson({ labels: { rate: '1000K' }, resourceVersion: '7' });
     const webhook = admission({ mode: 'enforce', max: '500K' });

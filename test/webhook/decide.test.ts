@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { labelKeys } from '../../rate/keys.ts';
-import { type Decision, decide } from '../../webhook/decide.ts';
+import type { Mode, Policy } from '../../rate/policy.ts';
+import { type Decision, decide, needsPolicy } from '../../webhook/decide.ts';
 import { isMirror, podSchema } from '../../webhook/pod.ts';
 import { applied, pod, podJson } from './pods.ts';
 
@@ -17,6 +18,17 @@ const owned = {
   ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'r', uid: 'u', controller: true }],
 };
 const told = (decision: Decision) => ('warnings' in decision ? decision.warnings : []);
+
+test.each([
+  [{ rate: '1M' }, false],
+  [{ rate: 'none' }, false],
+  [{ 'rate-egress': '1M', 'rate-ingress': 'none' }, false],
+  [{ 'rate-egress': '1M' }, true],
+  [{ rate: '10' }, true],
+  [{}, true],
+])('a decision about the labels %j needs the policy: %s', (labels, needs) => {
+  expect(needsPolicy(pod({ labels }), keys)).toBe(needs);
+});
 
 describe('a new pod', () => {
   test('without a rate label is left alone', () => {
@@ -288,6 +300,23 @@ describe('whatever pod is decided about,', () => {
         expect(result.labels?.['podrate.dev/shaped']).toBe(honest.labels?.['podrate.dev/shaped']);
       }),
       { numRuns: 3_000 },
+    );
+  });
+
+  test('a decision that needs no policy is the same with any', () => {
+    const limit = fc.record({ egress: fc.constantFrom(1_000, 2_000_000), ingress: fc.constantFrom(1_000, 2_000_000) });
+    const policies = fc.record({
+      mode: fc.constantFrom<Mode>('enforce', 'warn', 'audit'),
+      ...{ default: limit, min: limit, max: limit, quota: limit },
+    });
+    fc.assert(
+      fc.property(changes, policies, ({ json, old, byNode }, policy) => {
+        const pod = podSchema.parse(json);
+        const change = { pod, oldPod: old && podSchema.parse(old), byNode };
+        fc.pre(!needsPolicy(pod, keys));
+        expect(decide(change, keys, policy as Policy)).toEqual(decide(change, keys));
+      }),
+      { numRuns: 200 },
     );
   });
 

@@ -1,5 +1,5 @@
 import type { LabelKeys } from '../../rate/keys.ts';
-import { hasSameRateLabels } from '../rate-labels.ts';
+import { hasRateLabel, hasSameRateLabels } from '../rate-labels.ts';
 import type { SeenPod } from './seen-pod.ts';
 import { lacksStamp } from './stamp-check.ts';
 
@@ -24,8 +24,11 @@ export interface Backlog {
   see(pod: SeenPod, dueMs: number): void;
   /** Forgets a pod that is gone, or stamped. */
   remove(uid: string): void;
-  /** After a complete list of the pods with a label: forgets those with that label that were not in it. */
-  retain(label: string, uids: ReadonlySet<string>): void;
+  /**
+   * After a complete list of the pods with a label: forgets those with that label that were not in it.
+   * @param label undefined for the pods without any rate label
+   */
+  retain(label: string | undefined, uids: ReadonlySet<string>): void;
   /** Puts a pod off, if it is still here. */
   putOff(uid: string, to: Pick<BacklogEntry, 'state' | 'dueMs' | 'tries' | 'reason'>): void;
   /** The pod whose turn it is; those that were refused come last. */
@@ -51,7 +54,9 @@ export function createBacklog(keys: LabelKeys): Backlog {
     remove: (uid) => entries.delete(uid),
     retain(label, uids) {
       for (const [uid, { seen }] of entries) {
-        if (Object.hasOwn(seen.pod.metadata.labels ?? {}, label) && !uids.has(uid)) entries.delete(uid);
+        const isMeant =
+          label === undefined ? !hasRateLabel(seen.pod, keys) : Object.hasOwn(seen.pod.metadata.labels ?? {}, label);
+        if (isMeant && !uids.has(uid)) entries.delete(uid);
       }
     },
     putOff(uid, to) {

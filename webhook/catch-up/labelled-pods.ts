@@ -1,6 +1,6 @@
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
+import { apiFailure } from '../../kube/api-failure.ts';
 import { listPodMetadata, watchPodMetadata } from '../pod-metadata.ts';
-import { apiFailure } from '../quota/api-call.ts';
 import type { QuotaClock } from '../quota/clock.ts';
 import { type SeenPod, seenPod } from './seen-pod.ts';
 

@@ -17,7 +17,7 @@ export function createCatchUpMetrics(registry: Registry, backlog: Pick<Backlog, 
   const registers = [registry];
   const pods = new Gauge({
     name: 'podrate_pods_without_stamp',
-    help: 'Running pods with a rate label and without the stamp for it: waiting for their turn, tried in vain, or refused.',
+    help: 'Running pods without the stamp for their rate label or default: waiting for their turn, tried in vain, or refused.',
     labelNames: ['state'],
     registers,
     collect() {
@@ -37,7 +37,7 @@ export function createCatchUpMetrics(registry: Registry, backlog: Pick<Backlog, 
   });
   const failures = new Counter({
     name: 'podrate_late_stamp_failures_total',
-    help: 'Failures to list, watch or update the pods with a rate label.',
+    help: 'Failures to list, watch or update the pods that may lack a stamp.',
     registers,
   });
   return {

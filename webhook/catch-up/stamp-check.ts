@@ -6,9 +6,9 @@ import { askedMark } from '../mark-annotation.ts';
 import { isFinished, isMirror, type Pod } from '../pod.ts';
 
 /**
- * Tells whether a running pod carries a rate label and no stamp that fits it. Only the directions that the labels name are looked
- * at: what the others have came from the policy at the pod's last admission, and a policy that changes leaves running pods alone.
- * A pod whose label is no rate has no stamp that could fit.
+ * Tells whether a running pod has no stamp that fits its rate labels. Only the directions that the labels name are looked at: what
+ * the others have came from the policy at the pod's last admission, and a policy that changes leaves running pods alone. A pod whose
+ * label is no rate has no stamp that could fit; one without a rate label, which its policy gives a default, lacks any.
  */
 export function lacksStamp(pod: Pod, keys: LabelKeys): boolean {
   const { labels, annotations, deletionTimestamp } = pod.metadata;
@@ -16,8 +16,8 @@ export function lacksStamp(pod: Pod, keys: LabelKeys): boolean {
   try {
     const request = requestedRates(labels ?? undefined, keys);
     const named = directions.filter((direction) => request[direction] !== undefined);
-    if (named.length === 0) return false;
     const limit = stampedLimit({ labels: labels ?? {}, annotations: annotations ?? {} });
+    if (named.length === 0) return limit === undefined;
     const text = limit === undefined ? undefined : formatStamp(limit);
     const { annotation, label } = stampOf(pod);
     if (annotation !== text || (limit === undefined && label !== undefined)) return true;

@@ -1,9 +1,10 @@
-/** The API server's part of a late stamp: an update of the pod that changes nothing by itself. */
+/** The API server's part of a late stamp: an update of the pod that has admission decide about it. */
 import { ApiException, CoreV1Api, type KubeConfig, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
+import { apiFailure } from '../../kube/api-failure.ts';
 import { requestOptions } from '../../kube/request-options.ts';
-import type { LabelKeys } from '../../rate/keys.ts';
+import { type LabelKeys, shapedLabel } from '../../rate/keys.ts';
 import { metadataOnly } from '../pod-metadata.ts';
-import { apiFailure } from '../quota/api-call.ts';
+import { hasRateLabel } from '../rate-labels.ts';
 import { type SeenPod, seenPod } from './seen-pod.ts';
 import { lacksStamp } from './stamp-check.ts';
 
@@ -23,14 +24,18 @@ export type StampPod = (pod: SeenPod) => Promise<StampOutcome>;
 // Longer than the API server waits for both webhooks.
 const timeoutMs = 15_000;
 
+/** The value of the stamp's label that asks for a stamp. Agents, and admission, take it for no stamp. */
+export const wantedValue = 'wanted';
+
 /**
- * Builds the update: a merge patch with nothing in it but the version that was seen. The API server asks admission about it as about
+ * Builds the update: a merge patch with nothing in it but the version that was seen, and for a pod without a rate label, about which
+ * admission would not be asked, the request for a stamp. The API server asks admission about it as about
  * any other update, so the stamp is decided, and the quota asked, in one place; without an answer from admission nothing is written;
  * and of several replicas the first one changes the version, so that the others get a conflict.
  */
 export function stampByUpdate(kubeConfig: KubeConfig, keys: LabelKeys): StampPod {
   const api = kubeConfig.makeApiClient(CoreV1Api);
-  return async ({ namespace, name, uid, resourceVersion }) => {
+  return async ({ namespace, name, uid, resourceVersion, pod }) => {
     const options = setHeaderOptions(
       'Content-Type',
       PatchStrategy.MergePatch,
@@ -38,7 +43,8 @@ export function stampByUpdate(kubeConfig: KubeConfig, keys: LabelKeys): StampPod
     );
     const what = `update pod ${namespace}/${name}`;
     try {
-      const body = { metadata: { uid, resourceVersion } };
+      const request = hasRateLabel(pod, keys) ? {} : { labels: { [shapedLabel]: wantedValue } };
+      const body = { metadata: { uid, resourceVersion, ...request } };
       const { metadata } = await api.patchNamespacedPod({ namespace, name, body }, options);
       // Not by the version: another webhook may have changed something.
       return { outcome: lacksStamp(seenPod(metadata ?? {}).pod, keys) ? 'unanswered' : 'stamped' };

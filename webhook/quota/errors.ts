@@ -1,7 +1,7 @@
 /** What kept a quota from being decided; a stable name, for programs. */
-export type QuotaErrorCode = 'quota/api' | 'quota/ledger' | 'quota/contention' | 'quota/full' | 'quota/request';
+export type QuotaErrorCode = 'quota/ledger' | 'quota/contention' | 'quota/full' | 'quota/request';
 
-/** The webhook's own fault, or its API server's: nothing was decided about the pod. */
+/** The webhook's own fault: nothing was decided about the pod. */
 export class QuotaError extends Error {
   override readonly name = 'QuotaError';
   readonly code: QuotaErrorCode;

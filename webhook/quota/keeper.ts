@@ -29,12 +29,12 @@ export interface QuotaRequest {
 export interface QuotaKeeper {
   /**
    * Decides about one admission, and grants it unless it is a dry run. An update that raises nothing is always allowed.
-   * @throws QuotaError where nothing could be decided: the webhook's own fault
+   * @throws QuotaError, ApiFailure where nothing could be decided
    */
   check(request: QuotaRequest): Promise<QuotaAnswer>;
-  /** Brings a namespace's ledger up to date: what is settled leaves it, what is used is shown. @throws QuotaError */
+  /** Brings a namespace's ledger up to date: what is settled leaves it, what is used is shown. @throws QuotaError, ApiFailure */
   tend(namespace: string): Promise<void>;
-  /** Finds ledgers that other keepers made, and brings them up to date. @throws QuotaError */
+  /** Finds ledgers that other keepers made, and brings them up to date. @throws QuotaError, ApiFailure */
   look(): Promise<void>;
   /** The ledgers that may have to be tended now. */
   untended(): readonly string[];
@@ -44,7 +44,13 @@ export interface QuotaKeeper {
 
 /** Builds a keeper. Nothing runs by itself: tending.ts does that. */
 export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
-  const { store } = parts;
+  const { store, clock, limits } = parts;
+  const askedMs = new Map<string, number>();
+  const isBusy = (namespace: string) => {
+    const sinceMs = clock.nowMs() - (askedMs.get(namespace) ?? Number.NEGATIVE_INFINITY);
+    if (sinceMs >= limits.restMs) askedMs.delete(namespace);
+    return sinceMs < limits.restMs;
+  };
   const swaps = createSwaps(parts);
   const batches = createBatches(swaps.run);
 
@@ -53,7 +59,9 @@ export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
       const claim = readClaim(request);
       const had = claim.before?.amounts ?? amountsOf(undefined);
       const isRaised = directions.some((way) => claim.hard[way] !== undefined && claim.wanted[way] > had[way]);
-      return isRaised ? batches.add(request.namespace, claim) : { allowed: true };
+      if (!isRaised) return { allowed: true };
+      if (!request.dryRun) askedMs.set(request.namespace, clock.nowMs());
+      return batches.add(request.namespace, claim);
     },
     tend: batches.kick,
     async look() {
@@ -66,7 +74,9 @@ export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
       await Promise.all([...changed.map(([namespace]) => namespace), ...missing].map(batches.kick));
     },
     untended: () =>
-      [...swaps.known].filter(([namespace, { ledger }]) => isUntended(namespace, ledger, parts)).map(([name]) => name),
+      [...swaps.known]
+        .filter(([namespace, { ledger }]) => isUntended(namespace, ledger, parts) && !isBusy(namespace))
+        .map(([name]) => name),
     ledgers: () => new Map([...swaps.known].map(([namespace, { ledger }]) => [namespace, ledger])),
   };
 }

@@ -15,11 +15,11 @@ export interface Known {
 export interface KnownLedgers {
   /** By namespace. */
   readonly all: ReadonlyMap<string, Known>;
-  /** The ledger as last seen, which saves a read, unless other replicas seem to change it as well. @throws QuotaError */
+  /** The ledger as last seen, which saves a read, unless other replicas seem to change it as well. @throws QuotaError, ApiFailure */
   recall(namespace: string): Promise<Known | undefined>;
-  /** Reads a ledger anew; undefined if there is none and never was. @throws QuotaError */
+  /** Reads a ledger anew; undefined if there is none and never was. @throws QuotaError, ApiFailure */
   read(namespace: string): Promise<Known | undefined>;
-  /** Writes a ledger unless it is another one than was read. @returns whether it was written @throws QuotaError */
+  /** Writes a ledger unless it is another one than was read. @returns whether it was written @throws QuotaError, ApiFailure */
   write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined): Promise<boolean>;
   forget(namespace: string): void;
   /** Tells of a namespace's grants which are too old now to take effect. */

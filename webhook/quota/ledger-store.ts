@@ -6,8 +6,8 @@ import {
   type KubeConfig,
   type V1OwnerReference,
 } from '@kubernetes/client-node';
+import { apiFailure } from '../../kube/api-failure.ts';
 import { requestOptions } from '../../kube/request-options.ts';
-import { apiFailure } from './api-call.ts';
 import type { Ledger } from './ledger.ts';
 import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
 
@@ -24,7 +24,7 @@ export interface LedgerMetadata {
   readonly ownerReferences?: readonly V1OwnerReference[] | undefined;
 }
 
-/** Access to the ledgers. Every method throws QuotaError when the API server does not do as it is asked. */
+/** Access to the ledgers. Every method throws ApiFailure where the API server does not do as asked, QuotaError for what is no ledger. */
 export interface LedgerStore {
   /** Reads a namespace's ledger; undefined if there is none. */
   read(namespace: string): Promise<StoredLedger | undefined>;
@@ -41,7 +41,8 @@ interface LedgerObject {
   readonly metadata: LedgerMetadata & { readonly name: string };
 }
 
-const timeoutMs = 3_000;
+// API servers wait 5 s for the webhook, and an admission may have to wait for a call of the one before that gets no answer either.
+const timeoutMs = 2_000;
 const labels = { 'app.kubernetes.io/name': 'podrate', 'app.kubernetes.io/component': 'quota' };
 
 /** Gives access to the ledgers, which are kept in the namespace `home`. */

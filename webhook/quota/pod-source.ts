@@ -1,10 +1,10 @@
 /** The API server's view of the pods that count: a list of one namespace, and a list and watch of all that feeds a table. */
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
+import { apiFailure } from '../../kube/api-failure.ts';
 import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { StampError, stampedLimit } from '../../rate/stamp.ts';
 import { listPodMetadata, watchPodMetadata } from '../pod-metadata.ts';
 import { type Amounts, amountsOf, nothing } from './amounts.ts';
-import { apiFailure } from './api-call.ts';
 import type { QuotaClock } from './clock.ts';
 import { type Count, type CountedPod, createPodTable, type PodTable } from './pod-table.ts';
 
@@ -13,11 +13,12 @@ const selection = {
   labelSelector: `${shapedLabel}=${shapedValue}`,
   fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
 };
-const timeoutMs = 3_000;
+// Of one page; as for ledgers.
+const timeoutMs = 2_000;
 // Something between here and the API server may end each watch at once.
 const reopenMs = 100;
 
-/** Counts the pods of one namespace anew, by a list that is not older than the call. @throws QuotaError */
+/** Counts the pods of one namespace anew, by a list that is not older than the call. @throws ApiFailure */
 export async function countNow(kubeConfig: KubeConfig, namespace: string): Promise<Count> {
   const table = createPodTable(0, () => 0);
   const { pods, version } = await listPods(kubeConfig, namespace);

@@ -47,6 +47,7 @@ export function startQuota(options: QuotaOptions): QuotaKeeper {
       patienceMs: 4_000,
       // A tending or two of every other replica.
       mournMs: 2 * tendMs,
+      restMs: tendMs,
       recountPods: pageSize,
       // With the longest names, 1.3 MB.
       maxGrants: 3_000,

@@ -17,6 +17,8 @@ export interface SwapLimits {
   readonly patienceMs: number;
   /** How long to wait after a ledger was deleted, for other replicas to write again what they know. */
   readonly mournMs: number;
+  /** How long after an admission a ledger need not be tended: the admissions of a busy namespace tend it themselves. */
+  readonly restMs: number;
   /** Up to how many pods a refusal is made only on a count made anew; more make it too slow. */
   readonly recountPods: number;
   /** How many grants a ledger can hold: an object in etcd has at most 1.5 MB. */
@@ -42,7 +44,7 @@ export interface SwapParts {
 export interface Swaps {
   /**
    * Decides about claims on one namespace and takes out of its ledger what is settled. To be run once at a time for a namespace.
-   * Without claims it only does the latter. @throws QuotaError
+   * Without claims it only does the latter. @throws QuotaError, ApiFailure
    */
   run(namespace: string, claims: readonly Claim[]): Promise<readonly QuotaAnswer[]>;
   /** The ledgers that are known here. */

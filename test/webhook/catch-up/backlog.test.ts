@@ -12,7 +12,7 @@ const turn = (nowMs: number) => backlog.next(nowMs)?.seen.uid;
 
 test('only pods that lack their stamp are kept, until they have it', () => {
   backlog.see(seenPod('a', 1), 0);
-  backlog.see(seenPod('b', 2, {}), 0);
+  backlog.see(seenPod('b', 2, { rate: 'none' }), 0);
   expect([backlog.count('waiting'), turn(0)]).toEqual([1, 'a']);
   backlog.see(stamped('a', 3), 0);
   expect([backlog.count('waiting'), turn(0)]).toEqual([0, undefined]);
@@ -42,12 +42,17 @@ test('an older version from a watch that lags is not taken', () => {
   expect(backlog.next(0)?.seen.resourceVersion).toBe('12');
 });
 
-test('a complete list of a label ends what it does not have, and only of that label', () => {
+test('a complete list of a label, or of pods without any, ends what it does not have and could have', () => {
   backlog.see(seenPod('a', 1), 0);
   backlog.see(seenPod('b', 2), 0);
   backlog.see(seenPod('c', 3, { 'rate-egress': '1M' }), 0);
   backlog.retain('rate', new Set(['b']));
   expect(backlog.count('waiting')).toBe(2);
+  backlog.see(seenPod('d', 4, {}), 0);
+  backlog.see(seenPod('e', 5, { app: 'web' }), 0);
+  backlog.retain(undefined, new Set(['e']));
+  expect(backlog.count('waiting')).toBe(3);
+  backlog.remove('e');
   backlog.remove('b');
   expect(turn(0)).toBe('c');
   refuse('b', 0);

@@ -38,13 +38,15 @@ test.each([
   ['with an annotation for marking that its stamp lacks', { rate: '1M', ...shaped }, { ...oneMega, ...mark }],
   ['with a stamp that is none', { rate: '1M', ...shaped }, limit('1M')],
   ['with a label that is no rate', { rate: '10' }, {}],
+  // Only those are asked about that a policy gives a default.
+  ['without a rate label', {}, {}],
+  ['that asks for a stamp', { 'podrate.dev/shaped': 'wanted' }, {}],
 ])('a pod %s lacks its stamp', (_, labels, annotations) => {
   expect(lacks({ labels, annotations })).toBe(true);
 });
 
 describe('nothing is lacking', () => {
   test.each([
-    ['without a rate label', {}, {}],
     ['without a rate label and with a default', shaped, oneMega],
     ['that wants no limit', { rate: 'none' }, {}],
     ['whose other direction has a default that may be an older one', { 'rate-egress': '1M', ...shaped }, oneMega],

@@ -25,6 +25,12 @@ test('the update is a merge patch that holds nothing but the version that was se
   ]);
 });
 
+test('the update of a pod without a rate label asks for a stamp, without which admission would not hear of it', async () => {
+  await stampByUpdate(server.kubeConfig, keys)(seenPod('a', 7, { app: 'web' }));
+  const labels = { 'podrate.dev/shaped': 'wanted' };
+  expect(server.patches).toMatchObject([{ body: { metadata: { uid: 'a', resourceVersion: '7', labels } } }]);
+});
+
 test.each([
   [404, 'gone'],
   [409, 'changed'],

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import { ApiFailure } from '../../../kube/api-failure.ts';
 import { type Amounts, amountsOf } from '../../../webhook/quota/amounts.ts';
 import { QuotaError } from '../../../webhook/quota/errors.ts';
 import type { QuotaRequest } from '../../../webhook/quota/keeper.ts';
@@ -16,7 +17,7 @@ const request = (name: string, wanted: number, more: Partial<QuotaRequest> = {})
 const code = (promise: Promise<unknown>) =>
   promise.then(
     () => undefined,
-    (error: unknown) => (error instanceof QuotaError ? error.code : error),
+    (error: unknown) => (error instanceof QuotaError || error instanceof ApiFailure ? error.code : error),
   );
 
 describe('an admission', () => {
@@ -32,7 +33,7 @@ describe('an admission', () => {
       request('a', 0, { hard: { egress: 10 }, wanted: { ingress: 99 } }),
     ];
     for (const each of free) expect(await keeper.check(each)).toEqual({ allowed: true });
-    expect(await code(keeper.check(request('a', 1)))).toBe('quota/api');
+    expect(await code(keeper.check(request('a', 1)))).toBe('kube/api');
   });
 
   test('as an update is not decided without the pod that it replaces', async () => {
@@ -184,7 +185,7 @@ describe('a replica', () => {
     const cluster = simulateCluster(immediately);
     const { keeper } = cluster.start();
     cluster.fail(true);
-    expect(await code(keeper.check(request('a', 6)))).toBe('quota/api');
+    expect(await code(keeper.check(request('a', 6)))).toBe('kube/api');
     cluster.fail(false);
     expect(await keeper.check(request('a', 6))).toEqual({ allowed: true });
     expect(await keeper.check(request('b', 6))).toMatchObject({ allowed: false, used: 6 });
@@ -242,6 +243,17 @@ describe('a ledger', () => {
     await keeper.tend(namespace);
     expect(keeper.untended()).toEqual([]);
     expect(cluster.ledger()?.ledger.hard).toEqual({ egress: 5, ingress: 0 });
+  });
+
+  test('need not be tended at once after an admission, which is followed by others in a busy namespace', async () => {
+    const cluster = simulateCluster(immediately, {}, { restMs: 1_000 });
+    const replica = cluster.start();
+    await cluster.create(replica, 'a', both(4), hard, false);
+    cluster.clock.advance(999);
+    expect(replica.keeper.untended()).toEqual([]);
+    await replica.keeper.check(request('b', 4, { dryRun: true }));
+    cluster.clock.advance(1);
+    expect(replica.keeper.untended()).toEqual([namespace]);
   });
 
   test('is not written again when nothing changed', async () => {

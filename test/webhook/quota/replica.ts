@@ -6,16 +6,16 @@
 import { createServer } from 'node:https';
 import process from 'node:process';
 import { json, text } from 'node:stream/consumers';
-import { KubeConfig } from '@kubernetes/client-node';
 import { Registry } from 'prom-client';
 import { stampedLimit } from '../../../rate/stamp.ts';
 import { loadPair } from '../../../webhook/certificate.ts';
+import { connect } from '../../../webhook/namespaces.ts';
 import { quotaClock } from '../../../webhook/quota/clock.ts';
 import { startQuota } from '../../../webhook/quota/start.ts';
 
 const [port = '', folder = '', hard = '', lifeMs = ''] = process.argv.slice(2);
-const kubeConfig = new KubeConfig();
-kubeConfig.loadFromFile(process.env.KUBECONFIG ?? '');
+const kubeConfig = connect(process.env.KUBECONFIG, {});
+if (kubeConfig === undefined) throw new Error('KUBECONFIG names no cluster.');
 const registry = new Registry();
 const keeper = startQuota({
   ...{ kubeConfig, registry, home: 'podrate-system', clock: quotaClock, random: Math.random, lifeMs: Number(lifeMs) },

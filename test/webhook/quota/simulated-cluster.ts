@@ -1,6 +1,6 @@
+import { ApiFailure } from '../../../kube/api-failure.ts';
 import { type Amounts, isSame, nothing, plus } from '../../../webhook/quota/amounts.ts';
 import type { QuotaClock } from '../../../webhook/quota/clock.ts';
-import { QuotaError } from '../../../webhook/quota/errors.ts';
 import { createQuotaKeeper, type QuotaKeeper } from '../../../webhook/quota/keeper.ts';
 import type { Hard } from '../../../webhook/quota/ledger.ts';
 import type { LedgerStore, StoredLedger } from '../../../webhook/quota/ledger-store.ts';
@@ -17,6 +17,7 @@ export const limits: SwapLimits = {
   lagMs: 10,
   patienceMs: Number.POSITIVE_INFINITY,
   mournMs: 2_500,
+  restMs: 0,
   recountPods: 500,
   maxGrants: 3_000,
 };
@@ -110,7 +111,7 @@ export function simulateCluster(
   for (const [name, amounts] of Object.entries(first)) put({ name, uid: `first-${name}`, amounts });
   const reach = async () => {
     await pause();
-    if (isFailing) throw new QuotaError('quota/api', 'The API server is away.');
+    if (isFailing) throw new ApiFailure('The API server is away.');
   };
   const hardOf = () => hardNow;
   const createStore = (): LedgerStore => ({

@@ -1,6 +1,6 @@
 import { ApiException } from '@kubernetes/client-node';
 import { expect, test } from 'vitest';
-import { apiFailure } from '../../../webhook/quota/api-call.ts';
+import { apiFailure } from '../../kube/api-failure.ts';
 
 const answer = (code: number, body: unknown) => new ApiException(code, 'Unknown', body, {});
 
@@ -16,5 +16,5 @@ test.each([
 ])('%s is explained in one line', (cause, said) => {
   const failure = apiFailure('list the pods', cause);
   expect(failure.message).toBe(`Could not list the pods: ${said}.`);
-  expect(failure).toMatchObject({ code: 'quota/api', cause });
+  expect(failure).toMatchObject({ code: 'kube/api', cause });
 });

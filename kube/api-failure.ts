@@ -1,14 +1,19 @@
 import { ApiException } from '@kubernetes/client-node';
-import { QuotaError } from './errors.ts';
+
+/** The API server did not do as it was asked, or did not answer. The message is one line that says what was tried. */
+export class ApiFailure extends Error {
+  override readonly name = 'ApiFailure';
+  readonly code = 'kube/api';
+}
 
 /**
  * Explains a failed call in one line.
  * @param what what was tried, as in "could not …"
  */
-export function apiFailure(what: string, cause: unknown): QuotaError {
+export function apiFailure(what: string, cause: unknown): ApiFailure {
   const isAnswer = cause instanceof ApiException;
   const said = isAnswer ? `HTTP ${cause.code}: ${statusMessage(cause.body)}` : deepest(cause);
-  return new QuotaError('quota/api', `Could not ${what}: ${said}.`, cause);
+  return new ApiFailure(`Could not ${what}: ${said}.`, { cause });
 }
 
 // A Status object, as text or parsed; of anything else the beginning.

@@ -1,0 +1,92 @@
+import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
+import { apiFailure } from '../../kube/api-failure.ts';
+import { applyPolicy, withInstallation } from '../../rate/apply-policy.ts';
+import { type LabelKeys, shapedLabel, shapedValue } from '../../rate/keys.ts';
+import { directions } from '../../rate/limit.ts';
+import { type InstallationPolicy, PolicyError, parsePolicy } from '../../rate/policy.ts';
+import { listPodMetadata } from '../pod-metadata.ts';
+import type { QuotaClock } from '../quota/clock.ts';
+import type { PodSink } from './labelled-pods.ts';
+import { listPolicyNamespaces, type PolicyNamespace } from './policy-namespaces.ts';
+import { seenPod } from './seen-pod.ts';
+
+/** What is looked through. */
+export interface PolicyPodsOptions {
+  readonly kubeConfig: KubeConfig;
+  readonly keys: LabelKeys;
+  readonly installation: InstallationPolicy;
+  /** Namespaces that are left out. */
+  readonly exceptNamespaces: readonly string[];
+  readonly sink: Pick<PodSink, 'see' | 'retain'>;
+  readonly clock: QuotaClock;
+  /** Called when a list failed; gives the wait before another try, in ms. */
+  readonly onError: (error: unknown, failuresInARow: number) => number;
+  /** Between two looks, in ms. */
+  readonly everyMs: number;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+const listTimeoutMs = 10_000;
+// Twenty namespaces a second: a small part of what an API server allows a client.
+const gapMs = 50;
+
+/**
+ * Tells a sink of the pods without a rate label that have no stamp though their namespace's policy gives them a default, until the
+ * signal is aborted. Such pods are looked for now and then: a watch would tell of every change of every pod without a label. Pods that
+ * are older than the policy, in whole seconds, are left alone, because a policy that changes leaves running pods alone.
+ */
+export async function followPolicyPods(options: PolicyPodsOptions): Promise<void> {
+  const { clock, onError, everyMs, signal } = options;
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      await look(options);
+      failures = 0;
+      await clock.sleep(everyMs, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      await clock.sleep(onError(error, failures), signal);
+      failures += 1;
+    }
+  }
+}
+
+async function look(options: PolicyPodsOptions): Promise<void> {
+  const { kubeConfig, keys, installation, exceptNamespaces, sink, clock, signal } = options;
+  const labels = [`${shapedLabel}!=${shapedValue}`, ...Object.values(keys).map((key) => `!${key}`)];
+  const selection = {
+    labelSelector: labels.join(','),
+    fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
+  };
+  const uids = new Set<string>();
+  for (const namespace of await listPolicyNamespaces(kubeConfig)) {
+    if (signal.aborted) return;
+    const { name, sinceMs } = namespace;
+    if (exceptNamespaces.includes(name) || sinceMs === undefined || !givesDefault(namespace, installation)) continue;
+    const onPod = (metadata: V1ObjectMeta) => {
+      if ((metadata.creationTimestamp?.getTime() ?? 0) < sinceMs) return;
+      uids.add(metadata.uid ?? '');
+      sink.see(seenPod(metadata));
+    };
+    await listPodMetadata({ kubeConfig, selection, namespace: name, timeoutMs: listTimeoutMs, onPod }).catch(
+      (error) => {
+        throw apiFailure(`list the pods of namespace ${name}`, error);
+      },
+    );
+    await clock.sleep(gapMs, signal);
+  }
+  sink.retain(uids);
+}
+
+// A default that the installation has come to give leaves running pods alone as well, and nothing tells when it came.
+function givesDefault({ labels }: PolicyNamespace, installation: InstallationPolicy): boolean {
+  try {
+    const policy = parsePolicy(labels, installation);
+    if (policy === undefined) return false;
+    const { limit } = applyPolicy({}, withInstallation(policy, { default: {}, max: {} }));
+    return directions.some((direction) => limit[direction] !== undefined);
+  } catch (error) {
+    if (error instanceof PolicyError) return false;
+    throw error;
+  }
+}
