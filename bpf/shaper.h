@@ -25,6 +25,8 @@ struct podrate_config {
 
 /* flags: lift pacing and window clamps from every socket of the cgroup, in preparation of a detach */
 #define PODRATE_RELEASE 1
+/* flags: a queue of the ingress rate is in front of the cgroup's device */
+#define PODRATE_QUEUED 2
 
 struct podrate_count {
 	__u64 packets; /* on the wire, GSO packets count their segments */

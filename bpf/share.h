@@ -41,6 +41,17 @@ static __always_inline __u64 bounded_share(__u64 rate, __u64 limit)
 	return rate < least ? least : rate > limit ? limit : rate;
 }
 
+/*
+ * What those who follow the share should send together. Behind a queue that is a little less than the limit: the queue lets
+ * no more than the limit through, so what is too much would never show, and would stand in the queue.
+ */
+static __always_inline __u64 shared_limit(const struct podrate_config *config)
+{
+	__u64 rate = config->ingress.rate;
+
+	return config->flags & PODRATE_QUEUED ? rate - rate / 64 : rate;
+}
+
 /* A live change scales the share at once instead of waiting for the control to find it. */
 static __always_inline void follow_limit(struct podrate_share *share, __u64 limit)
 {

@@ -54,15 +54,28 @@ export const bulkScenarios: readonly TrafficScenario[] = [
 /** Beyond what one limit can hold apart: 300 flows. */
 export const crowdScenario: TrafficScenario = bulk('egress', [1e6, 300, pair, ['podrate']]);
 
+/** Who is compared where senders are near strangers: a queue in front of the pod is the cure that podrate has for them. */
+const queues = ['podrate', 'podrate-queue', 'cni-sane', 'htb'] as const;
+
 /** Senders that do not follow a receiver's wish, near and 20 ms away. */
-export const strangerScenarios: readonly TrafficScenario[] = (['near stranger', 'far stranger'] as const).flatMap(
-  (sender) =>
-    (['cubic', 'bbr'] as const).flatMap((congestion) =>
-      [1, 8].map((flows) =>
-        bulk('ingress', [10e6, flows, pair, flows === 8 && congestion === 'cubic' ? pair : []], { congestion, sender }),
-      ),
-    ),
-);
+export const strangerScenarios: readonly TrafficScenario[] = [
+  ...([1e6, 10e6] as const).flatMap((rate) => strangers('near stranger', rate, queues)),
+  ...strangers('far stranger', 10e6, pair),
+];
+
+function strangers(
+  sender: TrafficScenario['sender'],
+  rate: number,
+  peers: readonly PeerName[],
+): readonly TrafficScenario[] {
+  return (['cubic', 'bbr'] as const).flatMap((congestion) =>
+    [1, 8].map((flows) => {
+      const quick =
+        rate === 10e6 && flows === 8 && congestion === 'cubic' ? peers.filter((peer) => peer !== 'htb') : [];
+      return bulk('ingress', [rate, flows, peers, quick], { congestion, sender });
+    }),
+  );
+}
 
 /** Builds one scenario of long flows. */
 export function bulk(
