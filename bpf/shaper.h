@@ -69,6 +69,7 @@ struct podrate_share {
 	__u64 bytes;	/* arrived in this epoch from those who follow the share */
 	__u64 other;	/* passed in this epoch from everybody else */
 	__u32 rtt_us;	/* moving average over connections */
+	__u32 full;	/* epochs in a row in which they have filled the queue in front */
 } __attribute__((aligned(PODRATE_LINE)));
 
 /* What the SYN gate remembers: bpf/gate.h. */
