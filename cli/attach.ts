@@ -8,7 +8,8 @@ import { adoptOlder, type Wait } from './adopt.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
-import { type LimitOptions, readLimit } from './limit.ts';
+import { type LimitOptions, readLimit, requireIngress } from './limit.ts';
+import { settleQueue } from './queue.ts';
 
 /**
  * Limits the cgroup that the options name, or changes its limit as a whole.
@@ -16,8 +17,10 @@ import { type LimitOptions, readLimit } from './limit.ts';
  */
 export async function attach(node: Node, options: LimitOptions & CgroupOptions, wait: Wait): Promise<Change> {
   const { limit, burstMs } = readLimit(options);
+  const queued = options['ingress-queue'] ?? false;
+  requireIngress(queued, limit.ingress);
   const cgroup = await namedCgroup(options, node.cgroupMount);
-  return adoptOlder(node, await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs)), wait);
+  return adoptOlder(node, await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs, queued)), wait);
 }
 
 /**
@@ -39,6 +42,7 @@ export async function limitCgroup(
   const isInForce = (slot: SlotState) => slot.owner === owner && slot.marked && !slot.config.release;
   const before = observation.slots.find(isInForce)?.config;
   const config = choose(before);
+  await settleQueue(cgroup, before, config);
   const { steps, refused } = plan({
     targets: [{ owner, cgroup, config }],
     keep: new Set(observation.slots.map((slot) => slot.owner).filter((other) => other !== owner)),

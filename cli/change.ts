@@ -19,7 +19,7 @@ export interface Change {
 
 /** A change as programs get it, with the names that `list` uses. */
 export interface ChangeReport
-  extends Pick<Listed, 'owner' | 'inForce' | 'egressBytesPerSecond' | 'ingressBytesPerSecond'> {
+  extends Pick<Listed, 'owner' | 'inForce' | 'egressBytesPerSecond' | 'ingressBytesPerSecond' | 'ingressQueue'> {
   readonly cgroup: string;
   /** Whether anything is different than before. */
   readonly changed: boolean;
@@ -34,6 +34,7 @@ export function reportChange({ cgroup, before, after, warnings }: Change): Chang
     inForce: after !== undefined,
     egressBytesPerSecond: after?.egress.rate || null,
     ingressBytesPerSecond: after?.ingress.rate || null,
+    ingressQueue: after?.queued ?? false,
     changed: !isDeepStrictEqual(before, after),
     warnings,
   };

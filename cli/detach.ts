@@ -8,6 +8,7 @@ import { refusePods } from './attach.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
+import { removeQueue } from './queue.ts';
 
 const allHooks: ReadonlySet<Hook> = new Set(hooks);
 
@@ -40,5 +41,6 @@ export async function detach(node: Node, options: CgroupOptions, wait: Wait): Pr
   );
   const [failure] = failures;
   if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
+  if (change.before !== undefined) await removeQueue(cgroup, change.before);
   return change;
 }

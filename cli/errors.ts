@@ -6,6 +6,7 @@ export type CommandErrorCode =
   | 'cli/pod'
   | 'cli/not-limited'
   | 'cli/no-slot'
+  | 'cli/no-queue'
   | 'cli/failed';
 
 /** A command that was not done. The message says what to do. */

@@ -8,6 +8,8 @@ export interface LimitOptions {
   readonly egress?: string | undefined;
   readonly ingress?: string | undefined;
   readonly burst?: string | undefined;
+  /** Whether a queue is to be in front of what is received. */
+  readonly 'ingress-queue'?: boolean | undefined;
 }
 
 /** The longest burst, in ms: one second of the rate. */
@@ -18,6 +20,12 @@ export function readLimit(options: LimitOptions): { limit: Limit; burstMs: numbe
   const limit = readRates(options);
   if (limit.egress === undefined && limit.ingress === undefined) throw noLimit();
   return { limit, burstMs: readBurst(options.burst) };
+}
+
+/** Refuses a queue without a rate that it could have. @throws CommandError */
+export function requireIngress(queued: boolean, ingress: number | undefined): void {
+  if (!queued || ingress) return;
+  throw new CommandError('cli/usage', '--ingress-queue needs a limit of what is received, such as --ingress 1M');
 }
 
 /** The error for options that leave no limit at all. */

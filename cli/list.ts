@@ -16,6 +16,8 @@ export interface Listed {
   /** Bytes per second; null without limit. */
   readonly egressBytesPerSecond: number | null;
   readonly ingressBytesPerSecond: number | null;
+  /** Whether a queue is in front of what it receives. */
+  readonly ingressQueue: boolean;
   readonly counters: Counters;
 }
 
@@ -31,6 +33,7 @@ export async function list(node: Node): Promise<Listed[]> {
     inForce: marked && !config.release,
     egressBytesPerSecond: config.egress.rate || null,
     ingressBytesPerSecond: config.ingress.rate || null,
+    ingressQueue: config.queued,
     counters: counters[index] as Counters,
   }));
 }

@@ -3,6 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parse, readShaperConfig, shaperFlags } from '../nodeagent/config.ts';
 import { openNode } from '../nodeagent/node.ts';
+import { removeQueues } from '../nodeagent/queue-steps.ts';
+import { createTc } from '../nodeagent/tc.ts';
 import { uninstall } from '../nodeagent/uninstall.ts';
 import { attach } from './attach.ts';
 import { type Change, formatChange, reportChange } from './change.ts';
@@ -37,6 +39,7 @@ async function main(args: readonly string[]): Promise<number> {
         egress: { type: 'string' },
         ingress: { type: 'string' },
         burst: { type: 'string' },
+        'ingress-queue': { type: 'boolean' },
         interval: { type: 'string' },
         file: { type: 'string', short: 'f' },
         'namespace-file': { type: 'string' },
@@ -100,6 +103,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
     case 'uninstall': {
       const { shaper, cgroups } = await openNode(config);
+      await removeQueues(createTc());
       const [failure] = await uninstall(shaper, cgroups, wait);
       if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
       print(values.json ? asJson({ uninstalled: true }) : 'All limits are off this machine, and all pins are removed.');

@@ -25,6 +25,9 @@ run, attach and set:
   --egress RATE          limit of what the cgroup sends; wins over --rate
   --ingress RATE         limit of what the cgroup receives; wins over --rate
   --burst MS             milliseconds of the rate that may pass at once after idle (default: the shaper's)
+attach and set:
+  --ingress-queue        a queue in front of what it receives, for senders that are near and do not cooperate; only where it has a
+                         network namespace and a virtual Ethernet device of its own. attach without it takes the queue off
 top:
   --interval SECONDS     time between two looks (default 1)
 admit:

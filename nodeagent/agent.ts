@@ -12,6 +12,7 @@ import type { Log } from './log.ts';
 import { type Clock, startLoop } from './loop.ts';
 import { ownerOf } from './owner.ts';
 import { conditionPatch, watchPods } from './pods.ts';
+import type { Queues } from './queues.ts';
 import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
 
@@ -31,6 +32,7 @@ export interface AgentOptions {
   readonly resyncMs: number;
   /** Directory with the pods' network namespaces. */
   readonly netnsDirectory: string;
+  readonly queues: Queues;
   readonly log: Log;
   readonly clock: Clock;
   /** Milliseconds of a clock that never steps. */
@@ -63,7 +65,8 @@ export interface Agent {
 
 /** Starts an agent. The shaper must be installed. Nothing happens before the first complete list of pods. */
 export function startAgent(options: AgentOptions): Agent {
-  const { kubeConfig, nodeName, shaper, cgroups, resyncMs, netnsDirectory, log, clock, monotonic, now } = options;
+  const { kubeConfig, nodeName, shaper, cgroups, resyncMs, netnsDirectory, queues, log, clock, monotonic, now } =
+    options;
   const reconciler = createReconciler({ shaper, cgroups, now: monotonic });
   const failures: Record<string, number> = {};
   const told = new Map<string, ShapedPod>();
@@ -83,17 +86,19 @@ export function startAgent(options: AgentOptions): Agent {
     const start = monotonic();
     runningSince = start;
     try {
-      const report = await reconciler.pass(shaped, full, superseded);
+      const { has, problems, failed } = await queues.settle(shaped);
+      const queued = shaped.map((pod) => ({ ...pod, queued: has.has(pod.uid) }));
+      const report = await reconciler.pass(queued, full, superseded);
       const ms = monotonic() - start;
       passes += 1;
       passMs += ms;
       last = { report, at: monotonic(), ms };
       watch.set(report.parents);
-      tell(report);
+      tell(report, problems);
       await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
-      return { ok: report.failures.length === 0, againInMs: report.againInMs };
+      return { ok: report.failures.length === 0 && !failed, againInMs: report.againInMs };
     } catch (error) {
       count('pass');
       log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');
@@ -102,9 +107,9 @@ export function startAgent(options: AgentOptions): Agent {
       runningSince = undefined;
     }
   };
-  const tell = (report: Report) => {
+  const tell = (report: Report, noQueue: ReadonlyMap<string, string>) => {
     for (const result of report.pods) {
-      const condition = conditionOf(result);
+      const condition = conditionOf(result, noQueue.get(result.pod.uid));
       if (condition !== undefined) conditions.want(result.pod, condition);
       told.set(result.pod.uid, result.pod);
     }

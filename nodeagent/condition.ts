@@ -26,11 +26,17 @@ export const uninstalledCondition: LimitedCondition = {
   message: 'The limit is not in force: podrate was taken off the node.',
 };
 
-/** The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say. */
-export function conditionOf(result: PodResult): LimitedCondition | undefined {
+/**
+ * The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say.
+ * @param noQueue why the pod has not the queue that it should have
+ */
+export function conditionOf(result: PodResult, noQueue?: string): LimitedCondition | undefined {
   switch (result.state) {
-    case 'in-force':
-      return { status: 'True', reason: 'InForce', message: describe(result.slot.config) };
+    case 'in-force': {
+      const message = describe(result.slot.config);
+      const problem = noQueue === undefined ? '' : ` No queue is in front of it: ${noQueue}.`;
+      return { status: 'True', reason: 'InForce', message: cut(`${message}${problem}`) };
+    }
     case 'invalid-stamp':
       return failed('InvalidStamp', `The limit cannot be read: ${result.reason.message}`);
     case 'failed':
@@ -49,7 +55,8 @@ export function conditionOf(result: PodResult): LimitedCondition | undefined {
 
 /** Says what a slot's config limits, such as `The pod sends at most 1M (1000000 bytes/s) and receives without limit.` */
 export function describe(config: SlotConfig): string {
-  return `The pod sends ${amount(config.egress)} and receives ${amount(config.ingress)}.`;
+  const queue = config.queued ? ', through a queue' : '';
+  return `The pod sends ${amount(config.egress)} and receives ${amount(config.ingress)}${queue}.`;
 }
 
 function amount({ rate }: DirectionConfig): string {
@@ -58,5 +65,9 @@ function amount({ rate }: DirectionConfig): string {
 }
 
 function failed(reason: LimitedCondition['reason'], message: string): LimitedCondition {
-  return { status: 'False', reason, message: message.length > 1000 ? `${message.slice(0, 1000)}…` : message };
+  return { status: 'False', reason, message: cut(message) };
+}
+
+function cut(message: string): string {
+  return message.length > 1000 ? `${message.slice(0, 1000)}…` : message;
 }

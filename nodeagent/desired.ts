@@ -16,6 +16,10 @@ export interface ShapedPod {
   readonly running: boolean;
   /** Whether it is about to end. */
   readonly terminating: boolean;
+  /** Its addresses, as soon as it has some. */
+  readonly addresses: readonly string[];
+  /** Whether a queue of the ingress rate is in front of it. */
+  readonly queued: boolean;
   /** The condition `podrate.dev/Limited`, as the API server has it. */
   readonly condition: V1PodCondition | undefined;
   /** The limit, or why there is none that can be trusted. */
@@ -45,6 +49,8 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
     shaped.push({
       ...{ namespace, name, uid, cgroupUid, limit },
       running: status?.phase === 'Running',
+      addresses: status?.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [],
+      queued: false,
       terminating: metadata?.deletionTimestamp !== undefined,
       condition: status?.conditions?.find(({ type }) => type === limitedCondition),
     });

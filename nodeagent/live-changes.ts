@@ -1,7 +1,7 @@
 import type { ShapedPod } from './desired.ts';
 import { ownerOf } from './owner.ts';
 import { sameConfig } from './plan.ts';
-import { configOfLimit } from './slot-config.ts';
+import { configOfPod } from './slot-config.ts';
 import type { SlotState, Step } from './state.ts';
 
 /**
@@ -14,7 +14,7 @@ export function liveChanges(pods: readonly ShapedPod[], slots: readonly SlotStat
   return pods.flatMap((pod): Step[] => {
     const slot = inForce.get(ownerOf(pod));
     if (slot === undefined || pod.limit instanceof Error) return [];
-    const config = configOfLimit(pod.limit);
+    const config = configOfPod(pod.limit, pod);
     if (sameConfig(slot.config, config)) return [];
     return [{ kind: 'update', generation: slot.generation, slot: slot.slot, owner: slot.owner, config }];
   });

@@ -10,6 +10,10 @@ import { createHealthApp } from './health.ts';
 import { realClock } from './loop.ts';
 import { createMetrics } from './metrics.ts';
 import { openNode, PreflightError } from './node.ts';
+import { createPodDevices } from './pod-devices.ts';
+import { removeQueues } from './queue-steps.ts';
+import { createQueues } from './queues.ts';
+import { createTc } from './tc.ts';
 import { tellUninstalled } from './tell-uninstalled.ts';
 import { uninstall } from './uninstall.ts';
 
@@ -47,8 +51,10 @@ async function run(config: Config): Promise<void> {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
   const { nodeName, netnsDir: netnsDirectory } = config;
+  const devices = createPodDevices(netnsDirectory);
+  const queues = createQueues({ enabled: config.ingressQueue, tc: createTc(), devices, log });
   const agent = startAgent({
-    ...{ kubeConfig, nodeName, shaper, cgroups, resyncMs, netnsDirectory, log, monotonic },
+    ...{ kubeConfig, nodeName, shaper, cgroups, resyncMs, netnsDirectory, queues, log, monotonic },
     clock: realClock,
     now: Date.now,
   });
@@ -76,6 +82,7 @@ async function run(config: Config): Promise<void> {
 
 async function removeAll(config: Config): Promise<void> {
   const { shaper, cgroups } = await openNode(config);
+  await removeQueues(createTc());
   const failures = await uninstall(shaper, cgroups, wait);
   for (const { step, error } of failures) log.error({ step: step.kind, error: error.message }, 'a step failed');
   if (failures.length > 0) {

@@ -1,5 +1,5 @@
 /** What tc says about the queueing disciplines of a namespace's devices. */
-import { type ClassRates, type Leaf, leavesOf } from './queue.ts';
+import { type ClassRates, classCount, type Leaf, leavesOf } from './queue.ts';
 
 /** The root queueing discipline of a device. */
 export interface RootQueue {
@@ -45,6 +45,21 @@ export function htbRates(printed: string): ClassRates {
     rates[minor] = { rate: bitsOf(rate), ceil: bitsOf(ceil) };
   }
   return rates;
+}
+
+/**
+ * Reads the output of `tc class show` of several devices, one after the other; tc prints no names.
+ * @returns undefined where it is not clear which class is whose, because one has others than podrate's
+ */
+export function htbRatesOf(printed: string, devices: readonly string[]): Map<string, ClassRates> | undefined {
+  const lines = printed.split('\n').filter((line) => line.startsWith('class '));
+  const sections = devices.map((_, index) => {
+    const part = lines.slice(index * classCount, (index + 1) * classCount);
+    return htbRates(part.join('\n'));
+  });
+  const clear = lines.length === devices.length * classCount;
+  if (!clear || sections.some((section) => Object.keys(section).length !== classCount)) return undefined;
+  return new Map(devices.map((device, index) => [device, sections[index] as ClassRates]));
 }
 
 const units: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, G: 1e9, T: 1e12 };

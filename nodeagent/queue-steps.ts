@@ -1,7 +1,15 @@
 /** Reads the queues of a network namespace and does what a plan says about them. */
-import { changeCommands, installCommands, type Queue, removeCommand } from './queue.ts';
+import {
+  type ClassRates,
+  changeCommands,
+  installCommands,
+  manualHandle,
+  podHandle,
+  type Queue,
+  removeCommand,
+} from './queue.ts';
 import { isOurs, planQueues, type QueuePlan, type QueueStep, type QueuesThere } from './queue-plan.ts';
-import { htbRates, rootQueues } from './queue-state.ts';
+import { htbRates, htbRatesOf, rootQueues } from './queue-state.ts';
 import { type Tc, TcError } from './tc.ts';
 
 /** What became of the queues that were wanted. */
@@ -13,11 +21,17 @@ export interface QueueOutcome {
 }
 
 /**
- * Makes the queues of a namespace be these and no others under podrate's handle.
+ * Makes the queues of a namespace be these and no others under a handle of podrate's.
+ * @param among devices that are looked at, all others stay as they are; undefined: all devices of the namespace
  * @throws TcError if they cannot be read
  */
-export async function settleQueues(tc: Tc, handle: string, wanted: ReadonlyMap<string, Queue>): Promise<QueueOutcome> {
-  const { steps, foreign } = planQueues(handle, wanted, await readQueues(tc, handle));
+export async function settleQueues(
+  tc: Tc,
+  handle: string,
+  wanted: ReadonlyMap<string, Queue>,
+  among?: ReadonlySet<string>,
+): Promise<QueueOutcome> {
+  const { steps, foreign } = planQueues(handle, wanted, await readQueues(tc, handle, among));
   const failed = new Map<string, Error>();
   const done: QueueStep[] = [];
   for (const step of steps) {
@@ -35,14 +49,35 @@ export async function settleQueues(tc: Tc, handle: string, wanted: ReadonlyMap<s
 }
 
 /** Reads the root queues of all devices, and the rates of those that are podrate's. @throws TcError */
-export async function readQueues(tc: Tc, handle: string): Promise<QueuesThere> {
-  const roots = rootQueues(await tc.show('qdisc show'));
-  const rates = new Map<string, ReturnType<typeof htbRates>>();
-  for (const root of roots.values()) {
-    if (!isOurs(root, handle)) continue;
-    rates.set(root.device, htbRates(await tc.print([`class show dev ${root.device}`])));
-  }
+export async function readQueues(tc: Tc, handle: string, among?: ReadonlySet<string>): Promise<QueuesThere> {
+  const all = rootQueues(await tc.show('qdisc show'));
+  const roots = new Map([...all].filter(([device]) => among?.has(device) ?? true));
+  const ours = [...roots.values()].filter((root) => isOurs(root, handle)).map(({ device }) => device);
+  const show = (device: string) => `class show dev ${device}`;
+  const together = await tc.print(ours.map(show)).then(
+    (printed) => htbRatesOf(printed, ours),
+    () => undefined,
+  );
+  if (together !== undefined) return { roots, rates: together };
+  // One has vanished, or has classes that are not podrate's.
+  const rates = new Map<string, ClassRates>();
+  for (const device of ours) rates.set(device, htbRates(await tc.print([show(device)]).catch(() => '')));
   return { roots, rates };
+}
+
+/**
+ * Takes all queues of podrate off this namespace, also those made by hand. Without tc there are none.
+ * @throws TcError if one stays
+ */
+export async function removeQueues(tc: Tc): Promise<void> {
+  try {
+    for (const handle of [podHandle, manualHandle]) {
+      const { failed } = await settleQueues(tc, handle, new Map());
+      for (const error of failed.values()) throw error;
+    }
+  } catch (error) {
+    if (!(error instanceof TcError) || error.code !== 'tc/missing') throw error;
+  }
 }
 
 async function doStep(tc: Tc, handle: string, step: QueueStep): Promise<void> {

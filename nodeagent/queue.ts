@@ -30,6 +30,9 @@ const classes = {
   rest: { minor: '30', part: 1 / 4 },
 };
 
+/** How many classes a queue has, with the one that bounds their sum. */
+export const classCount = Object.keys(classes).length + 1;
+
 /** tc counts Ethernet's header too. */
 const headerBytes = 14;
 /** How long a packet waits at most, where packets are not too large for that. */

@@ -4,7 +4,12 @@ import { execa } from 'execa';
 /** tc could not be run, or the kernel refused a command. */
 export class TcError extends Error {
   override readonly name = 'TcError';
-  readonly code = 'tc/failed';
+  readonly code: 'tc/missing' | 'tc/failed';
+
+  constructor(code: TcError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
 }
 
 /** The ways to run tc. */
@@ -27,9 +32,11 @@ export function createTc(namespace?: string): Tc {
     const [file = '', ...rest] = words;
     const result = await execa(file, rest, { input, timeout: timeoutMs, reject: false, env: { LC_ALL: 'C' } });
     if (!result.failed) return result.stdout;
-    if (result.code === 'ENOENT') throw new TcError('tc is not installed: apt-get install iproute2', { cause: result });
+    if (result.code === 'ENOENT') {
+      throw new TcError('tc/missing', 'tc is not installed: apt-get install iproute2', { cause: result });
+    }
     const reason = result.stderr.trim() || result.shortMessage;
-    throw new TcError(`tc ${args.join(' ')}: ${reason}`, { cause: result });
+    throw new TcError('tc/failed', `tc ${args.join(' ')}: ${reason}`, { cause: result });
   };
   const lines = (commands: readonly string[]) => `${commands.join('\n')}\n`;
   return {

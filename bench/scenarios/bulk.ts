@@ -3,6 +3,7 @@ import type { TrafficScenario } from '../scenario.ts';
 import { rateName } from './names.ts';
 
 const shapers = ['podrate', 'cni-sane', 'htb', 'drop'] as const;
+const receivers = ['podrate', 'podrate-queue', 'cni-sane', 'htb', 'drop'] as const;
 const everybody = ['podrate', 'cni', 'cni-sane', 'htb', 'drop', 'thesis', 'none'] as const;
 const pair = ['podrate', 'cni-sane'] as const;
 const picture = ['podrate', 'cni', 'cni-sane', 'thesis'] as const;
@@ -21,7 +22,7 @@ const egress: readonly Row[] = [
   [5e6, 1, everybody, picture],
   [5e6, 8, shapers],
   [5e6, 100, shapers, ['podrate']],
-  [10e6, 1, everybody, [...picture, 'htb', 'drop']],
+  [10e6, 1, everybody, [...picture, 'htb']],
   [10e6, 8, everybody, pair],
   [10e6, 100, shapers],
   [125e6, 1, everybody, pair],
@@ -31,9 +32,9 @@ const egress: readonly Row[] = [
 ];
 const ingress: readonly Row[] = [
   [1e6, 1, pair],
-  [1e6, 8, shapers],
+  [1e6, 8, receivers],
   [10e6, 1, shapers],
-  [10e6, 8, shapers, ['podrate']],
+  [10e6, 8, receivers, ['podrate']],
   [125e6, 1, pair],
   [125e6, 8, shapers],
   [625e6, 8, pair],

@@ -15,6 +15,7 @@ test('a change is told to programs in one shape', () => {
     inForce: true,
     egressBytesPerSecond: 1_000_000,
     ingressBytesPerSecond: null,
+    ingressQueue: false,
     changed: true,
     warnings: [],
   });
@@ -24,6 +25,7 @@ test('a change is told to programs in one shape', () => {
     inForce: false,
     egressBytesPerSecond: null,
     ingressBytesPerSecond: null,
+    ingressQueue: false,
     changed: true,
     warnings: ['Mind.'],
   });

@@ -9,7 +9,14 @@ const verdicts = {
   marked: none,
 };
 const entry: Listed = {
-  ...{ owner: 'manual/42', cgroup: '/sys/fs/cgroup/a', slot: 1, generation: '0123456789ab', inForce: true },
+  ...{
+    owner: 'manual/42',
+    cgroup: '/sys/fs/cgroup/a',
+    slot: 1,
+    ingressQueue: false,
+    generation: '0123456789ab',
+    inForce: true,
+  },
   ...{ egressBytesPerSecond: 1_500_000, ingressBytesPerSecond: null },
   counters: { egress: verdicts, ingress: { ...verdicts, passed: none } },
 };

@@ -23,7 +23,7 @@ function pod({
       labels: { 'podrate.dev/shaped': 'true' },
       annotations: { ...annotations, ...(stamp !== undefined && { 'podrate.dev/limit': stamp }) },
     },
-    status: { phase },
+    status: { phase, podIPs: [{ ip: '10.1.0.7' }, { ip: 'fd00::7' }] },
   };
 }
 const limited = '{"egress":1000000,"ingress":2000000}';
@@ -32,7 +32,7 @@ test('a marked pod asks for what its stamp says', () => {
   expect(shapedPods([pod({ stamp: limited })])).toEqual([
     {
       ...{ namespace: 'default', name: 'web', uid, cgroupUid: uid, running: true, terminating: false },
-      condition: undefined,
+      ...{ condition: undefined, addresses: ['10.1.0.7', 'fd00::7'], queued: false },
       limit: { egress: 1_000_000, ingress: 2_000_000 },
     },
   ]);
