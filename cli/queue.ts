@@ -30,7 +30,7 @@ export async function settleQueue(cgroup: Cgroup, before: SlotConfig | undefined
   const { foreign, failed } = await settleQueues(createTc(), manualHandle, new Map(config.queued ? queues : []), names);
   for (const { device, kind, handle } of foreign.values()) {
     const advice = 'podrate leaves it; take it off, or leave out --ingress-queue';
-    throw new CommandError('cli/no-queue', `${device} has a queue of somebody else's, ${kind} ${handle}: ${advice}`);
+    throw new CommandError('cli/no-queue', `${device} has a queue of somebody else's (${kind} ${handle}): ${advice}`);
   }
   for (const [device, error] of failed) {
     throw new CommandError('cli/no-queue', `no queue on ${device}: ${error.message}`, { cause: error });

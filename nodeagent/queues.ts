@@ -61,7 +61,7 @@ export function createQueues({ enabled, tc, devices, log }: QueuesOptions): Queu
       const error = device && failed.get(device.name);
       if (device === undefined) problems.set(pod.uid, noDevice);
       else if (other)
-        problems.set(pod.uid, `${device.name} has a queue of somebody else's, ${other.kind} ${other.handle}`);
+        problems.set(pod.uid, `${device.name} has a queue of somebody else's (${other.kind} ${other.handle})`);
       else if (error) problems.set(pod.uid, `${device.name}: ${error.message}`);
     }
     const has = new Set(wanting.map(({ uid }) => uid).filter((uid) => !problems.has(uid)));
