@@ -22,7 +22,7 @@ RUN npx rolldown --config
 
 FROM docker.io/library/node:24-bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends bpftool \
+ && apt-get install -y --no-install-recommends bpftool iproute2 \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY --from=programs /src/package.json ./
