@@ -1,7 +1,7 @@
 /** The queue in front of what is limited by hand: --ingress-queue. */
 import { stat } from 'node:fs/promises';
 import type { SlotConfig } from '../nodeagent/layout.ts';
-import { type HostDevice, hostEndOf, hostLinks, linksIn } from '../nodeagent/pod-devices.ts';
+import { type HostDevice, hostEndOf, linksIn, readHostSide } from '../nodeagent/pod-devices.ts';
 import { manualHandle } from '../nodeagent/queue.ts';
 import { settleQueues } from '../nodeagent/queue-steps.ts';
 import type { Cgroup } from '../nodeagent/state.ts';
@@ -45,12 +45,13 @@ export async function removeQueue(cgroup: Cgroup, before: SlotConfig): Promise<v
 /** This namespace's ends of the devices of the cgroup's processes. */
 async function hostDevices(cgroup: Cgroup): Promise<readonly HostDevice[]> {
   const own = await stat('/proc/self/ns/net', { bigint: true });
-  const host = await hostLinks();
+  const host = await readHostSide();
   const found: HostDevice[] = [];
   for (const file of await networkNamespaces(cgroup.path)) {
     const { ino } = await stat(file, { bigint: true }).catch(() => own);
     if (ino === own.ino) continue;
-    for (const link of await linksIn(file)) found.push(...[hostEndOf(link, host)].filter((end) => end !== undefined));
+    const ends = (await linksIn(file)).map((link) => hostEndOf(link, ino, host));
+    found.push(...ends.filter((end) => end !== undefined));
   }
   return found;
 }

@@ -17,8 +17,13 @@ export interface Link {
   readonly mtu: number;
   /** Index of the other end, in its own namespace. */
   readonly link_index?: number;
+  /** The other end's namespace, by a number that means something in this one only. */
+  readonly link_netnsid?: number;
   readonly addr_info?: readonly { readonly local?: string; readonly scope?: string }[];
 }
+
+/** Where ip looks for the names of namespaces. */
+const namesDirectory = '/var/run/netns';
 
 /** ip could not be run. */
 export class IpError extends Error {
@@ -28,18 +33,39 @@ export class IpError extends Error {
 
 /** Reads the devices of a network namespace, with their addresses. @param namespace its file @throws IpError */
 export async function linksIn(namespace: string): Promise<readonly Link[]> {
-  return ip('nsenter', [`--net=${namespace}`, 'ip', '-json', 'address', 'show']);
+  return ip<Link>('nsenter', [`--net=${namespace}`, 'ip', '-json', 'address', 'show']);
 }
 
-/** Reads the virtual Ethernet devices of a namespace. @param namespace its file; undefined: this process's own @throws IpError */
-export async function hostLinks(namespace?: string): Promise<readonly Link[]> {
-  const args = ['-json', 'link', 'show', 'type', 'veth'];
-  return namespace === undefined ? ip('ip', args) : ip('nsenter', [`--net=${namespace}`, 'ip', ...args]);
+/** The namespace where the host's ends are. */
+export interface HostSide {
+  readonly links: readonly Link[];
+  /** Inodes of other namespaces by their number here, of those that have a name. */
+  readonly inodes: ReadonlyMap<number, bigint>;
 }
 
-/** The host's end of a device. Each must name the other: an index alone means something else in every namespace. */
-export function hostEndOf(link: Link, host: readonly Link[]): HostDevice | undefined {
-  const end = host.find(({ ifindex, link_index }) => ifindex === link.link_index && link_index === link.ifindex);
+/** Reads the host's side. @param namespace its file; undefined: this process's own @throws IpError */
+export async function readHostSide(namespace?: string): Promise<HostSide> {
+  const here = <T>(...args: string[]) =>
+    namespace === undefined ? ip<T>('ip', args) : ip<T>('nsenter', [`--net=${namespace}`, 'ip', ...args]);
+  const links = await here<Link>('-json', 'link', 'show', 'type', 'veth');
+  const inodes = new Map<number, bigint>();
+  for (const { nsid, name } of await here<{ nsid: number; name?: string }>('-json', 'netns', 'list-id')) {
+    const ino = name === undefined ? undefined : await inodeOf(join(namesDirectory, name));
+    if (ino !== undefined) inodes.set(nsid, ino);
+  }
+  return { links, inodes };
+}
+
+/**
+ * The host's end of a device. Each end must name the other, and the host's end the namespace as well where that has a name: an index
+ * alone means something else in every namespace.
+ * @param inode of the namespace that the device is in
+ */
+export function hostEndOf(link: Link, inode: bigint, { links, inodes }: HostSide): HostDevice | undefined {
+  const end = links.find(({ ifindex, link_index, link_netnsid }) => {
+    const other = link_netnsid === undefined ? undefined : inodes.get(link_netnsid);
+    return ifindex === link.link_index && link_index === link.ifindex && (other ?? inode) === inode;
+  });
   return end && { name: end.ifname, mtu: Math.min(end.mtu, link.mtu) };
 }
 
@@ -55,44 +81,52 @@ export interface PodDevices {
  * @param host file of the namespace where the host's ends are; undefined: this process's own
  */
 export function createPodDevices(directory: string, host?: string): PodDevices {
-  const known = new Map<string, readonly Link[]>();
+  const known = new Map<string, { readonly ino: bigint; readonly links: readonly Link[] }>();
   return {
     async find(addresses) {
       const present = new Set<string>();
       for (const name of await readdir(directory).catch(() => [])) {
         const file = join(directory, name);
-        const { ino } = await stat(file, { bigint: true }).catch(() => ({ ino: undefined }));
+        const ino = await inodeOf(file);
         if (ino === undefined) continue;
         const key = `${ino} ${file}`;
         present.add(key);
         if (known.has(key)) continue;
         // One that vanishes meanwhile, or that holds no network, is of no pod.
         const links = await linksIn(file).catch(() => []);
-        if (links.some((link) => addressesOf(link).length > 0)) known.set(key, links);
+        if (links.some((link) => addressesOf(link).length > 0)) known.set(key, { ino, links });
       }
       for (const key of known.keys()) if (!present.has(key)) known.delete(key);
-      const ends = await hostLinks(host);
-      const all = [...known.values()].flat();
+      const side = await readHostSide(host);
+      const all = [...known.values()].flatMap(({ ino, links }) => links.map((link) => ({ ino, link })));
       return new Map(
         [...addresses].map((address) => {
-          const link = all.find((one) => addressesOf(one).includes(address));
-          return [address, link && hostEndOf(link, ends)];
+          const found = all.find(({ link }) => addressesOf(link).includes(address));
+          return [address, found && hostEndOf(found.link, found.ino, side)];
         }),
       );
     },
   };
 }
 
+/** Of what a file leads to, such as a namespace. */
+async function inodeOf(file: string): Promise<bigint | undefined> {
+  return stat(file, { bigint: true }).then(
+    ({ ino }) => ino,
+    () => undefined,
+  );
+}
+
 function addressesOf({ addr_info = [] }: Link): string[] {
   return addr_info.flatMap(({ local, scope }) => (scope === 'global' && local !== undefined ? [local] : []));
 }
 
-async function ip(file: string, args: readonly string[]): Promise<readonly Link[]> {
+async function ip<T>(file: string, args: readonly string[]): Promise<readonly T[]> {
   const { stdout, stderr, shortMessage, code, failed } = await execa(file, args, {
     reject: false,
     env: { LC_ALL: 'C' },
   });
-  if (!failed) return JSON.parse(stdout || '[]') as Link[];
+  if (!failed) return JSON.parse(stdout || '[]') as T[];
   if (code === 'ENOENT') throw new IpError('ip is not installed: apt-get install iproute2');
   throw new IpError(`${[file, ...args].join(' ')}: ${stderr.trim() || shortMessage}`);
 }

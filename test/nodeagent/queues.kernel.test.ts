@@ -167,6 +167,22 @@ test('a pod whose device is elsewhere has none, and it is said what the agent ne
   }
 });
 
+test('a device with the same numbers in another namespace is not taken for its own', async () => {
+  const { netnsPath, hubPort } = network('a');
+  const json = async (...command: string[]) => JSON.parse((await execa('nsenter', command)).stdout);
+  const [{ ifindex: inner }] = await json(`--net=${netnsPath}`, 'ip', '-json', 'link', 'show', 'dev', 'eth0');
+  const [{ ifindex: outer }] = await json(`--net=${hub}`, 'ip', '-json', 'link', 'show', 'dev', hubPort);
+  const [nested, around] = [`${PREFIX}-nested`, `${PREFIX}-around`];
+  for (const name of [nested, around]) await execa('ip', ['netns', 'add', name]);
+  const ends = `link add eth0 index ${inner} netns ${nested} type veth peer name port index ${outer} netns ${around}`;
+  await execa('ip', ends.split(' '));
+  await execa('ip', ['-netns', nested, 'address', 'add', '192.0.2.9/24', 'dev', 'eth0']);
+  await symlink(`/var/run/netns/${nested}`, join(directory, 'nested'));
+  const a = { ...pod('a', '1M'), addresses: ['192.0.2.9'] };
+  expect((await queues().settle([a])).problems.has(a.uid)).toBe(true);
+  expect(await rateOf('a')).toBeUndefined();
+});
+
 test('of two pods with one address the one that stays counts', async () => {
   const leaving = { ...pod('a', '1M'), uid: uidOf(1), terminating: true };
   const staying = { ...pod('a', '5M'), uid: uidOf(2) };
