@@ -1,4 +1,5 @@
 /** The agent without its process: pods in, kernel and conditions out. */
+import { isDeepStrictEqual } from 'node:util';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import { createAdoptions } from './adoptions.ts';
@@ -12,7 +13,7 @@ import type { Log } from './log.ts';
 import { type Clock, startLoop } from './loop.ts';
 import { ownerOf } from './owner.ts';
 import { conditionPatch, watchPods } from './pods.ts';
-import type { Queues } from './queues.ts';
+import type { Queues, QueuesReport } from './queues.ts';
 import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
 
@@ -75,6 +76,7 @@ export function startAgent(options: AgentOptions): Agent {
   let passes = 0;
   let passMs = 0;
   let wanted = '';
+  let queued: QueuesReport | undefined;
   let senderProblem: string | undefined;
   const count = (kind: string) => {
     failures[kind] = (failures[kind] ?? 0) + 1;
@@ -86,19 +88,26 @@ export function startAgent(options: AgentOptions): Agent {
     const start = monotonic();
     runningSince = start;
     try {
-      const { has, problems, failed } = await queues.settle(shaped);
-      const queued = shaped.map((pod) => ({ ...pod, queued: has.has(pod.uid) }));
-      const report = await reconciler.pass(queued, full, superseded);
+      queued ??= await queues.settle(shaped);
+      const { has } = queued;
+      const report = await reconciler.pass(
+        shaped.map((pod) => ({ ...pod, queued: has.has(pod.uid) })),
+        full,
+        superseded,
+      );
+      // Limits do not wait for queues: the programs hear of a new one in the next pass.
+      queued = await queues.settle(shaped);
       const ms = monotonic() - start;
       passes += 1;
       passMs += ms;
       last = { report, at: monotonic(), ms };
       watch.set(report.parents);
-      tell(report, problems);
+      tell(report, queued.problems);
       await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
-      return { ok: report.failures.length === 0 && !failed, againInMs: report.againInMs };
+      const againInMs = isDeepStrictEqual(queued.has, has) ? report.againInMs : 0;
+      return { ok: report.failures.length === 0 && !queued.failed, againInMs };
     } catch (error) {
       count('pass');
       log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');

@@ -51,7 +51,8 @@ export function createQueues({ enabled, tc, devices, log }: QueuesOptions): Queu
   };
   const settle = async (pods: readonly ShapedPod[]): Promise<QueuesReport> => {
     const wanting = pods.filter(wantsQueue);
-    const found = await devices.find(new Set(wanting.flatMap(({ addresses }) => addresses)));
+    const addresses = new Set(wanting.flatMap((pod) => pod.addresses));
+    const found = addresses.size > 0 ? await devices.find(addresses) : new Map<string, HostDevice | undefined>();
     const deviceOf = new Map(wanting.map((pod) => [pod, firstOf(pod, found)]));
     const { foreign, failed, done } = await settleQueues(tc, podHandle, queuesOf(deviceOf));
     if (done.length > 0) log.info({ queues: done.map(({ kind, device }) => `${kind} ${device}`) }, 'queues changed');
