@@ -5,9 +5,11 @@ import type { Scenario } from './scenario.ts';
 /** A promise of the benchmark: which figure of which scenarios is within which bounds. */
 export interface Bar {
   readonly what: string;
+  /** Whose figure it is. */
+  readonly peer: 'podrate' | 'podrate-queue';
   readonly applies: (scenario: Scenario) => boolean;
   readonly figure: FigureName;
-  /** The bounds for podrate's figure, from podrate's own other figures and its peers'; undefined when it cannot be judged. */
+  /** The bounds for the figure, from the peer's own other figures and the others'; undefined when it cannot be judged. */
   readonly bounds: (result: ScenarioResult, own: Figures) => Bounds | undefined;
 }
 
@@ -28,11 +30,11 @@ export interface Judgement {
   readonly missedBy: number;
 }
 
-/** Judges podrate's medians by all bars. A figure that was not measured is not judged; one that is no number is missed. */
+/** Judges medians by all bars. A figure that was not measured is not judged; one that is no number is missed. */
 export function judge(bars: readonly Bar[], results: readonly ScenarioResult[]): Judgement[] {
   return bars.flatMap((bar) =>
     results.flatMap((result) => {
-      const own = result.peers.podrate;
+      const own = result.peers[bar.peer];
       const value = own?.[bar.figure];
       if (own === undefined || value === undefined || !bar.applies(result.scenario)) return [];
       const bounds = bar.bounds(result, own);

@@ -36,7 +36,7 @@ async function limitAtOnce(bed: Testbed, { pods, rate }: ManyScenario): Promise<
   const cgroupMount = await findCgroup2();
   const shaper = createShaper({ bpftool, pins, objectFile: object, senderCgroup: undefined, cgroupMount });
   const side = { rate, burstNs: 0 };
-  const config = { egress: side, ingress: side, release: false };
+  const config = { egress: side, ingress: side, release: false, queued: false };
   const parent = join(bed.rootCgroup, 'many');
   const apply = async (steps: readonly Step[]) => {
     const begun = performance.now();

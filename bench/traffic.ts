@@ -36,7 +36,7 @@ export async function runTraffic(
   const putOn = async () => {
     inForce = await peer.limit(bed, limited, limitOf(scenario.rate));
   };
-  const cooperative = scenario.sender === 'ours' && peer.name === 'podrate';
+  const cooperative = scenario.sender === 'ours' && peer.name.startsWith('podrate');
   if (cooperative) await bed.shaper.attachSender(bed.rootCgroup);
   try {
     if (scenario.attachAt === undefined) await putOn();

@@ -74,7 +74,7 @@ static __always_inline int ingress(struct __sk_buff *skb, struct limited *limite
 		__sync_fetch_and_add(&share->bytes, packet.wire);
 	else if (admitted)
 		__sync_fetch_and_add(&share->other, packet.wire);
-	share_step(limited->state, rate, now_ns);
+	share_step(limited->state, limited->config, now_ns);
 	if (!admitted) {
 		count(&counts->ingress.dropped, &packet);
 		return DROP_SILENTLY;

@@ -82,7 +82,7 @@ static __always_inline void on_established(struct bpf_sock_ops *ops, struct limi
 			arm(ops, socket, sends);
 	}
 	if (receives)
-		share_join(&limited->state->share, receives, ops->srtt_us >> 3, bpf_ktime_get_ns());
+		share_join(&limited->state->share, shared_limit(limited->config), ops->srtt_us >> 3, bpf_ktime_get_ns());
 }
 
 /* Once a round trip: lets TCP raise its rate again, fits the window, and turns callbacks on that others turned off. */

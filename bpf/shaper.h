@@ -25,6 +25,8 @@ struct podrate_config {
 
 /* flags: lift pacing and window clamps from every socket of the cgroup, in preparation of a detach */
 #define PODRATE_RELEASE 1
+/* flags: a queue of the ingress rate is in front of the cgroup's device */
+#define PODRATE_QUEUED 2
 
 struct podrate_count {
 	__u64 packets; /* on the wire, GSO packets count their segments */
@@ -67,6 +69,7 @@ struct podrate_share {
 	__u64 bytes;	/* arrived in this epoch from those who follow the share */
 	__u64 other;	/* passed in this epoch from everybody else */
 	__u32 rtt_us;	/* moving average over connections */
+	__u32 full;	/* epochs in a row in which they have filled the queue in front */
 } __attribute__((aligned(PODRATE_LINE)));
 
 /* What the SYN gate remembers: bpf/gate.h. */

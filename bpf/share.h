@@ -14,6 +14,7 @@
 #define EPOCH_PACKETS_EACH 2
 #define FORGET NSEC_PER_SEC /* a share that nobody used for this long is forgotten */
 #define RATIO_SHIFT 16
+#define FULL_EPOCHS 2
 
 /*
  * How long to measure: some round trips, and some packets, of the whole limit and of each sender. A shorter look would see
@@ -39,6 +40,17 @@ static __always_inline __u64 bounded_share(__u64 rate, __u64 limit)
 	__u64 least = limit / 4096 + 1;
 
 	return rate < least ? least : rate > limit ? limit : rate;
+}
+
+/*
+ * What those who follow the share should send together. Behind a queue that is a little less than the limit: the queue lets
+ * no more than the limit through, so what is too much would stand in the queue and never show.
+ */
+static __always_inline __u64 shared_limit(const struct podrate_config *config)
+{
+	__u64 rate = config->ingress.rate;
+
+	return config->flags & PODRATE_QUEUED ? rate - rate / 64 : rate;
 }
 
 /* A live change scales the share at once instead of waiting for the control to find it; true if there was one. */
@@ -105,10 +117,27 @@ static __always_inline int end_epoch(struct podrate_state *state, __u64 start, _
 	return won;
 }
 
-static __always_inline void share_step(struct podrate_state *state, __u64 limit, __u64 now_ns)
+/*
+ * Whether those who follow the share keep the queue in front filled: how much too much they send cannot be seen then. One epoch
+ * that is full may be chance. Beside others who fill the queue they keep half.
+ */
+static __always_inline int fill_queue(struct podrate_share *share, const struct podrate_config *config, __u64 arrived,
+				      __u64 other)
 {
+	__u64 rate = config->ingress.rate;
+
+	if (!(config->flags & PODRATE_QUEUED) || arrived <= rate / 2 || arrived + other <= rate - rate / 128)
+		share->full = 0;
+	else
+		share->full++;
+	return share->full > FULL_EPOCHS;
+}
+
+static __always_inline void share_step(struct podrate_state *state, const struct podrate_config *config, __u64 now_ns)
+{
+	__u64 start = *(volatile __u64 *)&state->share.epoch, length, passed = now_ns - start, arrived, other;
+	__u64 limit = shared_limit(config);
 	struct podrate_share *share = &state->share;
-	__u64 start = *(volatile __u64 *)&share->epoch, length, passed = now_ns - start, arrived, other;
 	__s64 owed_ns = debt(&state->ingress.next, now_ns << TICK_SHIFT) >> TICK_SHIFT;
 
 	/* What arrived before a change says nothing about the share after it. */
@@ -128,7 +157,10 @@ static __always_inline void share_step(struct podrate_state *state, __u64 limit,
 	}
 	arrived = arrived * NSEC_PER_SEC / passed;
 	other = other * NSEC_PER_SEC / passed;
-	share->rate = next_share(share->rate, limit, share_target(limit, other, owed_ns, length), arrived);
+	if (fill_queue(share, config, arrived, other))
+		share->rate = bounded_share(share->rate - share->rate / 8, limit);
+	else
+		share->rate = next_share(share->rate, limit, share_target(limit, other, owed_ns, length), arrived);
 }
 
 /*

@@ -8,8 +8,9 @@ import { adoptOlder, type Wait } from './adopt.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
-import { type LimitOptions, readLimit } from './limit.ts';
+import { type LimitOptions, readLimit, requireIngress } from './limit.ts';
 import { namespacesToMark, withMark } from './mark.ts';
+import { settleQueue } from './queue.ts';
 
 /**
  * Limits and marks the cgroup that the options name, or changes both as a whole.
@@ -17,9 +18,11 @@ import { namespacesToMark, withMark } from './mark.ts';
  */
 export async function attach(node: Node, options: LimitOptions & CgroupOptions, wait: Wait): Promise<Change> {
   const { limit, burstMs, dscp } = readLimit(options);
+  const queued = options['ingress-queue'] ?? false;
+  requireIngress(queued, limit.ingress);
   const cgroup = await namedCgroup(options, node.cgroupMount);
   const namespaces = dscp === undefined ? [] : await namespacesToMark(cgroup);
-  const change = await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
+  const change = await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs, queued));
   return adoptOlder(node, await withMark(node, change, dscp, namespaces), wait);
 }
 
@@ -42,6 +45,7 @@ export async function limitCgroup(
   const isInForce = (slot: SlotState) => slot.owner === owner && slot.marked && !slot.config.release;
   const before = observation.slots.find(isInForce)?.config;
   const config = choose(before);
+  await settleQueue(cgroup, before, config);
   const { steps, refused } = plan({
     targets: [{ owner, cgroup, config }],
     keep: new Set(observation.slots.map((slot) => slot.owner).filter((other) => other !== owner)),

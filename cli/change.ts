@@ -21,7 +21,10 @@ export interface Change {
 
 /** A change as programs get it, with the names that `list` uses. */
 export interface ChangeReport
-  extends Pick<Listed, 'owner' | 'inForce' | 'egressBytesPerSecond' | 'ingressBytesPerSecond' | 'dscp'> {
+  extends Pick<
+    Listed,
+    'owner' | 'inForce' | 'egressBytesPerSecond' | 'ingressBytesPerSecond' | 'ingressQueue' | 'dscp'
+  > {
   readonly cgroup: string;
   /** Whether anything is different than before. */
   readonly changed: boolean;
@@ -36,6 +39,7 @@ export function reportChange({ cgroup, before, after, mark, warnings }: Change):
     inForce: after !== undefined,
     egressBytesPerSecond: after?.egress.rate || null,
     ingressBytesPerSecond: after?.ingress.rate || null,
+    ingressQueue: after?.queued ?? false,
     dscp: mark?.after ?? null,
     changed: !isDeepStrictEqual(before, after) || mark?.before !== mark?.after,
     warnings,

@@ -9,6 +9,7 @@ import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
 import { withMark } from './mark.ts';
+import { removeQueue } from './queue.ts';
 
 const allHooks: ReadonlySet<Hook> = new Set(hooks);
 
@@ -50,5 +51,6 @@ export async function freeCgroup(node: Node, cgroup: Cgroup, wait: Wait): Promis
   );
   const [failure] = failures;
   if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
+  if (change.before !== undefined) await removeQueue(cgroup, change.before);
   return change;
 }

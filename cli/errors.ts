@@ -7,6 +7,7 @@ export type CommandErrorCode =
   | 'cli/not-limited'
   | 'cli/no-slot'
   | 'cli/no-namespace'
+  | 'cli/no-queue'
   | 'cli/failed';
 
 /** A command that was not done. The message says what to do. */

@@ -10,6 +10,8 @@ export interface LimitOptions extends MarkOptions {
   readonly egress?: string | undefined;
   readonly ingress?: string | undefined;
   readonly burst?: string | undefined;
+  /** Whether a queue is to be in front of what is received. */
+  readonly 'ingress-queue'?: boolean | undefined;
 }
 
 /** The longest burst, in ms: one second of the rate. */
@@ -21,6 +23,12 @@ export function readLimit(options: LimitOptions): { limit: Limit; burstMs: numbe
   const dscp = readDscp(options);
   if (!isLimited(limit) && dscp === undefined) throw noLimit();
   return { limit, burstMs: readBurst(options.burst), dscp };
+}
+
+/** Refuses a queue without a rate that it could have. @throws CommandError */
+export function requireIngress(queued: boolean, ingress: number | undefined): void {
+  if (!queued || ingress) return;
+  throw new CommandError('cli/usage', '--ingress-queue needs a limit of what is received, such as --ingress 1M');
 }
 
 /** The error for options that leave no limit at all. */

@@ -21,6 +21,8 @@ export interface Limited {
   /** Bytes per second; null without limit. */
   readonly egressBytesPerSecond: number | null;
   readonly ingressBytesPerSecond: number | null;
+  /** Whether a queue is in front of what it receives. */
+  readonly ingressQueue: boolean;
   readonly counters: Counters;
 }
 
@@ -42,6 +44,7 @@ export async function listLimits(node: Node): Promise<Limited[]> {
     inForce: marked && !config.release,
     egressBytesPerSecond: config.egress.rate || null,
     ingressBytesPerSecond: config.ingress.rate || null,
+    ingressQueue: config.queued,
     counters: counters[index] as Counters,
   }));
 }

@@ -3,6 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parse, readShaperConfig, shaperFlags } from '../nodeagent/config.ts';
 import { openNode } from '../nodeagent/node.ts';
+import { removeQueues } from '../nodeagent/queue-steps.ts';
+import { createTc } from '../nodeagent/tc.ts';
 import { uninstall } from '../nodeagent/uninstall.ts';
 import { unmark } from '../nodeagent/unmark.ts';
 import { attach } from './attach.ts';
@@ -40,6 +42,7 @@ async function main(args: readonly string[]): Promise<number> {
         ingress: { type: 'string' },
         burst: { type: 'string' },
         dscp: { type: 'string' },
+        'ingress-queue': { type: 'boolean' },
         interval: { type: 'string' },
         file: { type: 'string', short: 'f' },
         'namespace-file': { type: 'string' },
@@ -105,6 +108,7 @@ async function main(args: readonly string[]): Promise<number> {
       const { shaper, marker, cgroups } = await openNode(config);
       const [marked] = await unmark(marker, await allNamespaces());
       if (marked !== undefined) throw new CommandError('cli/failed', marked.message, { cause: marked });
+      await removeQueues(createTc());
       const [failure] = await uninstall(shaper, cgroups, wait);
       if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
       print(values.json ? asJson({ uninstalled: true }) : 'All limits are off this machine, and all pins are removed.');

@@ -33,6 +33,10 @@ export async function run(
   wait: Wait,
 ): Promise<number> {
   const { limit, burstMs, dscp } = readLimit(options);
+  if (options['ingress-queue']) {
+    const advice = 'give it a network namespace of its own, and use podrate attach --ingress-queue';
+    throw new CommandError('cli/usage', `podrate run has no queue, because the command shares this network: ${advice}`);
+  }
   if (command.length === 0) throw new CommandError('cli/usage', 'say what to run: podrate run --rate 1M -- COMMAND');
   if ((options.cgroup ?? options.pid ?? options.container) !== undefined) {
     const advice = 'to limit one that exists, use podrate attach';

@@ -5,7 +5,7 @@ import { limitCgroup } from './attach.ts';
 import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
-import { type LimitOptions, noLimit, readBurst, readRates } from './limit.ts';
+import { type LimitOptions, noLimit, readBurst, readRates, requireIngress } from './limit.ts';
 import { markOf, namespacesToMark, readDscp, withMark } from './mark.ts';
 
 /**
@@ -32,6 +32,8 @@ export async function set(node: Node, options: LimitOptions & CgroupOptions, wai
       const burst = options.burst === undefined ? old.burstNs : burstNs;
       config[direction] = { rate, burstNs: rate === 0 ? 0 : burst };
     }
+    config.queued = config.queued ? config.ingress.rate > 0 : (options['ingress-queue'] ?? false);
+    requireIngress(config.queued, config.ingress.rate);
     if (config.egress.rate === 0 && config.ingress.rate === 0 && dscp === undefined) throw noLimit();
     return config;
   });

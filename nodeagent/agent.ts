@@ -1,4 +1,5 @@
 /** The agent without its process: pods in, kernel and conditions out. */
+import { isDeepStrictEqual } from 'node:util';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import { createAdoptions } from './adoptions.ts';
@@ -14,6 +15,7 @@ import type { Marker } from './marker.ts';
 import { createMarkings } from './markings.ts';
 import { ownerOf } from './owner.ts';
 import { conditionPatch, watchPods } from './pods.ts';
+import type { Queues, QueuesReport } from './queues.ts';
 import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
 
@@ -34,6 +36,7 @@ export interface AgentOptions {
   readonly resyncMs: number;
   /** Directory with the pods' network namespaces. */
   readonly netnsDirectory: string;
+  readonly queues: Queues;
   readonly log: Log;
   readonly clock: Clock;
   /** Milliseconds of a clock that never steps. */
@@ -66,8 +69,20 @@ export interface Agent {
 
 /** Starts an agent. The shaper must be installed. Nothing happens before the first complete list of pods. */
 export function startAgent(options: AgentOptions): Agent {
-  const { kubeConfig, nodeName, shaper, cgroups, marker, resyncMs, netnsDirectory, log, clock, monotonic, now } =
-    options;
+  const {
+    kubeConfig,
+    nodeName,
+    shaper,
+    cgroups,
+    marker,
+    resyncMs,
+    netnsDirectory,
+    queues,
+    log,
+    clock,
+    monotonic,
+    now,
+  } = options;
   const reconciler = createReconciler({ shaper, cgroups, now: monotonic });
   const failures: Record<string, number> = {};
   const told = new Map<string, ShapedPod>();
@@ -76,6 +91,7 @@ export function startAgent(options: AgentOptions): Agent {
   let passes = 0;
   let passMs = 0;
   let wanted = '';
+  let queued: QueuesReport | undefined;
   let senderProblem: string | undefined;
   const count = (kind: string) => {
     failures[kind] = (failures[kind] ?? 0) + 1;
@@ -87,18 +103,27 @@ export function startAgent(options: AgentOptions): Agent {
     const start = monotonic();
     runningSince = start;
     try {
-      const report = await reconciler.pass(shaped, full, superseded);
+      queued ??= await queues.settle(shaped);
+      const { has } = queued;
+      const report = await reconciler.pass(
+        shaped.map((pod) => ({ ...pod, queued: has.has(pod.uid) })),
+        full,
+        superseded,
+      );
+      // Limits do not wait for queues: the programs hear of a new one in the next pass.
+      queued = await queues.settle(shaped);
       const ms = monotonic() - start;
       passes += 1;
       passMs += ms;
       last = { report, at: monotonic(), ms };
       watch.set(report.parents);
-      tell(report);
+      tell(report, queued.problems);
       markings.want(shaped, full);
       await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
-      return { ok: report.failures.length === 0, againInMs: report.againInMs };
+      const againInMs = isDeepStrictEqual(queued.has, has) ? report.againInMs : 0;
+      return { ok: report.failures.length === 0 && !queued.failed, againInMs };
     } catch (error) {
       count('pass');
       log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');
@@ -107,9 +132,9 @@ export function startAgent(options: AgentOptions): Agent {
       runningSince = undefined;
     }
   };
-  const tell = (report: Report) => {
+  const tell = (report: Report, noQueue: ReadonlyMap<string, string>) => {
     for (const result of report.pods) {
-      const condition = conditionOf(result, markings.of(result.pod));
+      const condition = conditionOf(result, markings.of(result.pod), noQueue.get(result.pod.uid));
       if (condition !== undefined) conditions.want(result.pod, condition);
       told.set(result.pod.uid, result.pod);
     }
@@ -143,7 +168,7 @@ export function startAgent(options: AgentOptions): Agent {
   });
   const markings = createMarkings({
     ...{ marker, netnsDirectory, log },
-    onDone: () => last && tell(last.report),
+    onDone: () => last && queued && tell(last.report, queued.problems),
     onFailure: () => count('mark'),
   });
   const conditions = createConditions({

@@ -41,11 +41,12 @@ export const uninstalledCondition: LimitedCondition = {
 /**
  * The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say.
  * @param mark what is known about the pod's mark
+ * @param noQueue why the pod has not the queue that it should have
  */
-export function conditionOf(result: PodResult, mark?: MarkState): LimitedCondition | undefined {
+export function conditionOf(result: PodResult, mark?: MarkState, noQueue?: string): LimitedCondition | undefined {
   switch (result.state) {
     case 'in-force':
-      return inForce(result.pod, result.slot.config, mark);
+      return inForce(result.pod, result.slot.config, mark, noQueue);
     case 'no-limit':
       return inForce(result.pod, configOfLimit({}), mark);
     case 'invalid-stamp':
@@ -64,16 +65,25 @@ export function conditionOf(result: PodResult, mark?: MarkState): LimitedConditi
   }
 }
 
-// Both must be as the stamp says: a pod that is limited and not marked is told what it lacks.
-function inForce({ limit }: ShapedPod, config: SlotConfig, mark: MarkState | undefined): LimitedCondition | undefined {
+// Limit and mark must be as the stamp says: a pod that is limited and not marked is told what it lacks. A queue is only help.
+function inForce(
+  { limit }: ShapedPod,
+  config: SlotConfig,
+  mark: MarkState | undefined,
+  noQueue?: string,
+): LimitedCondition | undefined {
   const wanted = limit instanceof Error ? undefined : limit.dscp;
-  if (wanted === undefined) return { status: 'True', reason: 'InForce', message: describe(config) };
-  if (mark === undefined || mark.dscp !== wanted) return undefined;
-  const { problem } = mark;
-  if (problem === undefined)
-    return { status: 'True', reason: 'InForce', message: `${describe(config)} ${describeMark(wanted)}` };
-  const lacks = `Its packets do not carry the code point ${formatDscp(wanted)}: ${problem}.`;
-  return failed('NotMarked', `${describe(config)} ${lacks}`);
+  const parts = [describe(config)];
+  if (wanted !== undefined) {
+    if (mark === undefined || mark.dscp !== wanted) return undefined;
+    if (mark.problem !== undefined) {
+      const lacks = `Its packets do not carry the code point ${formatDscp(wanted)}: ${mark.problem}.`;
+      return failed('NotMarked', `${describe(config)} ${lacks}`);
+    }
+    parts.push(describeMark(wanted));
+  }
+  if (noQueue !== undefined) parts.push(`No queue is in front of it: ${noQueue}.`);
+  return { status: 'True', reason: 'InForce', message: cut(parts.join(' ')) };
 }
 
 /** Says how packets are marked, such as `Its packets carry the code point 46 (EF).` */
@@ -83,7 +93,8 @@ export function describeMark(dscp: number): string {
 
 /** Says what a slot's config limits, such as `The pod sends at most 1M (1000000 bytes/s) and receives without limit.` */
 export function describe(config: SlotConfig): string {
-  return `The pod sends ${amount(config.egress)} and receives ${amount(config.ingress)}.`;
+  const queue = config.queued ? ', through a queue' : '';
+  return `The pod sends ${amount(config.egress)} and receives ${amount(config.ingress)}${queue}.`;
 }
 
 function amount({ rate }: DirectionConfig): string {
@@ -92,5 +103,9 @@ function amount({ rate }: DirectionConfig): string {
 }
 
 function failed(reason: LimitedCondition['reason'], message: string): LimitedCondition {
-  return { status: 'False', reason, message: message.length > 1000 ? `${message.slice(0, 1000)}…` : message };
+  return { status: 'False', reason, message: cut(message) };
+}
+
+function cut(message: string): string {
+  return message.length > 1000 ? `${message.slice(0, 1000)}…` : message;
 }

@@ -31,6 +31,8 @@ export interface Config extends ShaperConfig {
   readonly port: number;
   readonly resyncSeconds: number;
   readonly netnsDir: string;
+  /** Whether a queue is put in front of pods that have an ingress limit. */
+  readonly ingressQueue: boolean;
   readonly uninstall: boolean;
   readonly help: boolean;
 }
@@ -63,6 +65,8 @@ Options (each can be given in the environment instead, as named):
 ${shaperUsage}
   --netns-dir DIR        where pods' network namespaces are, to find connections older than a limit (NETNS_DIR; default: /run/netns)
   --exempt CIDR[,CIDR…]  peers to which no limit applies, such as the cluster's own addresses (EXEMPT; default: none)
+  --ingress-queue        put a queue in front of pods with an ingress limit, for senders that are near and do not cooperate; needs
+                         the node's network namespace (INGRESS_QUEUE=true; default: no queue, only dropping)
   --uninstall            take all limits off this node, remove all pins, and exit
   --help                 print this
 
@@ -92,6 +96,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
         'resync-seconds': { type: 'string' },
         'netns-dir': { type: 'string' },
         exempt: { type: 'string' },
+        'ingress-queue': { type: 'boolean' },
         uninstall: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -109,6 +114,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
     resyncSeconds: number('resync-seconds', values['resync-seconds'] ?? env.RESYNC_SECONDS ?? '60', 1, 86_400),
     netnsDir: values['netns-dir'] ?? env.NETNS_DIR ?? '/run/netns',
     exempt: readExempt(values.exempt ?? env.EXEMPT ?? ''),
+    ingressQueue: values['ingress-queue'] ?? readSwitch('INGRESS_QUEUE', env.INGRESS_QUEUE ?? ''),
     uninstall: values.uninstall,
     help: values.help,
   };
@@ -126,6 +132,12 @@ export function readShaperConfig(
     cgroupRoot: values['cgroup-root'] ?? env.CGROUP_ROOT,
     senderCgroup: values['sender-cgroup'] ?? env.SENDER_CGROUP,
   };
+}
+
+function readSwitch(variable: string, text: string): boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  if (text === '') return false;
+  throw new ConfigError(`${variable}=${text}: must be true or false`);
 }
 
 function readExempt(list: string): readonly Block[] {

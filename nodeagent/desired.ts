@@ -15,12 +15,14 @@ export interface ShapedPod {
   readonly running: boolean;
   /** Whether it is about to end. */
   readonly terminating: boolean;
+  /** Whether a queue of the ingress rate is in front of it. */
+  readonly queued: boolean;
   /** The condition `podrate.dev/Limited`, as the API server has it. */
   readonly condition: V1PodCondition | undefined;
   /** The limit and the code point, or why there are none that can be trusted. */
   readonly limit: Stamped | StampError;
-  /** Where its packets are marked; undefined where the stamp says that they are not. */
-  readonly network?: PodNetwork;
+  /** Where its packets are marked, and where a queue may be in front of it. */
+  readonly network: PodNetwork;
 }
 
 /** What tells a pod's network namespace. */
@@ -54,9 +56,10 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
     shaped.push({
       ...{ namespace, name, uid, cgroupUid, limit },
       running: status?.phase === 'Running',
+      queued: false,
       terminating: metadata?.deletionTimestamp !== undefined,
       condition: status?.conditions?.find(({ type }) => type === limitedCondition),
-      ...((limit instanceof Error || limit.dscp !== undefined) && { network: networkOf(spec, status) }),
+      network: networkOf(spec, status),
     });
   }
   return shaped;

@@ -21,6 +21,8 @@ export const structures = {
 
 /** PODRATE_RELEASE: lift pacing and clamps from every socket, in preparation of a detach. */
 const releaseFlag = 1n;
+/** PODRATE_QUEUED: a queue of the ingress rate is in front. */
+const queuedFlag = 2n;
 const nameBytes = structures.podrate_owner.size - structures.podrate_owner.fields.name;
 
 /** One direction of a slot's limit. */
@@ -37,6 +39,8 @@ export interface SlotConfig {
   readonly ingress: DirectionConfig;
   /** True while the sockets are being set free before a detach. */
   readonly release: boolean;
+  /** True while a queue of the ingress rate is in front of the device. */
+  readonly queued: boolean;
 }
 
 /** Who holds a slot. */
@@ -101,7 +105,8 @@ export function encodeConfig(config: SlotConfig): Uint8Array {
     data.setBigUint64(fields[direction], BigInt(config[direction].rate), little);
     data.setBigUint64(fields[direction] + 8, BigInt(config[direction].burstNs), little);
   }
-  data.setBigUint64(fields.flags, config.release ? releaseFlag : 0n, little);
+  const flags = (config.release ? releaseFlag : 0n) | (config.queued ? queuedFlag : 0n);
+  data.setBigUint64(fields.flags, flags, little);
   return bytes;
 }
 
@@ -113,10 +118,12 @@ export function decodeConfig(bytes: Uint8Array): SlotConfig {
     rate: Number(data.getBigUint64(offset, little)),
     burstNs: Number(data.getBigUint64(offset + 8, little)),
   });
+  const flags = data.getBigUint64(fields.flags, little);
   return {
     egress: direction(fields.egress),
     ingress: direction(fields.ingress),
-    release: (data.getBigUint64(fields.flags, little) & releaseFlag) !== 0n,
+    release: (flags & releaseFlag) !== 0n,
+    queued: (flags & queuedFlag) !== 0n,
   };
 }
 

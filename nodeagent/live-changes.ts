@@ -2,7 +2,7 @@ import { isLimited } from '../rate/limit.ts';
 import type { ShapedPod } from './desired.ts';
 import { ownerOf } from './owner.ts';
 import { sameConfig } from './plan.ts';
-import { configOfLimit } from './slot-config.ts';
+import { configOfPod } from './slot-config.ts';
 import type { SlotState, Step } from './state.ts';
 
 /**
@@ -16,7 +16,7 @@ export function liveChanges(pods: readonly ShapedPod[], slots: readonly SlotStat
     const slot = inForce.get(ownerOf(pod));
     // One that asks for no limit any more is set free and let go, which is no change of its config.
     if (slot === undefined || pod.limit instanceof Error || !isLimited(pod.limit)) return [];
-    const config = configOfLimit(pod.limit);
+    const config = configOfPod(pod.limit, pod);
     if (sameConfig(slot.config, config)) return [];
     return [{ kind: 'update', generation: slot.generation, slot: slot.slot, owner: slot.owner, config }];
   });

@@ -11,6 +11,10 @@ import { realClock } from './loop.ts';
 import { createMetrics } from './metrics.ts';
 import { mountedNamespaces } from './network-namespaces.ts';
 import { openNode, PreflightError } from './node.ts';
+import { createPodDevices } from './pod-devices.ts';
+import { removeQueues } from './queue-steps.ts';
+import { createQueues } from './queues.ts';
+import { createTc } from './tc.ts';
 import { tellUninstalled } from './tell-uninstalled.ts';
 import { uninstall } from './uninstall.ts';
 import { unmark } from './unmark.ts';
@@ -49,8 +53,10 @@ async function run(config: Config): Promise<void> {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
   const { nodeName, netnsDir: netnsDirectory } = config;
+  const devices = createPodDevices(netnsDirectory);
+  const queues = createQueues({ enabled: config.ingressQueue, tc: createTc(), devices, log });
   const agent = startAgent({
-    ...{ kubeConfig, nodeName, shaper, marker, cgroups, resyncMs, netnsDirectory, log, monotonic },
+    ...{ kubeConfig, nodeName, shaper, marker, cgroups, resyncMs, netnsDirectory, queues, log, monotonic },
     clock: realClock,
     now: Date.now,
   });
@@ -80,6 +86,7 @@ async function removeAll(config: Config): Promise<void> {
   const { shaper, marker, cgroups } = await openNode(config);
   const unmarked = await unmark(marker, await mountedNamespaces(config.netnsDir));
   for (const error of unmarked) log.error({ error: error.message }, 'a network namespace stays marked');
+  await removeQueues(createTc());
   const failures = await uninstall(shaper, cgroups, wait);
   for (const { step, error } of failures) log.error({ step: step.kind, error: error.message }, 'a step failed');
   if (failures.length + unmarked.length > 0) {

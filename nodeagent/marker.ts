@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Bpftool, BpftoolError, hex } from './bpftool.ts';
+import { TcError } from './iproute.ts';
 import { encodeU32, encodeU64 } from './layout.ts';
+import type { MarkFilters } from './mark-filters.ts';
 import { handleOf, planMarks, wholeNamespace } from './mark-plan.ts';
-import { type Tc, TcError } from './tc.ts';
 import { type Device, type Mark, markProgram } from './tc-output.ts';
 
 /** The object of the marking program, beside the shaper's. */
@@ -48,13 +49,13 @@ export interface Marker {
 /** Builds the marker. */
 export function createMarker(options: {
   readonly bpftool: Bpftool;
-  readonly tc: Tc;
+  readonly filters: MarkFilters;
   /** Path of the compiled object, dscp.bpf.o. */
   readonly objectFile: string;
   /** Directory in a BPF file system, where the program is pinned while tc takes it. */
   readonly pinDirectory: string;
 }): Marker {
-  const { bpftool, tc, objectFile, pinDirectory } = options;
+  const { bpftool, filters, objectFile, pinDirectory } = options;
   let version: number | undefined;
   const objectVersion = async () => {
     version ??= versionOf(await readFile(objectFile));
@@ -79,8 +80,8 @@ export function createMarker(options: {
 
   const look: Marker['look'] = async (namespace) => {
     try {
-      const devices = await tc.devices(namespace);
-      return { devices, marks: await tc.marks(namespace, devices) };
+      const devices = await filters.devices(namespace);
+      return { devices, marks: await filters.marks(namespace, devices) };
     } catch (error) {
       if (error instanceof TcError && error.code === 'tc/gone') return undefined;
       throw error;
@@ -93,23 +94,23 @@ export function createMarker(options: {
     async apply(namespace, { devices, marks }, { cgroupId, dscp }) {
       const handle = cgroupId === undefined ? wholeNamespace : handleOf(cgroupId);
       const steps = planMarks(devices, marks, { handle, dscp, version: await objectVersion() });
-      for (const { mark } of steps.filter(({ kind }) => kind === 'remove')) await tc.remove(namespace, mark);
+      for (const { mark } of steps.filter(({ kind }) => kind === 'remove')) await filters.remove(namespace, mark);
       const set = steps.filter(({ kind }) => kind === 'set');
       if (set.length > 0) {
         await withProgram(cgroupId ?? 0n, async (program) => {
-          for (const { mark } of set) await tc.set(namespace, mark, program);
+          for (const { mark } of set) await filters.set(namespace, mark, program);
         });
       }
       return steps.length;
     },
 
     async clear(namespace) {
-      for (const mark of (await look(namespace))?.marks ?? []) await tc.remove(namespace, mark);
+      for (const mark of (await look(namespace))?.marks ?? []) await filters.remove(namespace, mark);
     },
 
     async check() {
       try {
-        await tc.check();
+        await filters.check();
         await withProgram(0n, async () => {});
         await rmdir(pinDirectory).catch(() => undefined);
         return undefined;

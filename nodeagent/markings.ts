@@ -1,11 +1,11 @@
 /** Keeps the marks in the pods' network namespaces as the pods ask for them: beside the passes, because looking around takes time. */
 import type { ShapedPod } from './desired.ts';
+import { TcError } from './iproute.ts';
 import type { Log } from './log.ts';
-import { isOf, type MarkedPod, markedPods, podOf, type WantedMark, wantedMark } from './mark-match.ts';
+import { isOf, markedPods, podOf, type WantedMark, wantedMark } from './mark-match.ts';
 import { dscpOf, wholeNamespace } from './mark-plan.ts';
 import type { Marker } from './marker.ts';
 import { mountedNamespaces, type NetworkNamespace } from './network-namespaces.ts';
-import { TcError } from './tc.ts';
 
 /** What is known about a pod's mark. */
 export interface MarkState {
@@ -53,11 +53,11 @@ export function createMarkings(options: MarkingsOptions): Markings {
   let states = new Map<string, MarkState>();
   // Whether there may be marks that no pod asks for: after a restart only the kernel knows.
   let mayBeLeft: boolean | undefined;
-  let next: { readonly pods: readonly MarkedPod[]; readonly full: boolean } | undefined;
+  let next: { readonly pods: readonly ShapedPod[]; readonly full: boolean } | undefined;
   let running: Promise<void> | undefined;
   let told = '';
 
-  const tend = async (namespace: NetworkNamespace, pods: readonly MarkedPod[], full: boolean, lost: boolean) => {
+  const tend = async (namespace: NetworkNamespace, pods: readonly ShapedPod[], full: boolean, lost: boolean) => {
     const key = keyOf(namespace);
     const before = seen.get(key);
     const wanted = before && wantedMark(pods, before.addresses);
@@ -72,7 +72,7 @@ export function createMarkings(options: MarkingsOptions): Markings {
     seen.set(key, { addresses, dscp: mark === 'keep' ? found && dscpOf(found) : mark.dscp });
   };
 
-  const round = async (pods: readonly MarkedPod[], full: boolean) => {
+  const round = async (pods: readonly ShapedPod[], full: boolean) => {
     mayBeLeft ??= await marker.isUsed();
     if (pods.length === 0 && !mayBeLeft) {
       states = new Map();
@@ -84,7 +84,7 @@ export function createMarkings(options: MarkingsOptions): Markings {
     const problems = new Map<string, string>();
     // A pod that no namespace belongs to may have got its addresses after its namespace was looked at.
     const known = [...seen.values()];
-    const isLost = (pod: MarkedPod) => !pod.network.isHost && !known.some(({ addresses }) => isOf(pod, addresses));
+    const isLost = (pod: ShapedPod) => !pod.network.isHost && !known.some(({ addresses }) => isOf(pod, addresses));
     const lost = full && pods.some((pod) => pod.running && isLost(pod));
     for (const namespace of namespaces) {
       try {
@@ -141,7 +141,7 @@ function needsLook(before: Seen, wanted: WantedMark | undefined, full: boolean):
 }
 
 function stateOf(
-  pod: MarkedPod,
+  pod: ShapedPod,
   seen: readonly Seen[],
   problems: ReadonlyMap<string, string>,
   directory: string,

@@ -3,11 +3,11 @@ import { type Bpftool, createBpftool } from './bpftool.ts';
 import { type Cgroups, createCgroups } from './cgroups.ts';
 import type { ShaperConfig } from './config.ts';
 import { type Facts, gatherFacts, resolveRoot } from './facts.ts';
+import { createMarkFilters } from './mark-filters.ts';
 import { createMarker, type Marker, markObject } from './marker.ts';
 import { createPins, type Pins } from './pins.ts';
 import { type Check, preflight } from './preflight.ts';
 import { createShaper, type Shaper } from './shaper.ts';
-import { createTc } from './tc.ts';
 
 /** Something that limits cannot be enforced without is missing. The message names it and says what to do. */
 export class PreflightError extends Error {
@@ -65,7 +65,7 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
 
 function toolsOf(config: ShaperConfig): { bpftool: Bpftool; pins: Pins; marker: Marker } {
   const bpftool = createBpftool({ file: config.bpftool, timeoutMs: bpftoolTimeoutMs });
-  const [tc, objectFile, directory] = [createTc(), markObject(config.bpfObject), config.pinDir];
-  const marker = createMarker({ bpftool, tc, objectFile, pinDirectory: directory });
+  const [objectFile, directory] = [markObject(config.bpfObject), config.pinDir];
+  const marker = createMarker({ bpftool, filters: createMarkFilters(), objectFile, pinDirectory: directory });
   return { bpftool, pins: createPins({ directory, bpftool }), marker };
 }

@@ -140,6 +140,7 @@ export function plan(input: PlanInput): Plan {
 export function sameConfig(one: SlotConfig, other: SlotConfig): boolean {
   return (
     one.release === other.release &&
+    one.queued === other.queued &&
     one.egress.rate === other.egress.rate &&
     one.egress.burstNs === other.egress.burstNs &&
     one.ingress.rate === other.ingress.rate &&

@@ -1,7 +1,7 @@
 /** Judges whether limits can be enforced here, and says what to do where they cannot. */
 import type { Facts } from './facts.ts';
+import { tcRemedy } from './iproute.ts';
 import { isLinuxBefore } from './linux-version.ts';
-import { tcRemedy } from './tc.ts';
 
 /** One judgement. */
 export interface Check {

@@ -8,7 +8,7 @@ import { liveChanges } from './live-changes.ts';
 import { ownerOf } from './owner.ts';
 import { type Plan, plan, sameConfig } from './plan.ts';
 import type { Shaper } from './shaper.ts';
-import { configOfLimit } from './slot-config.ts';
+import { configOfPod } from './slot-config.ts';
 import { type Cgroup, type Observation, type SlotState, type Step, type StepFailure, slotKey } from './state.ts';
 import { createStopwatches } from './stopwatches.ts';
 import { doubtful, existingCgroups, keptOwners, targetsOf } from './targets.ts';
@@ -176,7 +176,7 @@ function resultOf(
     (candidate) => candidate.owner === owner && candidate.cgroupId === cgroup.id && candidate.generation === generation,
   );
   const pending = steps.some((step) => (step.kind === 'attach' || step.kind === 'update') && step.owner === owner);
-  if (slot?.marked && !pending && sameConfig(slot.config, configOfLimit(pod.limit))) {
+  if (slot?.marked && !pending && sameConfig(slot.config, configOfPod(pod.limit, pod))) {
     return { pod, state: 'in-force', slot };
   }
   const failure = failures.find(({ step }) => 'owner' in step && step.owner === owner);

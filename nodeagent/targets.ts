@@ -4,7 +4,7 @@ import type { Cgroups, PodCgroups } from './cgroups.ts';
 import type { ShapedPod } from './desired.ts';
 import { isManual, ownerOf } from './owner.ts';
 import type { Target } from './plan.ts';
-import { configOfLimit } from './slot-config.ts';
+import { configOfPod } from './slot-config.ts';
 import { type Cgroup, type Observation, type SlotState, slotKey } from './state.ts';
 
 /** The cgroups that should be limited, of pods and, while they move to a new generation, of those limited by hand. */
@@ -20,7 +20,7 @@ export function targetsOf(
     if (cgroup === undefined || pod.limit instanceof Error || targets.has(cgroup.id)) continue;
     // What is only marked needs no shaper.
     if (!isLimited(pod.limit)) continue;
-    targets.set(cgroup.id, { owner: ownerOf(pod), cgroup, config: configOfLimit(pod.limit) });
+    targets.set(cgroup.id, { owner: ownerOf(pod), cgroup, config: configOfPod(pod.limit, pod) });
   }
   // What was limited by hand is the command line tool's, but an old generation must be left all the same.
   for (const old of slots) {

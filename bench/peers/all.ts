@@ -4,9 +4,19 @@ import { htb } from './htb.ts';
 import { none } from './none.ts';
 import type { Peer } from './peer.ts';
 import { podrate } from './podrate.ts';
+import { podrateQueue } from './podrate-queue.ts';
 
 /** Everybody who is compared, in the order of the tables. */
-export const allPeers = { podrate, cni, 'cni-sane': cniSane, htb, drop, thesis, none } satisfies Record<string, Peer>;
+export const allPeers = {
+  podrate,
+  'podrate-queue': podrateQueue,
+  cni,
+  'cni-sane': cniSane,
+  htb,
+  drop,
+  thesis,
+  none,
+} satisfies Record<string, Peer>;
 
 /** The name of a peer. */
 export type PeerName = keyof typeof allPeers;

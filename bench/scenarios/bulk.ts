@@ -3,6 +3,7 @@ import type { TrafficScenario } from '../scenario.ts';
 import { rateName } from './names.ts';
 
 const shapers = ['podrate', 'cni-sane', 'htb', 'drop'] as const;
+const receivers = ['podrate', 'podrate-queue', 'cni-sane', 'htb', 'drop'] as const;
 const everybody = ['podrate', 'cni', 'cni-sane', 'htb', 'drop', 'thesis', 'none'] as const;
 const pair = ['podrate', 'cni-sane'] as const;
 const picture = ['podrate', 'cni', 'cni-sane', 'thesis'] as const;
@@ -21,7 +22,7 @@ const egress: readonly Row[] = [
   [5e6, 1, everybody, picture],
   [5e6, 8, shapers],
   [5e6, 100, shapers, ['podrate']],
-  [10e6, 1, everybody, [...picture, 'htb', 'drop']],
+  [10e6, 1, everybody, [...picture, 'htb']],
   [10e6, 8, everybody, pair],
   [10e6, 100, shapers],
   [125e6, 1, everybody, pair],
@@ -31,9 +32,9 @@ const egress: readonly Row[] = [
 ];
 const ingress: readonly Row[] = [
   [1e6, 1, pair],
-  [1e6, 8, shapers],
+  [1e6, 8, receivers],
   [10e6, 1, shapers],
-  [10e6, 8, shapers, ['podrate']],
+  [10e6, 8, receivers, ['podrate']],
   [125e6, 1, pair],
   [125e6, 8, shapers],
   [625e6, 8, pair],
@@ -54,15 +55,28 @@ export const bulkScenarios: readonly TrafficScenario[] = [
 /** Beyond what one limit can hold apart: 300 flows. */
 export const crowdScenario: TrafficScenario = bulk('egress', [1e6, 300, pair, ['podrate']]);
 
+/** Who is compared where senders are near strangers: a queue in front of the pod is the cure that podrate has for them. */
+const queues = ['podrate', 'podrate-queue', 'cni-sane', 'htb'] as const;
+
 /** Senders that do not follow a receiver's wish, near and 20 ms away. */
-export const strangerScenarios: readonly TrafficScenario[] = (['near stranger', 'far stranger'] as const).flatMap(
-  (sender) =>
-    (['cubic', 'bbr'] as const).flatMap((congestion) =>
-      [1, 8].map((flows) =>
-        bulk('ingress', [10e6, flows, pair, flows === 8 && congestion === 'cubic' ? pair : []], { congestion, sender }),
-      ),
-    ),
-);
+export const strangerScenarios: readonly TrafficScenario[] = [
+  ...([1e6, 10e6] as const).flatMap((rate) => strangers('near stranger', rate, queues)),
+  ...strangers('far stranger', 10e6, pair),
+];
+
+function strangers(
+  sender: TrafficScenario['sender'],
+  rate: number,
+  peers: readonly PeerName[],
+): readonly TrafficScenario[] {
+  return (['cubic', 'bbr'] as const).flatMap((congestion) =>
+    [1, 8].map((flows) => {
+      const quick =
+        rate === 10e6 && flows === 8 && congestion === 'cubic' ? peers.filter((peer) => peer !== 'htb') : [];
+      return bulk('ingress', [rate, flows, peers, quick], { congestion, sender });
+    }),
+  );
+}
 
 /** Builds one scenario of long flows. */
 export function bulk(

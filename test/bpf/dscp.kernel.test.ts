@@ -2,8 +2,8 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createBpftool } from '../../nodeagent/bpftool.ts';
+import { createMarkFilters } from '../../nodeagent/mark-filters.ts';
 import { createMarker, type Marker, type Marking } from '../../nodeagent/marker.ts';
-import { createTc } from '../../nodeagent/tc.ts';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
 import { buildPrograms, type FloodOptions, type NativePrograms, type SniffedKind } from '../lab/native/programs.ts';
 import { type Running, startSink } from '../lab/traffic.ts';
@@ -22,7 +22,12 @@ const running: Running<unknown>[] = [];
 beforeAll(async () => {
   [lab, programs] = await Promise.all([openLab('podrate-marks'), buildPrograms()]);
   marker = createMarker({
-    ...{ bpftool: createBpftool({ file: 'bpftool', timeoutMs: 30_000 }), tc: createTc(), objectFile, pinDirectory },
+    ...{
+      bpftool: createBpftool({ file: 'bpftool', timeoutMs: 30_000 }),
+      filters: createMarkFilters(),
+      objectFile,
+      pinDirectory,
+    },
   });
   for (const pod of [lab.pods.a, lab.pods.b]) {
     await inNetwork(pod, 'sysctl', '-qw', 'net.ipv4.ping_group_range=0 2147483647');
@@ -248,15 +253,15 @@ test("taking marks off leaves others' filters alone, and nothing where there wer
 
 test('what is gone already can be taken off: a mark, the place for filters, the device, the namespace', async () => {
   const { a } = lab.pods;
-  const tc = createTc();
+  const filters = createMarkFilters();
   await inNetwork(a, 'ip', 'link', 'add', 'late0', 'type', 'veth', 'peer', 'name', 'late1');
   const [gone] = [{ device: 'late0', handle: 1, classId: '1:1' }];
-  await tc.remove(a.netnsPath, gone);
+  await filters.remove(a.netnsPath, gone);
   await inNetwork(a, 'tc', 'qdisc', 'add', 'dev', 'late0', 'clsact');
-  await tc.remove(a.netnsPath, gone);
+  await filters.remove(a.netnsPath, gone);
   await inNetwork(a, 'ip', 'link', 'delete', 'late0');
-  await tc.remove(a.netnsPath, gone);
-  const vanished = tc.remove('/run/netns/podrate-nothing-there', gone);
+  await filters.remove(a.netnsPath, gone);
+  const vanished = filters.remove('/run/netns/podrate-nothing-there', gone);
   await expect(vanished).rejects.toMatchObject({ code: 'tc/gone' });
 });
 

@@ -10,7 +10,7 @@ const verdicts = {
 };
 const entry: Listed = {
   ...{ owner: 'manual/42', cgroup: '/sys/fs/cgroup/a', slot: 1, generation: '0123456789ab', inForce: true },
-  ...{ egressBytesPerSecond: 1_500_000, ingressBytesPerSecond: null, dscp: null },
+  ...{ egressBytesPerSecond: 1_500_000, ingressBytesPerSecond: null, ingressQueue: false, dscp: null },
   counters: { egress: verdicts, ingress: { ...verdicts, passed: none } },
 };
 

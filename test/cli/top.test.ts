@@ -6,7 +6,14 @@ const count = (packets: number, bytes = 0) => ({ packets, bytes });
 const entry = (sent: number, dropped: number, slot = 1): Limited => {
   const quiet = { passed: count(0), delayed: count(0), dropped: count(0), marked: count(0) };
   return {
-    ...{ owner: `manual/${slot}`, cgroup: `/sys/fs/cgroup/${slot}`, slot, generation: '0123456789ab', inForce: true },
+    ...{
+      owner: `manual/${slot}`,
+      cgroup: `/sys/fs/cgroup/${slot}`,
+      slot,
+      ingressQueue: false,
+      generation: '0123456789ab',
+      inForce: true,
+    },
     ...{ egressBytesPerSecond: 1_000_000, ingressBytesPerSecond: null },
     counters: { egress: { ...quiet, passed: count(1, sent), dropped: count(dropped) }, ingress: quiet },
   };

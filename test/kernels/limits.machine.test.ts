@@ -91,6 +91,30 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
     expect(ratio).toBeLessThan(atMost);
   });
 
+  test('a queue is made of what the kernel has, and goes with the limit', () => {
+    for (const name of ['queue', 'queue-set', 'queue-detach'])
+      expect(command(name).status, command(name).output).toBe(0);
+    const kinds = command('queue-kinds')
+      .output.split('\n')
+      .map((line) => line.split(' ')[1]);
+    expect(kinds.filter(Boolean)).toEqual(['htb', 'fq_codel', 'fq_codel', 'fq_codel']);
+    expect(command('queue-gone').output).not.toContain('htb');
+  });
+
+  test.each([
+    ['queue-8', LIMIT],
+    ['queue-changed', 2 * LIMIT],
+  ])(
+    'through the queue near senders that know nothing of podrate have the limit, and it drops nothing: %s',
+    (name, limit) => {
+      const ratio = receivedRate(recording, 'pod', name) / limit;
+      expect(ratio).toBeGreaterThan(atLeast);
+      expect(ratio).toBeLessThan(atMost);
+      const [{ counters }] = JSON.parse(command('queue-list').output);
+      expect(counters.ingress.dropped.packets).toBe(0);
+    },
+  );
+
   test('what is paced is not dropped: next to nothing is sent again', () => {
     expect(resent(recording, 'egress-1') + resent(recording, 'egress-8')).toBeLessThan(10);
   });

@@ -19,7 +19,7 @@ const MEMORY_MEBIBYTES = 768;
 // The machine ends by restarting, which QEMU is told not to do. Its second serial port takes what the checks tell, unchanged.
 const initramfs: InitramfsRecipe = {
   name: 'kernels-initramfs',
-  modules: ['virtio_pci', 'virtio_blk', 'ext4', 'veth', 'sch_ingress', 'cls_bpf'],
+  modules: ['virtio_pci', 'virtio_blk', 'ext4', 'veth', 'sch_ingress', 'cls_bpf', 'sch_htb', 'sch_fq_codel', 'cls_u32'],
   script: `until [ -b /dev/vdb ]; do busybox sleep 0.05; done
 busybox mount -t ext4 -o noatime /dev/vda /root
 busybox tar -x -f /dev/vdb -C /root

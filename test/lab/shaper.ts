@@ -12,6 +12,8 @@ export interface LabLimit {
   ingress?: number;
   burstNs?: number;
   release?: boolean;
+  /** A queue of the ingress rate is in front of the pod. */
+  queued?: boolean;
 }
 
 /** One direction's verdicts as bpftool shows them, summed over CPUs. */
@@ -52,6 +54,7 @@ export const object = fileURLToPath(new URL('../../bpf/shaper.bpf.o', import.met
 /** sizeof(struct podrate_state). */
 export const stateBytes = 256;
 const RELEASE = 1n;
+const QUEUED = 2n;
 const attachments = [
   ['cgroup_inet_egress', 'podrate_egress'],
   ['cgroup_inet_ingress', 'podrate_ingress'],
@@ -126,8 +129,9 @@ const bytes32 = (value: number) => [...new Uint8Array(new Uint32Array([value]).b
 const bytes64 = (value: bigint) => [...new Uint8Array(new BigUint64Array([value]).buffer)].map(String);
 
 /** struct podrate_config. */
-function configBytes({ egress = 0, ingress = 0, burstNs = 0, release = false }: LabLimit): string[] {
-  const fields = [BigInt(egress), BigInt(burstNs), BigInt(ingress), BigInt(burstNs), release ? RELEASE : 0n];
+function configBytes({ egress = 0, ingress = 0, burstNs = 0, release = false, queued = false }: LabLimit): string[] {
+  const flags = (release ? RELEASE : 0n) | (queued ? QUEUED : 0n);
+  const fields = [BigInt(egress), BigInt(burstNs), BigInt(ingress), BigInt(burstNs), flags];
   return fields.flatMap(bytes64);
 }
 

@@ -170,6 +170,20 @@ test('the policy that binds the agent to its node knows its account and its cond
   expect(find('DaemonSet', 'podrate-agent').spec.template.spec.serviceAccountName).toBe('podrate-agent');
 });
 
+test('the agent takes the switch of queues from the ConfigMap, and its network namespace from the component', async () => {
+  const { metadata, spec } = find('DaemonSet', 'podrate-agent');
+  const { hostNetwork, containers } = spec.template.spec;
+  expect(hostNetwork).toBeUndefined();
+  expect(containers[0].env).toContainEqual({
+    name: 'INGRESS_QUEUE',
+    valueFrom: { configMapKeyRef: { name: 'podrate', key: 'ingress-queue', optional: true } },
+  });
+  const component = parse(await readFile(join(directory, 'ingress-queue/kustomization.yaml'), 'utf8'));
+  const patch = parse(component.patches[0].patch);
+  expect(patch).toMatchObject({ kind: 'DaemonSet', metadata: { name: metadata.name, namespace: metadata.namespace } });
+  expect(patch.spec).toEqual({ template: { spec: { hostNetwork: true } } });
+});
+
 test('every example but the peer asks for a limit that is valid', () => {
   const keys = labelKeys(defaultLabelKey);
   for (const example of examples) {

@@ -6,13 +6,28 @@ import { type Dscp, parseDscp } from '../../rate/dscp.ts';
 
 const pod: ShapedPod = {
   ...{ namespace: 'default', name: 'web', uid: 'u', cgroupUid: 'u', running: true, terminating: false },
-  condition: undefined,
+  ...{ condition: undefined, network: { isHost: false, addresses: [] }, queued: false },
   limit: {},
 };
 const slot: SlotState = {
   ...{ generation: '0123456789ab', slot: 1, cgroupId: 1n, owner: 'pod/u', marked: true },
-  config: { egress: { rate: 1_000_000, burstNs: 0 }, ingress: { rate: 1_500_000, burstNs: 0 }, release: false },
+  config: {
+    egress: { rate: 1_000_000, burstNs: 0 },
+    ingress: { rate: 1_500_000, burstNs: 0 },
+    release: false,
+    queued: false,
+  },
 };
+
+test('a queue in front is told, and why there is none where there should be one', () => {
+  const queued = { ...slot, config: { ...slot.config, queued: true } };
+  expect(conditionOf({ pod, state: 'in-force', slot: queued })?.message).toMatch(
+    /\(1500000 bytes\/s\), through a queue\.$/,
+  );
+  expect(conditionOf({ pod, state: 'in-force', slot }, undefined, 'port has a queue of its own')?.message).toMatch(
+    /bytes\/s\)\. No queue is in front of it: port has a queue of its own\.$/,
+  );
+});
 
 test('a limit in force is told with both rates, for people and exactly', () => {
   expect(conditionOf({ pod, state: 'in-force', slot })).toEqual({

@@ -11,6 +11,7 @@ test('without anything the defaults hold', () => {
       uninstall: false,
       help: false,
       exempt: [],
+      ingressQueue: false,
       netnsDir: '/run/netns',
     },
     ...{ bpftool: 'bpftool', pinDir: '/sys/fs/bpf/podrate', cgroupRoot: undefined, senderCgroup: undefined },
@@ -38,6 +39,13 @@ test.each([
   expect(() => readConfig(args, {})).toThrow(reason);
 });
 
+test('queues are switched on by the flag, or by the word true in the environment', () => {
+  expect(readConfig(['--ingress-queue'], { INGRESS_QUEUE: 'false' }).ingressQueue).toBe(true);
+  expect(readConfig([], { INGRESS_QUEUE: 'true' }).ingressQueue).toBe(true);
+  expect(readConfig([], { INGRESS_QUEUE: 'false' }).ingressQueue).toBe(false);
+  expect(() => readConfig([], { INGRESS_QUEUE: 'yes' })).toThrow('INGRESS_QUEUE=yes: must be true or false');
+});
+
 test('every flag is in the usage text', () => {
   for (const flag of [
     'bpftool',
@@ -50,6 +58,7 @@ test('every flag is in the usage text', () => {
     'resync-seconds',
     'exempt',
     'netns-dir',
+    'ingress-queue',
     'uninstall',
     'help',
   ]) {

@@ -23,7 +23,7 @@ function pod({
       labels: { 'podrate.dev/shaped': 'true' },
       annotations: { ...annotations, ...(stamp !== undefined && { 'podrate.dev/limit': stamp }) },
     },
-    status: { phase },
+    status: { phase, podIPs: [{ ip: '10.1.0.7' }, { ip: 'fd00::7' }] },
   };
 }
 const limited = '{"egress":1000000,"ingress":2000000}';
@@ -32,14 +32,20 @@ test('a marked pod asks for what its stamp says', () => {
   expect(shapedPods([pod({ stamp: limited })])).toEqual([
     {
       ...{ namespace: 'default', name: 'web', uid, cgroupUid: uid, running: true, terminating: false },
-      condition: undefined,
+      ...{ condition: undefined, network: { isHost: false, addresses: ['10.1.0.7', 'fd00::7'] }, queued: false },
       limit: { egress: 1_000_000, ingress: 2_000_000 },
     },
   ]);
 });
 
-test('a pod that asks for a mark tells where its packets are; a pod that does not has them unsaid', () => {
+test('a pod tells where its packets are: its addresses, and whether its network is the node\'s', () => {
   const marked = pod({ stamp: '{"dscp":46}' });
+  marked.status = { ...marked.status, podIPs: [] };
+  expect(shapedPods([marked])[0]).toMatchObject({ limit: { dscp: 46 }, network: { isHost: false, addresses: [] } });
+  marked.status = { ...marked.status, podIPs: [{ ip: '10.1.0.1' }, { ip: 'fd01::1' }] };
+  marked.spec = { containers: [], hostNetwork: true };
+  expect(shapedPods([marked])[0]?.network).toEqual({ isHost: true, addresses: ['10.1.0.1', 'fd01::1'] });
+});
   expect(shapedPods([marked])[0]).toMatchObject({ limit: { dscp: 46 }, network: { isHost: false, addresses: [] } });
   marked.status = { ...marked.status, podIPs: [{ ip: '10.1.0.1' }, { ip: 'fd01::1' }] };
   marked.spec = { containers: [], hostNetwork: true };

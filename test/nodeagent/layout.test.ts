@@ -14,7 +14,7 @@ import {
 } from '../../nodeagent/layout.ts';
 
 const direction = fc.record({ rate: fc.nat({ max: 2 ** 31 - 1 }), burstNs: fc.nat({ max: 2 ** 31 - 1 }) });
-const config = fc.record({ egress: direction, ingress: direction, release: fc.boolean() });
+const config = fc.record({ egress: direction, ingress: direction, release: fc.boolean(), queued: fc.boolean() });
 
 test('every config comes back as it was written', () => {
   fc.assert(
@@ -43,7 +43,12 @@ test('every key comes back as it was written', () => {
 
 test('a rate above 4 GB/s is written whole', () => {
   const rate = 12_500_000_000;
-  const bytes = encodeConfig({ egress: { rate, burstNs: 0 }, ingress: { rate: 0, burstNs: 0 }, release: false });
+  const bytes = encodeConfig({
+    egress: { rate, burstNs: 0 },
+    ingress: { rate: 0, burstNs: 0 },
+    release: false,
+    queued: false,
+  });
   expect(decodeConfig(bytes).egress.rate).toBe(rate);
 });
 

@@ -7,11 +7,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { createBpftool } from '../../nodeagent/bpftool.ts';
 import { conditionOf } from '../../nodeagent/condition.ts';
 import type { ShapedPod } from '../../nodeagent/desired.ts';
+import { createMarkFilters } from '../../nodeagent/mark-filters.ts';
 import { dscpOf } from '../../nodeagent/mark-plan.ts';
 import { createMarker, type Marker } from '../../nodeagent/marker.ts';
 import { createMarkings, type Markings } from '../../nodeagent/markings.ts';
 import { mountedNamespaces } from '../../nodeagent/network-namespaces.ts';
-import { createTc } from '../../nodeagent/tc.ts';
 import { unmark } from '../../nodeagent/unmark.ts';
 import { isDscp } from '../../rate/dscp.ts';
 import { StampError } from '../../rate/stamp.ts';
@@ -21,7 +21,12 @@ import { inNetns, makeNetnsDirectory, type NetnsDirectory } from './netns.ts';
 const objectFile = fileURLToPath(new URL('../../bpf/dscp.bpf.o', import.meta.url));
 const pinDirectory = `/sys/fs/bpf/podrate-markings-${process.pid}`;
 const marker = createMarker({
-  ...{ bpftool: createBpftool({ file: 'bpftool', timeoutMs: 30_000 }), tc: createTc(), objectFile, pinDirectory },
+  ...{
+    bpftool: createBpftool({ file: 'bpftool', timeoutMs: 30_000 }),
+    filters: createMarkFilters(),
+    objectFile,
+    pinDirectory,
+  },
 });
 let netns: NetnsDirectory;
 let done: () => void;
@@ -81,7 +86,7 @@ function podOf(address: string | undefined, dscp: number | StampError, more: Par
     ...{ namespace: 'default', name: 'web', uid: `uid-${address}`, cgroupUid: 'u', running: true, terminating: false },
     condition: undefined,
     limit: dscp instanceof StampError ? dscp : isDscp(dscp) ? { dscp } : {},
-    network: { isHost: false, addresses },
+    ...{ queued: false, network: { isHost: false, addresses } },
     ...more,
   };
 }

@@ -13,6 +13,7 @@ const limit = (rate: number): SlotConfig => ({
   egress: { rate, burstNs: 0 },
   ingress: { rate, burstNs: 0 },
   release: false,
+  queued: false,
 });
 const target = (id: number, rate = 1_000_000): Target => ({
   owner: `pod/${id}`,

@@ -70,7 +70,12 @@ test('attaching puts three programs on the cgroup and is seen', async () => {
   expect(await scene.shaper.apply([attachStep(cgroup)])).toEqual([]);
   expect(await scene.attached(cgroup.path)).toEqual(ours);
   const { slots, known, attached } = await scene.shaper.observe(() => [cgroup]);
-  const config = { egress: { rate: 1_000_000, burstNs: 0 }, ingress: { rate: 0, burstNs: 0 }, release: false };
+  const config = {
+    egress: { rate: 1_000_000, burstNs: 0 },
+    ingress: { rate: 0, burstNs: 0 },
+    release: false,
+    queued: false,
+  };
   expect(slots).toEqual([{ generation, slot: 1, cgroupId: cgroup.id, owner: 'pod/1', config, marked: true }]);
   expect(known.get(generation)).toEqual(new Map([[cgroup.id, 1]]));
   expect(attached.get(cgroup.id)?.get(generation)).toEqual(new Set(['egress', 'ingress', 'sockops']));
