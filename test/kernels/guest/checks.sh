@@ -114,7 +114,8 @@ ip -netns pod link set eth1 up
 ip -netns pod address add 10.78.0.1/24 dev eth1
 run queue podrate attach --cgroup $pod --sender-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
 run queue-kinds tc qdisc show dev host
-start source 10.78.0.1 5001 tcp 8
+# Without env it would be the builtin of that name.
+start env source 10.78.0.1 5001 tcp 8
 measure queue-8
 run queue-set podrate set --cgroup $pod --sender-cgroup $pod --ingress $((2 * limit / 1000))K
 measure queue-changed
