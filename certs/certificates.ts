@@ -1,4 +1,4 @@
-import { generateKeyPair, randomBytes } from 'node:crypto';
+import { createHash, generateKeyPair, randomBytes, sign as signBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 
@@ -34,8 +34,13 @@ const backdateMs = 5 * 60_000;
 
 /** Makes a self-signed certificate authority with a new RSA key; it may sign certificates and no further authorities. */
 export async function issueAuthority({ commonName, now, days }: AuthorityRequest): Promise<Pair> {
-  const keys = await generateKeys();
-  const certificate = blank(keys.publicKey, now, new Date(now.getTime() + days * msPerDay), commonName);
+  const keys = await generateRsaKeys();
+  const certificate = blank(
+    forge.pki.publicKeyFromPem(keys.publicKey),
+    now,
+    new Date(now.getTime() + days * msPerDay),
+    commonName,
+  );
   certificate.setIssuer(certificate.subject.attributes);
   certificate.setExtensions([
     { name: 'basicConstraints', cA: true, pathLenConstraint: 0, critical: true },
@@ -46,27 +51,59 @@ export async function issueAuthority({ commonName, now, days }: AuthorityRequest
   return sign(certificate, keys.privateKey, keys.privateKey);
 }
 
-/** Makes a certificate for a TLS server with a new RSA key, signed by an authority. */
+/**
+ * Makes a certificate for a TLS server, signed by an authority. Its key is on the curve P-256: API servers open a connection for each
+ * of many requests at once, and with an RSA key each handshake would take the webhook several times as long.
+ */
 export async function issueServing(authority: Pair, { dnsNames, now, days }: ServingRequest): Promise<Pair> {
-  const keys = await generateKeys();
+  const keys = await generateCurveKeys();
   const issuer = forge.pki.certificateFromPem(authority.certificate);
   const end = Math.min(now.getTime() + days * msPerDay, issuer.validity.notAfter.getTime());
   // A common name is limited to 64 characters (RFC 5280, ub-common-name); clients read the alternative names only.
-  const certificate = blank(keys.publicKey, now, new Date(end), (dnsNames[0] ?? organization).slice(0, 64));
+  const certificate = blank(issuer.publicKey, now, new Date(end), (dnsNames[0] ?? organization).slice(0, 64));
   certificate.setIssuer(issuer.subject.attributes);
+  // The point itself, without what says which curve (RFC 5280, 4.2.1.2).
+  const identifier = createHash('sha1').update(keys.publicKey.subarray(-65)).digest('binary');
+  certificate.generateSubjectKeyIdentifier = () => forge.util.createBuffer(identifier);
   certificate.setExtensions([
     { name: 'basicConstraints', cA: false, critical: true },
-    { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
+    { name: 'keyUsage', digitalSignature: true, critical: true },
     { name: 'extKeyUsage', serverAuth: true },
     { name: 'subjectKeyIdentifier' },
     { name: 'authorityKeyIdentifier', keyIdentifier: keyIdentifier(issuer) },
     { name: 'subjectAltName', altNames: dnsNames.map((value) => ({ type: 2, value })) },
   ]);
-  return sign(certificate, keys.privateKey, authority.key);
+  const draft = sign(certificate, keys.privateKey, authority.key);
+  return { ...draft, certificate: withPublicKey(certificate, keys.publicKey, authority.key) };
+}
+
+/**
+ * Gives a signed certificate another public key and signs it anew: node-forge knows RSA keys only.
+ * @param publicKey DER, SubjectPublicKeyInfo
+ * @returns PEM
+ */
+function withPublicKey(certificate: forge.pki.Certificate, publicKey: Buffer, signingKey: string): string {
+  const whole = forge.pki.certificateToAsn1(certificate);
+  const [signed, , signature] = whole.value as [forge.asn1.Asn1, forge.asn1.Asn1, forge.asn1.Asn1];
+  // The seventh field (RFC 5280, 4.1): version, serial number, signature algorithm, issuer, validity, subject, key.
+  (signed.value as forge.asn1.Asn1[])[6] = forge.asn1.fromDer(publicKey.toString('binary'));
+  const bytes = Buffer.from(forge.asn1.toDer(signed).getBytes(), 'binary');
+  // A bit string begins with how many bits of its last byte are not used.
+  signature.value = `\0${signBytes('sha256', bytes, signingKey).toString('binary')}`;
+  const body = forge.asn1.toDer(whole).getBytes();
+  return forge.pem.encode({ type: 'CERTIFICATE', body }).replaceAll('\r', '');
+}
+
+async function generateCurveKeys(): Promise<{ publicKey: Buffer; privateKey: string }> {
+  return promisify(generateKeyPair)('ec', {
+    namedCurve: 'P-256',
+    publicKeyEncoding: { type: 'spki', format: 'der' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
 }
 
 // Keys come from node:crypto, which makes them off the event loop; node-forge would block it for up to a second.
-async function generateKeys(): Promise<{ publicKey: string; privateKey: string }> {
+async function generateRsaKeys(): Promise<{ publicKey: string; privateKey: string }> {
   return promisify(generateKeyPair)('rsa', {
     modulusLength: 2048,
     publicExponent: 0x10001,
@@ -75,9 +112,9 @@ async function generateKeys(): Promise<{ publicKey: string; privateKey: string }
   });
 }
 
-function blank(publicKey: string, now: Date, notAfter: Date, commonName: string): forge.pki.Certificate {
+function blank(publicKey: forge.pki.PublicKey, now: Date, notAfter: Date, commonName: string): forge.pki.Certificate {
   const certificate = forge.pki.createCertificate();
-  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
+  certificate.publicKey = publicKey;
   certificate.serialNumber = serialNumber();
   certificate.validity.notBefore = new Date(now.getTime() - backdateMs);
   certificate.validity.notAfter = notAfter;

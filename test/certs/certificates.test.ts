@@ -43,6 +43,8 @@ describe('a serving certificate', () => {
     expect(certificate.checkIssued(issuer)).toBe(true);
     expect(certificate.verify(issuer.publicKey)).toBe(true);
     expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1']);
+    expect(certificate.publicKey.asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' });
+    expect(certificate.checkPrivateKey(createPrivateKey(serving.key))).toBe(true);
     for (const name of [
       'podrate-webhook',
       'podrate-webhook.podrate-system',
