@@ -39,7 +39,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
 
   const load = async (variant: VariantName, { kind, namespace, clients, count }: Load): Promise<LoadOutcome> => {
     signal.throwIfAborted();
-    const job = { ...requestOf(kind, namespace), clients, requests: count, first: sent };
+    const job = { ...requestOf(kind, namespace, variants[variant].label), clients, requests: count, first: sent };
     sent += count;
     if (kind === 'pods') return bed.loadApiServer({ ...job, expect: variants[variant].expect });
     return bed.loadWebhook(variant === 'peer' ? 'peer' : 'podrate', { ...job, expect: '"patch":' });

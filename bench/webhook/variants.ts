@@ -1,14 +1,17 @@
-import { stampAnnotation } from '../../rate/keys.ts';
+import { defaultLabelKey, stampAnnotation } from '../../rate/keys.ts';
 
 /** The label of a namespace that says whose registration takes its pods. */
 export const takerLabel = 'bench.podrate.dev/webhook';
 
-/** The peer's annotation, as bench/webhook/peer writes it. */
+/** The peer's label and annotation, as bench/webhook/peer has them. */
+const peerLabel = 'peer-rate';
 const peerAnnotation = 'peer.podrate.dev/egress';
 
 /** Who admits the pods of a namespace, and how one sees on a created pod that it did. */
 export interface Variant {
   readonly labels: Readonly<Record<string, string>>;
+  /** The key of the pods' rate label. What is not podrate's business must not have its label: its catch-up would see to it. */
+  readonly label: string;
   /** What is in every answer to a create. */
   readonly expect: string;
 }
@@ -19,15 +22,15 @@ const quota = { 'podrate.dev/mode': 'enforce', 'podrate.dev/quota': '100000G' };
 /** All ways in which a pod is admitted here. */
 export const variants = {
   /** No webhook takes the pod. */
-  none: { labels: {}, expect: '"phase":"Pending"' },
+  none: { labels: {}, label: peerLabel, expect: '"phase":"Pending"' },
   /** Mutation and validation by podrate, in a namespace without a policy. */
-  podrate: { labels: { [takerLabel]: 'podrate' }, expect: stampAnnotation },
+  podrate: { labels: { [takerLabel]: 'podrate' }, label: defaultLabelKey, expect: stampAnnotation },
   /** The same in a namespace with a quota. */
-  'podrate-quota': { labels: { [takerLabel]: 'podrate', ...quota }, expect: stampAnnotation },
+  'podrate-quota': { labels: { [takerLabel]: 'podrate', ...quota }, label: defaultLabelKey, expect: stampAnnotation },
   /** The Go webhook, called as often as podrate: it mutates, and is asked to validate. */
-  peer: { labels: { [takerLabel]: 'peer' }, expect: peerAnnotation },
+  peer: { labels: { [takerLabel]: 'peer' }, label: peerLabel, expect: peerAnnotation },
   /** The Go webhook, which only mutates. */
-  'peer-mutate': { labels: { [takerLabel]: 'peer-mutate' }, expect: peerAnnotation },
+  'peer-mutate': { labels: { [takerLabel]: 'peer-mutate' }, label: peerLabel, expect: peerAnnotation },
 } as const satisfies Record<string, Variant>;
 
 export type VariantName = keyof typeof variants;

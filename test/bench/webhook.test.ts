@@ -72,7 +72,7 @@ test('everybody takes the pods of their own namespaces only, and nothing that fa
 
 test('a request is JSON with a place for a number in its name', () => {
   for (const kind of ['pods', 'reviews'] as const) {
-    const { body } = requestOf(kind, 'shop');
+    const { body } = requestOf(kind, 'shop', 'rate');
     expect(JSON.parse(body.replaceAll('{n}', '7'))).toBeTypeOf('object');
     expect(body).toContain('pod-{n}');
   }

@@ -21,7 +21,7 @@ afterAll(async () => {
 });
 
 const policies = policyCluster(() => cluster);
-const { apply, kubectl, get, stampOf, makeNamespace, serviceAccount } = policies;
+const { apply, kubectl, get, stampOf, makeNamespace } = policies;
 
 describe('a namespace', () => {
   test.each([
@@ -47,7 +47,14 @@ describe('a namespace', () => {
     const names = Array.from({ length: 50 }, (_, index) => `fresh-${index}`);
     // The namespaces' service accounts must be there for pods, so these come first; the policy comes with the pod.
     await apply(...names.map((name) => ({ ...namespace(name, {}), metadata: { name } })));
-    await Promise.all(names.map(serviceAccount));
+    const accounts = async (): Promise<string[]> =>
+      (await get('serviceaccounts', '-A')).items.map(
+        ({ metadata }: { metadata: { namespace: string } }) => metadata.namespace,
+      );
+    await vi.waitFor(async () => expect(await accounts()).toEqual(expect.arrayContaining(names)), {
+      timeout: 60_000,
+      interval: 200,
+    });
     const half = { 'rate-egress': '500K' };
     const objects = names.flatMap((name) => [
       namespace(name, { mode: 'enforce', default: '1M', max: '2M' }),

@@ -18,9 +18,15 @@ export interface BacklogEntry {
   readonly reason: string | undefined;
 }
 
+/**
+ * How many pods are remembered: some megabytes, and more than are done until everything is listed again, which finds the others. A
+ * first installation may find a hundred thousand.
+ */
+export const mostEntries = 5_000;
+
 /** The pods that lack their stamp, in memory: none in an ordinary cluster. */
 export interface Backlog {
-  /** Takes a pod as it is now. @param dueMs its turn, if it is new here */
+  /** Takes a pod as it is now; a new one only while there is room. @param dueMs its turn, if it is new here */
   see(pod: SeenPod, dueMs: number): void;
   /** Forgets a pod that is gone, or stamped. */
   remove(uid: string): void;
@@ -29,7 +35,7 @@ export interface Backlog {
    * @param label undefined for the pods without any rate label
    */
   retain(label: string | undefined, uids: ReadonlySet<string>): void;
-  /** Puts a pod off, if it is still here. */
+  /** Puts a pod off, if it is still here. While there is no room for others it is forgotten, until a list finds it again. */
   putOff(uid: string, to: Pick<BacklogEntry, 'state' | 'dueMs' | 'tries' | 'reason'>): void;
   /** The pod whose turn it is; those that were refused come last. */
   next(nowMs: number): BacklogEntry | undefined;
@@ -49,7 +55,8 @@ export function createBacklog(keys: LabelKeys): Backlog {
       // Anything else may change often, and is no reason to ask again before its time.
       else if (known !== undefined && hasSameRateLabels(known.seen.pod, pod, keys))
         entries.set(uid, { ...known, seen });
-      else entries.set(uid, { seen, state: 'waiting', dueMs, tries: 0, reason: undefined });
+      else if (known !== undefined || entries.size < mostEntries)
+        entries.set(uid, { seen, state: 'waiting', dueMs, tries: 0, reason: undefined });
     },
     remove: (uid) => entries.delete(uid),
     retain(label, uids) {
@@ -61,7 +68,9 @@ export function createBacklog(keys: LabelKeys): Backlog {
     },
     putOff(uid, to) {
       const known = entries.get(uid);
-      if (known !== undefined) entries.set(uid, { ...known, ...to });
+      if (known === undefined) return;
+      if (entries.size >= mostEntries) entries.delete(uid);
+      else entries.set(uid, { ...known, ...to });
     },
     next(nowMs) {
       let best: BacklogEntry | undefined;

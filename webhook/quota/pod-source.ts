@@ -13,15 +13,16 @@ const selection = {
   labelSelector: `${shapedLabel}=${shapedValue}`,
   fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
 };
-// Of one page; as for ledgers.
-const timeoutMs = 2_000;
+// Of one page. Admission waits for a count, as for ledgers; the table waits longer, for a large list on a busy API server.
+const countTimeoutMs = 2_000;
+const tableTimeoutMs = 10_000;
 // Something between here and the API server may end each watch at once.
 const reopenMs = 100;
 
 /** Counts the pods of one namespace anew, by a list that is not older than the call. @throws ApiFailure */
 export async function countNow(kubeConfig: KubeConfig, namespace: string): Promise<Count> {
   const table = createPodTable(0, () => 0);
-  const { pods, version } = await listPods(kubeConfig, namespace);
+  const { pods, version } = await listPods(kubeConfig, namespace, countTimeoutMs);
   table.replace(pods, version);
   return table.count(namespace);
 }
@@ -45,7 +46,7 @@ export async function followPods(options: FollowOptions): Promise<void> {
   const { kubeConfig, table, clock, onError, retryMs, relistMs, signal } = options;
   while (!signal.aborted) {
     try {
-      const { pods, version } = await listPods(kubeConfig, undefined);
+      const { pods, version } = await listPods(kubeConfig, undefined, tableTimeoutMs);
       table.replace(pods, version);
       const until = clock.nowMs() + relistMs;
       // A watch ends every few minutes, and goes on where it was as long as the API server remembers that.
@@ -60,7 +61,7 @@ export async function followPods(options: FollowOptions): Promise<void> {
   }
 }
 
-async function listPods(kubeConfig: KubeConfig, namespace: string | undefined) {
+async function listPods(kubeConfig: KubeConfig, namespace: string | undefined, timeoutMs: number) {
   const pods: CountedPod[] = [];
   const onPod = (metadata: V1ObjectMeta) => void pods.push(counted(metadata));
   try {

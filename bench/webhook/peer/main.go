@@ -1,5 +1,5 @@
 // What a Go programmer would write in podrate's place: the least mutating webhook that sigs.k8s.io/controller-runtime allows. It
-// decodes the pod, copies the label `rate` into annotations, and lets the library compute the patch; its validation compares the
+// decodes the pod, copies the label `peer-rate` into annotations, and lets the library compute the patch; its validation compares the
 // two. It reads no policy, parses no rate and keeps no count.
 package main
 
@@ -22,7 +22,7 @@ type stamper struct {
 }
 
 const (
-	label   = "rate"
+	label   = "peer-rate"
 	egress  = "peer.podrate.dev/egress"
 	ingress = "peer.podrate.dev/ingress"
 )

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { labelKeys } from '../../../rate/keys.ts';
-import { type Backlog, createBacklog } from '../../../webhook/catch-up/backlog.ts';
+import { type Backlog, createBacklog, mostEntries } from '../../../webhook/catch-up/backlog.ts';
 import { seenPod, stamped } from './seen-pods.ts';
 
 let backlog: Backlog;
@@ -34,6 +34,18 @@ test('a refused pod that changes keeps its time, unless its rate labels change',
   expect(backlog.next(1_000)).toMatchObject({ state: 'refused', reason: 'no', seen: { resourceVersion: '2' } });
   backlog.see(seenPod('a', 3, { rate: '2M' }), 5);
   expect(backlog.next(5)).toMatchObject({ state: 'waiting', reason: undefined });
+});
+
+test('no more pods are kept than there is room for, and while it is full none that was tried in vain', () => {
+  for (let index = 0; index < mostEntries + 10; index += 1) backlog.see(seenPod(`p${index}`, 1), index);
+  expect(backlog.count('waiting')).toBe(mostEntries);
+  refuse('p0', 1_000);
+  expect([backlog.count('waiting'), backlog.count('refused')]).toEqual([mostEntries - 1, 0]);
+  backlog.see(seenPod('new', 1), 0);
+  expect(turn(0)).toBe('new');
+  backlog.remove('p1');
+  refuse('p2', 1_000);
+  expect(backlog.count('refused')).toBe(1);
 });
 
 test('an older version from a watch that lags is not taken', () => {
