@@ -3,6 +3,7 @@ import { type Bpftool, createBpftool } from './bpftool.ts';
 import { type Cgroups, createCgroups } from './cgroups.ts';
 import type { ShaperConfig } from './config.ts';
 import { type Facts, gatherFacts, resolveRoot } from './facts.ts';
+import { unboundLockedMemory } from './locked-memory.ts';
 import { createMarkFilters } from './mark-filters.ts';
 import { createMarker, type Marker, markObject } from './marker.ts';
 import { createPins, type Pins } from './pins.ts';
@@ -40,13 +41,14 @@ export function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<Facts> 
   return gatherFacts({ bpftool, pins, marker, pinDirectory, objectFile, cgroupRoot, tryLoad });
 }
 
-/** Builds the parts. Nothing is changed in the kernel. @throws PreflightError if something is missing */
+/** Builds the parts. Nothing is changed in the kernel but this process's own bound of locked memory. @throws PreflightError if something is missing */
 export async function openNode(config: ShaperConfig): Promise<Node> {
   // The programs are not tried: they are loaded next anyway, or are in force already.
   const facts = await factsOf(config, false);
   const checks = preflight(facts);
   const { cgroupMount } = facts;
   if (cgroupMount === undefined || checks.some(({ result }) => result === 'failed')) throw new PreflightError(checks);
+  await unboundLockedMemory();
   const { bpftool, pins, marker } = toolsOf(config);
   return {
     cgroupMount,
