@@ -9,7 +9,7 @@ import { type CgroupOptions, namedCgroup } from './cgroup.ts';
 import type { Change } from './change.ts';
 import { CommandError } from './errors.ts';
 import { type LimitOptions, readLimit, requireIngress } from './limit.ts';
-import { namespacesToMark, withMark } from './mark.ts';
+import { namespacesToMark, withMark, withoutMark } from './mark.ts';
 import { settleQueue } from './queue.ts';
 
 /**
@@ -23,7 +23,8 @@ export async function attach(node: Node, options: LimitOptions & CgroupOptions, 
   const cgroup = await namedCgroup(options, node.cgroupMount);
   const namespaces = dscp === undefined ? [] : await namespacesToMark(cgroup);
   const change = await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs, queued));
-  return adoptOlder(node, await withMark(node, change, dscp, namespaces), wait);
+  const marked = dscp === undefined ? withoutMark(node, change) : withMark(node, change, dscp, namespaces);
+  return adoptOlder(node, await marked, wait);
 }
 
 /**

@@ -85,6 +85,16 @@ export async function withMark(
   return { ...change, mark: { before, after: dscp } };
 }
 
+/** Takes off the mark that a limit replaces; where that cannot be done, the limit is in force all the same, and a warning says so. */
+export async function withoutMark(node: Node, change: Change): Promise<Change> {
+  try {
+    return await withMark(node, change, undefined, []);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return { ...change, warnings: [...change.warnings, `A mark that it may have stays: ${error.message}`] };
+  }
+}
+
 /**
  * The code points of cgroups, as far as their processes tell where to look.
  * @param handle tells which filter is about a cgroup

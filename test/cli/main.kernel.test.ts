@@ -309,10 +309,8 @@ describe('what this machine lacks is named, with the remedy:', () => {
     const marks = (JSON.parse(out) as Check[]).find(({ name }) => name === 'marks');
     expect(marks).toMatchObject({ result: 'warning', found: expect.stringContaining('which limits do not need: ') });
     const { path } = scene.make('backup');
-    expect(await podrate(['attach', '--cgroup', path, '--rate', '1M', ...where], hide)).toMatchObject({
-      status: 0,
-      err: '',
-    });
+    const attached = await podrate(['attach', '--cgroup', path, '--rate', '1M', ...where], hide);
+    expect(attached).toMatchObject({ status: 0, err: '' });
   });
 
   test('the compiled programs', async () => {

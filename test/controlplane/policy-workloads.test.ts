@@ -132,13 +132,13 @@ describe('kubectl auth can-i', () => {
   };
 
   test.each([
-    ['webhook', place, ['namespaces [] [] [get]', 'pods [] [] [list patch watch]']],
+    ['webhook', place, ['namespaces [] [] [get list]', 'pods [] [] [list patch watch]']],
     [
       'webhook',
       'podrate-system',
       [
         'bandwidthledgers.podrate.dev [] [] [create get list update]',
-        'namespaces [] [] [get]',
+        'namespaces [] [] [get list]',
         'pods [] [] [list patch watch]',
       ],
     ],
