@@ -14,6 +14,11 @@ export interface Machine {
   drives: readonly { file: string; readonly: boolean }[];
   /** More of QEMU's options, such as a network card. */
   devices?: readonly string[];
+  /**
+   * Whether the processors take turns. Slower, but where they run at once a kernel that patches its own code under load, as it does for
+   * the first BPF program on any cgroup, now and then dies of a breakpoint that emulation still sees ("Oops: int3").
+   */
+  takeTurns?: boolean;
 }
 
 const PROCESSORS = 2;
@@ -27,9 +32,18 @@ const bootOptions = [
 
 /** The arguments of qemu-system-x86_64. Emulated (TCG), which runs everywhere; KVM would need hardware that a machine in a cloud rarely passes on. */
 export function qemuArguments(machine: Machine): string[] {
-  const { name, kernel, initramfs, memoryMebibytes, serials, drives, devices = [] } = machine;
+  const { name, kernel, initramfs, memoryMebibytes, serials, drives, devices = [], takeTurns = false } = machine;
   return [
-    ...['-name', name, '-accel', 'tcg,thread=multi,tb-size=256', '-cpu', PROCESSOR, '-smp', String(PROCESSORS)],
+    ...[
+      '-name',
+      name,
+      '-accel',
+      `tcg,thread=${takeTurns ? 'single' : 'multi'},tb-size=256`,
+      '-cpu',
+      PROCESSOR,
+      '-smp',
+      String(PROCESSORS),
+    ],
     ...['-m', String(memoryMebibytes), '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...serials.flatMap((file) => ['-serial', `file:${file}`]),
     ...['-kernel', kernel.image, '-initrd', initramfs],
