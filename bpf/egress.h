@@ -73,8 +73,7 @@ static __always_inline int admit_segment(struct __sk_buff *skb, struct limited *
 		return owed <= egress_threshold(&limited->state->gate, socket, packet, rate, now_ns);
 	tries = tries_of(skb, packet, socket, limited->slot);
 	/* Without a timer set for it, a refusal costs a whole second: not for debt that came only after it was asked for. */
-	return !tries || admit_connection(limited->state, tries, owed, socket && socket->waits,
-					  socket && !socket->waits ? SYN : 0, now_ns);
+	return !tries || admit_connection(limited->state, tries, owed, socket && !socket->waits ? SYN : 0, now_ns);
 }
 
 static __always_inline void note_sent(struct podrate_gate *gate, struct socket *socket, const struct packet *packet,

@@ -70,23 +70,21 @@ static __always_inline __u32 *tries_of(struct __sk_buff *skb, const struct packe
 	return bpf_map_lookup_elem(&handshakes, &handshake);
 }
 
-/*
- * Whether a connection may begin; `tries` counts how often it was refused. One that has a place in the queue waits for it, also
- * when the debt has just gone: those before it come first.
- */
-static __always_inline int admit_connection(struct podrate_state *state, __u32 *tries, __s64 owed, int waits,
-					    __s64 margin, __u64 now_ns)
+/* Whether a connection may begin; `tries` counts how often it was refused. */
+static __always_inline int admit_connection(struct podrate_state *state, __u32 *tries, __s64 owed, __s64 margin,
+					    __u64 now_ns)
 {
 	struct podrate_gate *gate = &state->gate;
 	__u32 refused = *tries < TRIES_MOST ? *tries : TRIES_MOST;
 	__u64 next = *(volatile __u64 *)&state->egress.next, advance;
 
-	if ((waits && !refused) || owed > base_debt(gate, now_ns) + SYN * (1 + refused) + margin) {
+	if (owed > base_debt(gate, now_ns) + SYN * (1 + refused) + margin) {
 		*tries += 1;
 		return 0;
 	}
 	advance = next - gate->accepted;
-	if (advance < MEAN_MOST)
+	/* After idle the clock has moved by the time that nobody wanted. */
+	if (advance < MEAN_MOST && owed > 0)
 		gate->mean = gate->mean - gate->mean / 8 + advance / 8;
 	gate->accepted = next;
 	return 1;
@@ -100,18 +98,14 @@ static __always_inline void time_handshake(struct bpf_sock_ops *ops, struct limi
 {
 	struct podrate_gate *gate = &limited->state->gate;
 	__u64 now_ns = bpf_ktime_get_ns(), wait_ns;
-	__s64 owed, queued;
 	int tries;
+	__s64 owed;
 
 	owed = debt(&limited->state->egress.next, now_ns << TICK_SHIFT) - base_debt(gate, now_ns);
-	queued = gate->queue_ns - now_ns;
-	if (!limited->config->egress.rate || is_exempt_peer(ops))
+	if (!limited->config->egress.rate || owed <= SYN || is_exempt_peer(ops))
 		return;
-	/* Nothing tells the SYN-ACK's hook who has a place, so only clients queue behind those that wait. */
-	if (owed <= SYN && (queued <= 0 || !socket))
-		return;
-	wait_ns = owed > SYN / 2 ? (owed - SYN / 2) >> TICK_SHIFT : 0;
-	if (queued < (__s64)wait_ns)
+	wait_ns = (owed - SYN / 2) >> TICK_SHIFT;
+	if ((__s64)(gate->queue_ns - now_ns) < (__s64)wait_ns)
 		gate->queue_ns = now_ns + wait_ns;
 	gate->queue_ns += gate->mean >> TICK_SHIFT;
 	wait_ns = gate->queue_ns - now_ns;
