@@ -11,14 +11,23 @@ import { openSilentPath, type SilentPath } from './silent-path.ts';
 const certificates = useCertificates();
 let server: ReturnType<typeof createSecureServer>;
 let path: SilentPath;
+/** How many calls are to find their connection closed. */
+let closing: number;
 let asked: { url: string | undefined; version: string; authorization: string | undefined }[];
 
 beforeEach(async () => {
   const { certificate: cert, key } = certificates().first.serving;
   asked = [];
+  closing = 0;
   // As an API server, it would rather speak HTTP/2.
   server = createSecureServer({ cert, key, allowHTTP1: true }, ({ url, httpVersion: version, headers }, response) => {
     asked.push({ url, version, authorization: headers.authorization });
+    if (closing > 0) {
+      closing -= 1;
+      response.stream?.close();
+      response.socket?.destroy();
+      return;
+    }
     if (url?.endsWith('/gone') === true) response.statusCode = 404;
     response.setHeader('Content-Type', 'application/json');
     response.end(JSON.stringify({ kind: 'Namespace', metadata: { name: 'shop' } }));
@@ -50,6 +59,15 @@ test('an object is read with the token, on shared connections, also from behind 
   expect(asked).toEqual(Array.from({ length: 3 }, () => ({ url, version: '1.1', authorization: 'Bearer secret' })));
   // A call at the heels of another one may find its connection not free yet.
   expect(path.connections()).toBeLessThanOrEqual(2);
+});
+
+test('a call whose connection the server closes is made a second time, and not a third time', async () => {
+  closing = 1;
+  expect(await readObject(configuration(), '/api/v1/namespaces/shop', 5_000)).toEqual(namespace);
+  expect(asked).toHaveLength(2);
+  closing = 2;
+  await expect(readObject(configuration(), '/api/v1/namespaces/shop', 5_000)).rejects.toThrow();
+  expect(asked).toHaveLength(4);
 });
 
 test('an answer that is not 200 is an ApiException with the code', async () => {
