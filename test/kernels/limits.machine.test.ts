@@ -17,7 +17,8 @@ const older: Record<KernelVersion, { says: string; prints: RegExp; atLeast: numb
   '6.12': { says: 'are paced like new ones', prints: /^c{0,4}$/, atLeast: 0.7 },
 };
 // An emulated processor has hiccups, which cost bytes; nothing makes more of them than the limit allows.
-const [atLeast, atMost] = [0.7, 1.06];
+// A reader that had to wait for its turn finds more in its buffer, and has it counted, than came in the time.
+const [atLeast, atMost] = [0.7, 1.15];
 
 const report = (text: string) => console.log(text);
 const context = (step: string) => ({ step, log: join(tmpdir(), 'podrate-kernels.log') });
