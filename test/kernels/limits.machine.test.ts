@@ -16,8 +16,8 @@ const older: Record<KernelVersion, { says: string; prints: RegExp; atLeast: numb
   '6.1': { says: 'get it as a fixed pacing rate each', prints: /^ffff$/, atLeast: 0.6 },
   '6.12': { says: 'are paced like new ones', prints: /^c{0,4}$/, atLeast: 0.7 },
 };
-// An emulated processor has hiccups, which cost bytes; nothing makes more of them than the limit allows.
-// A reader that had to wait for its turn finds more in its buffer, and has it counted, than came in the time.
+// An emulated processor has hiccups: they cost bytes, and a reader that had to wait for its turn finds more in its buffer, and has it
+// counted, than came in the time.
 const [atLeast, atMost] = [0.7, 1.15];
 
 const report = (text: string) => console.log(text);
