@@ -1,5 +1,6 @@
 /** The API server's view of selected pods: one list or one watch of their metadata, a hundredth of some pods. */
 import { CoreV1Api, type KubeConfig, type RequestContext, type V1ObjectMeta, Watch } from '@kubernetes/client-node';
+import { eachItem, type PageQuery } from '../kube/pages.ts';
 import { requestOptions } from '../kube/request-options.ts';
 
 /** Which pods, by their labels and fields. */
@@ -35,9 +36,6 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
 }
 
-/** How many pods one page of a list has. */
-export const pageSize = 500;
-
 /** The media type of objects without anything but their metadata. */
 export function metadataOnly(kind: 'PartialObjectMetadata' | 'PartialObjectMetadataList'): string {
   return `application/json;as=${kind};g=meta.k8s.io;v=v1`;
@@ -51,20 +49,14 @@ export function metadataOnly(kind: 'PartialObjectMetadata' | 'PartialObjectMetad
 export async function listPodMetadata(options: ListOptions): Promise<string> {
   const { kubeConfig, selection, namespace, timeoutMs, onPod } = options;
   const api = kubeConfig.makeApiClient(CoreV1Api);
-  let version = '';
-  let page: string | undefined;
-  do {
-    const query = { ...selection, limit: pageSize, ...(page === undefined ? {} : { _continue: page }) };
+  const fetchPage = (page: PageQuery) => {
+    const query = { ...selection, ...page };
     const request = requestOptions(timeoutMs, { Accept: metadataOnly('PartialObjectMetadataList') });
-    const { items, metadata } = await (namespace === undefined
+    return namespace === undefined
       ? api.listPodForAllNamespaces(query, request)
-      : api.listNamespacedPod({ namespace, ...query }, request));
-    // Null, not empty, where there is none.
-    for (const pod of items ?? []) onPod(pod.metadata ?? {});
-    version = metadata?.resourceVersion ?? '';
-    page = metadata?._continue || undefined;
-  } while (page !== undefined);
-  return version;
+      : api.listNamespacedPod({ namespace, ...query }, request);
+  };
+  return eachItem(fetchPage, ({ metadata }) => onPod(metadata ?? {}));
 }
 
 /**

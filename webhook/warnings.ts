@@ -1,4 +1,4 @@
-import { directions } from '../rate/limit.ts';
+import { directions, isLimited } from '../rate/limit.ts';
 import { formatRate } from '../rate/rate.ts';
 import type { Stamped } from '../rate/stamp.ts';
 import type { Pod } from './pod.ts';
@@ -19,14 +19,14 @@ export function warnings(pod: Pod, limit: Stamped): string[] {
       );
     }
   }
-  const isLimited = directions.some((direction) => limit[direction] !== undefined);
+  const limited = isLimited(limit);
   if (pod.spec?.hostNetwork === true && limit.dscp !== undefined) {
     found.push('hostNetwork: packets are not marked, for the pod has no network namespace of its own');
   }
-  if (pod.spec?.hostNetwork === true && isLimited) {
+  if (pod.spec?.hostNetwork === true && limited) {
     found.push("hostNetwork: the limit counts this pod's own sockets, without traffic over the node's loopback");
   }
-  for (const direction of isLimited ? directions : []) {
+  for (const direction of limited ? directions : []) {
     const key = `kubernetes.io/${direction}-bandwidth`;
     if (Object.hasOwn(pod.metadata.annotations ?? {}, key)) {
       found.push(`annotation ${key} is there too: a CNI plugin may limit the pod a second time`);

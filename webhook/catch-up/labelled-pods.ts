@@ -1,7 +1,7 @@
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
 import { apiFailure } from '../../kube/api-failure.ts';
 import { listPodMetadata, watchPodMetadata } from '../pod-metadata.ts';
-import type { QuotaClock } from '../quota/clock.ts';
+import { type KeepTryingOptions, keepTrying } from './keep-trying.ts';
 import { type SeenPod, seenPod } from './seen-pod.ts';
 
 /** Who is told of the pods. */
@@ -15,20 +15,15 @@ export interface PodSink {
 }
 
 /** What is listed and watched. */
-export interface LabelledPodsOptions {
+export interface LabelledPodsOptions extends KeepTryingOptions {
   readonly kubeConfig: KubeConfig;
   /** The key of the label. */
   readonly label: string;
   /** Namespaces that are left out. */
   readonly exceptNamespaces: readonly string[];
   readonly sink: PodSink;
-  readonly clock: QuotaClock;
-  /** Called when a list or the watch failed; gives the wait before another try, in ms. */
-  readonly onError: (error: unknown, failuresInARow: number) => number;
   /** How long to watch before everything is listed again, in ms. */
   readonly relistMs: number;
-  /** Ends it. */
-  readonly signal: AbortSignal;
 }
 
 const listTimeoutMs = 10_000;
@@ -40,7 +35,7 @@ const reopenMs = 100;
  * time, because a selector cannot say "or"; watching all pods instead would send every change of every pod to every replica.
  */
 export async function followLabelledPods(options: LabelledPodsOptions): Promise<void> {
-  const { kubeConfig, sink, clock, onError, relistMs, signal } = options;
+  const { kubeConfig, sink, clock, relistMs, signal } = options;
   const selection = { labelSelector: options.label, fieldSelector: fieldSelector(options.exceptNamespaces) };
   const what = `the pods with ${options.label}`;
   const onEvent = (type: 'put' | 'remove' | 'reach', metadata: V1ObjectMeta) => {
@@ -49,32 +44,25 @@ export async function followLabelledPods(options: LabelledPodsOptions): Promise<
     if (type === 'put') sink.see(seen);
     else sink.remove(seen.uid);
   };
-  let failures = 0;
-  while (!signal.aborted) {
-    try {
-      const uids = new Set<string>();
-      const onPod = (metadata: V1ObjectMeta) => {
-        uids.add(metadata.uid ?? '');
-        sink.see(seenPod(metadata));
-      };
-      const listing = listPodMetadata({ kubeConfig, selection, timeoutMs: listTimeoutMs, onPod });
-      let from: string | undefined = await listing.catch((error) => {
-        throw apiFailure(`list ${what}`, error);
-      });
-      sink.retain(uids);
-      const until = clock.nowMs() + relistMs;
-      while (!signal.aborted && from !== undefined && clock.nowMs() < until) {
-        const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
-        from = await watchPodMetadata({ kubeConfig, selection, what, from, timeoutSeconds, onEvent, signal });
-        failures = 0;
-        await clock.sleep(reopenMs, signal);
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      await clock.sleep(onError(error, failures), signal);
-      failures += 1;
+  await keepTrying(options, async (worked) => {
+    const uids = new Set<string>();
+    const onPod = (metadata: V1ObjectMeta) => {
+      uids.add(metadata.uid ?? '');
+      sink.see(seenPod(metadata));
+    };
+    const listing = listPodMetadata({ kubeConfig, selection, timeoutMs: listTimeoutMs, onPod });
+    let from: string | undefined = await listing.catch((error) => {
+      throw apiFailure(`list ${what}`, error);
+    });
+    sink.retain(uids);
+    const until = clock.nowMs() + relistMs;
+    while (!signal.aborted && from !== undefined && clock.nowMs() < until) {
+      const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
+      from = await watchPodMetadata({ kubeConfig, selection, what, from, timeoutSeconds, onEvent, signal });
+      worked();
+      await clock.sleep(reopenMs, signal);
     }
-  }
+  });
 }
 
 function fieldSelector(exceptNamespaces: readonly string[]): string {

@@ -1,8 +1,9 @@
 import { CoreV1Api, type KubeConfig, type V1ManagedFieldsEntry, type V1ObjectMeta } from '@kubernetes/client-node';
 import { apiFailure } from '../../kube/api-failure.ts';
+import { eachItem, type PageQuery } from '../../kube/pages.ts';
 import { requestOptions } from '../../kube/request-options.ts';
 import { modeLabel, policyPrefix } from '../../rate/policy.ts';
-import { metadataOnly, pageSize } from '../pod-metadata.ts';
+import { metadataOnly } from '../pod-metadata.ts';
 
 /** A namespace with a policy. */
 export interface PolicyNamespace {
@@ -17,16 +18,13 @@ const timeoutMs = 10_000;
 /** Lists the namespaces with a policy. @throws ApiFailure */
 export async function listPolicyNamespaces(kubeConfig: KubeConfig): Promise<PolicyNamespace[]> {
   const api = kubeConfig.makeApiClient(CoreV1Api);
-  const options = requestOptions(timeoutMs, { Accept: metadataOnly('PartialObjectMetadataList') });
   const found: PolicyNamespace[] = [];
-  let page: string | undefined;
+  const fetchPage = (page: PageQuery) => {
+    const request = requestOptions(timeoutMs, { Accept: metadataOnly('PartialObjectMetadataList') });
+    return api.listNamespace({ labelSelector: modeLabel, ...page }, request);
+  };
   try {
-    do {
-      const query = { labelSelector: modeLabel, limit: pageSize, ...(page === undefined ? {} : { _continue: page }) };
-      const { items, metadata } = await api.listNamespace(query, options);
-      found.push(...(items ?? []).map((namespace) => policyNamespace(namespace.metadata ?? {})));
-      page = metadata?._continue || undefined;
-    } while (page !== undefined);
+    await eachItem(fetchPage, ({ metadata }) => found.push(policyNamespace(metadata ?? {})));
   } catch (error) {
     throw apiFailure('list the namespaces with a policy', error);
   }

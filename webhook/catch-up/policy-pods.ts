@@ -2,29 +2,24 @@ import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
 import { apiFailure } from '../../kube/api-failure.ts';
 import { applyPolicy, withInstallation } from '../../rate/apply-policy.ts';
 import { type LabelKeys, shapedLabel, shapedValue } from '../../rate/keys.ts';
-import { directions } from '../../rate/limit.ts';
+import { isLimited } from '../../rate/limit.ts';
 import { type InstallationPolicy, PolicyError, parsePolicy } from '../../rate/policy.ts';
 import { listPodMetadata } from '../pod-metadata.ts';
-import type { QuotaClock } from '../quota/clock.ts';
+import { type KeepTryingOptions, keepTrying } from './keep-trying.ts';
 import type { PodSink } from './labelled-pods.ts';
 import { listPolicyNamespaces, type PolicyNamespace } from './policy-namespaces.ts';
 import { seenPod } from './seen-pod.ts';
 
 /** What is looked through. */
-export interface PolicyPodsOptions {
+export interface PolicyPodsOptions extends KeepTryingOptions {
   readonly kubeConfig: KubeConfig;
   readonly keys: LabelKeys;
   readonly installation: InstallationPolicy;
   /** Namespaces that are left out. */
   readonly exceptNamespaces: readonly string[];
   readonly sink: Pick<PodSink, 'see' | 'retain'>;
-  readonly clock: QuotaClock;
-  /** Called when a list failed; gives the wait before another try, in ms. */
-  readonly onError: (error: unknown, failuresInARow: number) => number;
   /** Between two looks, in ms. */
   readonly everyMs: number;
-  /** Ends it. */
-  readonly signal: AbortSignal;
 }
 
 const listTimeoutMs = 10_000;
@@ -37,18 +32,12 @@ const gapMs = 50;
  * are older than the policy, in whole seconds, are left alone, because a policy that changes leaves running pods alone.
  */
 export async function followPolicyPods(options: PolicyPodsOptions): Promise<void> {
-  const { clock, onError, everyMs, signal } = options;
-  for (let failures = 0; !signal.aborted; ) {
-    try {
-      await look(options);
-      failures = 0;
-      await clock.sleep(everyMs, signal);
-    } catch (error) {
-      if (signal.aborted) return;
-      await clock.sleep(onError(error, failures), signal);
-      failures += 1;
-    }
-  }
+  const { clock, everyMs, signal } = options;
+  await keepTrying(options, async (worked) => {
+    await look(options);
+    worked();
+    await clock.sleep(everyMs, signal);
+  });
 }
 
 async function look(options: PolicyPodsOptions): Promise<void> {
@@ -84,7 +73,7 @@ function givesDefault({ labels }: PolicyNamespace, installation: InstallationPol
     const policy = parsePolicy(labels, installation);
     if (policy === undefined) return false;
     const { limit } = applyPolicy({}, withInstallation(policy, { default: {}, max: {} }));
-    return directions.some((direction) => limit[direction] !== undefined);
+    return isLimited(limit);
   } catch (error) {
     if (error instanceof PolicyError) return false;
     throw error;

@@ -1,6 +1,6 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
-import { pageSize } from '../pod-metadata.ts';
+import { pageSize } from '../../kube/pages.ts';
 import type { QuotaClock } from './clock.ts';
 import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
 import type { Hard } from './ledger.ts';
