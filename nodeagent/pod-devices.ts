@@ -1,7 +1,8 @@
 /** Finds the host's ends of the devices by which network namespaces are connected. Runs ip. */
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runIproute } from './iproute.ts';
+import { mountedNamespaces } from './network-namespaces.ts';
 
 /** The host's end of a pair of virtual Ethernet devices. */
 export interface HostDevice {
@@ -77,10 +78,7 @@ export function createPodDevices(directory: string, host?: string): PodDevices {
   return {
     async find(addresses) {
       const present = new Set<string>();
-      for (const name of await readdir(directory).catch(() => [])) {
-        const file = join(directory, name);
-        const ino = await inodeOf(file);
-        if (ino === undefined) continue;
+      for (const { file, id: ino } of await mountedNamespaces(directory)) {
         const key = `${ino} ${file}`;
         present.add(key);
         if (known.has(key)) continue;

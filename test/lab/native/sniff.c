@@ -2,6 +2,8 @@
 // a link-layer header to this program, and that this program makes. Prints {"ready":true}, and at the end, on SIGTERM, one line for
 // each kind of packet: the source address, the version, the protocol after the IP header, the code point and the ECN bits in it,
 // how many arrived, and how many of them had a wrong IPv4 header checksum.
+#include "program.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if.h>
@@ -9,7 +11,6 @@
 #include <linux/if_tun.h>
 #include <net/ethernet.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,19 +26,8 @@ struct kind {
   unsigned long packets, wrong;
 };
 
-static volatile sig_atomic_t ended;
 static struct kind kinds[KINDS];
 static unsigned char packet[MOST];
-
-static void end(int signal) {
-  (void)signal;
-  ended = 1;
-}
-
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
 
 static int is_wrong(const unsigned char *header, int bytes) {
   unsigned sum = 0;

@@ -1,8 +1,8 @@
-// What flood and drain share: the kinds of sockets, and how they end.
+// What flood and drain share: the kinds of sockets.
+#include "program.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,18 +13,6 @@
 #endif
 
 enum { PORT = 5002, EXPERIMENT = 253 };  // RFC 3692's protocol number
-
-static volatile sig_atomic_t ended;
-
-static void end(int signal) {
-  (void)signal;
-  ended = 1;
-}
-
-static void die(const char *what) {
-  perror(what);
-  exit(1);
-}
 
 static int is(const char *word, const char *other) { return strcmp(word, other) == 0; }
 
