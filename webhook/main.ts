@@ -6,6 +6,7 @@ import { startCatchUp } from './catch-up/start.ts';
 import { loadPair, type ServingPair } from './certificate.ts';
 import { awaitPair, watchPair } from './certificate-watch.ts';
 import { type Config, ConfigError, help, readConfig } from './config.ts';
+import { limitConnections } from './connection-limit.ts';
 import { createHealthApp } from './health.ts';
 import { createMetrics } from './metrics.ts';
 import { connect, readNamespaces } from './namespaces.ts';
@@ -15,6 +16,8 @@ import { countRequests, createPlainServer, createTlsServer, drain, listen, useCe
 
 // An hour of failures at the usual interval of 10 s.
 const maxCertificateFailures = 360;
+// API servers keep 25 idle connections each. With more at once the memory of a thousand creates at once would reach the container's limit.
+const connectionLimit = { most: 256, quietMs: 1_000, nowMs: () => performance.now() };
 
 async function run(config: Config): Promise<void> {
   const log = pino({ base: null, level: config.logLevel });
@@ -31,7 +34,7 @@ async function run(config: Config): Promise<void> {
   };
   const logError = (err: unknown) => log.error({ err }, 'unexpected error');
   const health = createPlainServer(createHealthApp({ registry: metrics.registry, unreadyReason, logError }));
-  const probesUnderWay = countRequests(health);
+  const probes = { requestsUnderWay: countRequests(health), cutOff: () => health.closeAllConnections() };
   const httpPort = await listen(health, config.httpPort);
   log.info({ httpPort }, 'probes and metrics');
 
@@ -50,7 +53,7 @@ async function run(config: Config): Promise<void> {
   } catch (error) {
     if (!stop.signal.aborted) throw error;
     log.info('stopped while waiting for the certificate');
-    await drain(health, { requestsUnderWay: probesUnderWay, serveOnMs: 0, finishMs: 1_000 });
+    await drain(health, { ...probes, serveOnMs: 0, finishMs: 1_000 });
     return;
   }
 
@@ -83,6 +86,8 @@ async function run(config: Config): Promise<void> {
   });
   const server = createTlsServer(app, pair);
   const requestsUnderWay = countRequests(server);
+  const { counts, cutOff } = limitConnections(server, connectionLimit);
+  metrics.connections(counts);
   metrics.certificateExpiry(pair.expires);
   const port = await listen(server, config.port);
   isListening = true;
@@ -109,8 +114,8 @@ async function run(config: Config): Promise<void> {
   });
 
   log.info({ signal: stop.signal.reason, seconds: config.drainMs / 1000 }, 'draining');
-  await drain(server, { requestsUnderWay, serveOnMs: config.drainMs, finishMs: 10_000 });
-  await drain(health, { requestsUnderWay: probesUnderWay, serveOnMs: 0, finishMs: 1_000 });
+  await drain(server, { requestsUnderWay, cutOff, serveOnMs: config.drainMs, finishMs: 10_000 });
+  await drain(health, { ...probes, serveOnMs: 0, finishMs: 1_000 });
   log.info('stopped');
 }
 

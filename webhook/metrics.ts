@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { LimitedConnections } from './connection-limit.ts';
 
 /** How a request to the webhook ended. */
 export type Outcome = 'leave' | 'patch' | 'deny' | 'bad-request' | 'fault';
@@ -13,6 +14,8 @@ export interface Metrics {
   fault(mode: string, code: string): void;
   /** Tells when the served certificate expires. */
   certificateExpiry(at: Date): void;
+  /** Shows how many connections are served and how many wait to be. */
+  connections(counts: LimitedConnections['counts']): void;
   /** Counts a failed attempt to read a new certificate. */
   certificateFailure(): void;
 }
@@ -58,6 +61,17 @@ export function createMetrics(): Metrics {
     },
     fault: (mode, code) => faults.inc({ mode, code }),
     certificateExpiry: (at) => expiry.set(at.getTime() / 1000),
+    connections(counts) {
+      new Gauge({
+        name: 'podrate_webhook_connections',
+        help: 'Connections to the webhook by state: served, or waiting until another one ends.',
+        labelNames: ['state'],
+        registers,
+        collect() {
+          for (const [state, count] of Object.entries(counts())) this.set({ state }, count);
+        },
+      });
+    },
     certificateFailure: () => failures.inc(),
   };
 }

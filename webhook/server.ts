@@ -7,6 +7,8 @@ import type { ServingPair } from './certificate.ts';
 // API servers are Go clients, which keep an idle connection for 90 s. A server that closes first races with their next request.
 const keepAliveTimeoutMs = 95_000;
 const headersTimeoutMs = 10_000;
+// Go clients give up a handshake after that time.
+const handshakeTimeoutMs = 10_000;
 // API servers wait 30 s at most for a webhook.
 const requestTimeoutMs = 30_000;
 
@@ -17,6 +19,9 @@ export function createTlsServer(listener: RequestListener, { cert, key }: Servin
       cert,
       key,
       minVersion: 'TLSv1.2',
+      // Nothing is read from a connection before it is handed to TLS: it may have to wait for that.
+      pauseOnConnect: true,
+      handshakeTimeout: handshakeTimeoutMs,
       keepAliveTimeout: keepAliveTimeoutMs,
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
@@ -63,6 +68,8 @@ export function countRequests(server: HttpServer | HttpsServer): () => number {
 export interface DrainOptions {
   /** How many requests are under way. */
   readonly requestsUnderWay: () => number;
+  /** Ends all connections. */
+  readonly cutOff: () => void;
   /** How long requests are still served, while the cluster takes note that the pod is not ready, in milliseconds. */
   readonly serveOnMs: number;
   /** How long requests under way may take after that, in milliseconds. */
@@ -80,6 +87,6 @@ export async function drain(server: HttpServer | HttpsServer, options: DrainOpti
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   const deadline = performance.now() + options.finishMs;
   while (options.requestsUnderWay() > 0 && performance.now() < deadline) await delay(10);
-  server.closeAllConnections();
+  options.cutOff();
   await closed;
 }

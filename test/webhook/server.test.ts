@@ -2,22 +2,29 @@ import { Agent, get, type RequestOptions, type Server } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
-import { countRequests, createTlsServer, drain, listen, useCertificate } from '../../webhook/server.ts';
+import {
+  countRequests,
+  createTlsServer,
+  type DrainOptions,
+  drain,
+  listen,
+  useCertificate,
+} from '../../webhook/server.ts';
 import { servingPair, useCertificates } from './tls.ts';
 
 const sets = useCertificates();
 let server: Server;
 let port: number;
-let requestsUnderWay: () => number;
+let draining: Pick<DrainOptions, 'requestsUnderWay' | 'cutOff'>;
 
 afterEach(() => server.closeAllConnections());
 
-async function start(answerMs = 0, draining = () => false): Promise<void> {
+async function start(answerMs = 0, isDraining = () => false): Promise<void> {
   server = createTlsServer((_request, response) => {
-    if (draining()) response.setHeader('Connection', 'close');
+    if (isDraining()) response.setHeader('Connection', 'close');
     setTimeout(() => response.end('ok'), answerMs);
   }, servingPair(sets().first));
-  requestsUnderWay = countRequests(server);
+  draining = { requestsUnderWay: countRequests(server), cutOff: () => server.closeAllConnections() };
   port = await listen(server, 0);
 }
 
@@ -76,7 +83,7 @@ describe('a server that is drained', () => {
     const agent = new Agent({ keepAlive: true });
     await ask(agent);
     stopping = true;
-    const drained = drain(server, { requestsUnderWay, serveOnMs: 200, finishMs: 10_000 });
+    const drained = drain(server, { ...draining, serveOnMs: 200, finishMs: 10_000 });
     expect(await ask(agent)).toMatchObject({ text: 'ok', connection: 'close' });
     await drained;
     await expect(ask(agent)).rejects.toThrow();
@@ -88,7 +95,7 @@ describe('a server that is drained', () => {
     const socket = connect({ port, ca: sets().first.authority.certificate, servername: 'localhost' });
     await new Promise<void>((resolve) => socket.once('secureConnect', resolve));
     const begin = performance.now();
-    await drain(server, { requestsUnderWay, serveOnMs: 0, finishMs: 60_000 });
+    await drain(server, { ...draining, serveOnMs: 0, finishMs: 60_000 });
     expect(performance.now() - begin).toBeLessThan(5_000);
     socket.destroy();
   });
@@ -97,7 +104,7 @@ describe('a server that is drained', () => {
     await start(600_000);
     const lost = ask(new Agent()).catch((error: Error) => error);
     await delay(100);
-    await drain(server, { requestsUnderWay, serveOnMs: 0, finishMs: 100 });
+    await drain(server, { ...draining, serveOnMs: 0, finishMs: 100 });
     expect(await lost).toBeInstanceOf(Error);
   });
 });
