@@ -1,4 +1,5 @@
 import { ApiException, HttpMethod, type KubeConfig, RequestContext } from '@kubernetes/client-node';
+import { withSecondTry } from './second-try.ts';
 
 /** Answer of an API server, as far as it matters here. */
 interface Answer {
@@ -9,18 +10,13 @@ interface Answer {
 /**
  * Reads one object from the API server, with the authentication and the connections of a configuration. client-node's own calls go
  * through fetch and through a model of each kind: four times the processor time, for what admission does once or twice a pod.
- * A server may close a connection in the moment in which it is used again; such a call is made a second time, on another one.
  * @param path as in `/api/v1/namespaces/default`
  * @param timeoutMs after which the call and its connection are given up
  * @returns the parsed object
  * @throws ApiException for any status but 200; Error without an answer, or one that is not JSON
  */
 export async function readObject(kubeConfig: KubeConfig, path: string, timeoutMs: number): Promise<unknown> {
-  const signal = AbortSignal.timeout(timeoutMs);
-  const { status, text } = await get(kubeConfig, path, signal).catch((error: unknown) => {
-    if (signal.aborted) throw error;
-    return get(kubeConfig, path, signal);
-  });
+  const { status, text } = await withSecondTry(timeoutMs, (signal) => get(kubeConfig, path, signal));
   if (status !== 200) throw new ApiException(status, path, text, {});
   return JSON.parse(text);
 }

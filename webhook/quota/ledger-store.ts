@@ -8,6 +8,7 @@ import {
 } from '@kubernetes/client-node';
 import { apiFailure } from '../../kube/api-failure.ts';
 import { requestOptions } from '../../kube/request-options.ts';
+import { withSecondTry } from '../../kube/second-try.ts';
 import type { Ledger } from './ledger.ts';
 import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
 
@@ -32,7 +33,7 @@ export interface LedgerStore {
   list(): Promise<ReadonlyMap<string, StoredLedger>>;
   /**
    * Creates the ledger, or replaces the version that was read.
-   * @returns what is stored now; undefined if somebody else was first
+   * @returns what is stored now; undefined if somebody else was first, or seems to have been because an answer was lost
    */
   write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined): Promise<StoredLedger | undefined>;
 }
@@ -55,34 +56,34 @@ export function ledgerStore(kubeConfig: KubeConfig, home: string): LedgerStore {
     return { ledger: readLedger(namespace, object), metadata: { uid, resourceVersion, ownerReferences } };
   };
   // With it, the ledger goes when its namespace does.
-  const owner = async (name: string): Promise<V1OwnerReference[]> => {
-    const { metadata } = await core.readNamespace({ name }, requestOptions(timeoutMs));
+  const owner = async (name: string, signal: AbortSignal): Promise<V1OwnerReference[]> => {
+    const { metadata } = await core.readNamespace({ name }, requestOptions(signal));
     return [{ apiVersion: 'v1', kind: 'Namespace', name, uid: metadata?.uid ?? '' }];
   };
 
   return {
     async read(namespace) {
-      const call = () => api.getNamespacedCustomObject({ ...place, name: namespace }, requestOptions(timeoutMs));
+      const call = (signal: AbortSignal) =>
+        api.getNamespacedCustomObject({ ...place, name: namespace }, requestOptions(signal));
       const object = await unless([404], `read the quota ledger of namespace ${namespace}`, call);
       return object === undefined ? undefined : parse(namespace, object);
     },
     async list() {
-      const call = () => api.listNamespacedCustomObject(place, requestOptions(timeoutMs));
+      const call = (signal: AbortSignal) => api.listNamespacedCustomObject(place, requestOptions(signal));
       const { items }: { items: LedgerObject[] } = await unless([], 'list the quota ledgers', call);
       return new Map(items.map((object) => [object.metadata.name, parse(object.metadata.name, object)]));
     },
     async write(namespace, ledger, stored) {
-      const write = async () => {
-        const ownerReferences = stored === undefined ? await owner(namespace) : stored.metadata.ownerReferences;
+      const write = async (signal: AbortSignal) => {
+        const ownerReferences = stored === undefined ? await owner(namespace, signal) : stored.metadata.ownerReferences;
         const metadata = { ...stored?.metadata, name: namespace, namespace: home, labels, ownerReferences };
         const { group, version } = ledgerResource;
         const body = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
-        if (stored === undefined)
-          return api.createNamespacedCustomObject({ ...place, body }, requestOptions(timeoutMs));
+        if (stored === undefined) return api.createNamespacedCustomObject({ ...place, body }, requestOptions(signal));
         const name = namespace;
-        return api.replaceNamespacedCustomObject({ ...place, name, body }, requestOptions(timeoutMs));
+        return api.replaceNamespacedCustomObject({ ...place, name, body }, requestOptions(signal));
       };
-      // 409: changed, or created, by somebody else. 404: deleted since it was read.
+      // 409: changed, or created, by somebody else, or by a first try of this one whose answer was lost. 404: deleted since it was read.
       const passing = stored === undefined ? [409] : [404, 409];
       const object = await unless(passing, `write the quota ledger of namespace ${namespace}`, write);
       if (object === undefined) return undefined;
@@ -92,10 +93,15 @@ export function ledgerStore(kubeConfig: KubeConfig, home: string): LedgerStore {
   };
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the client types custom objects so
-async function unless(codes: readonly number[], what: string, send: () => Promise<any>): Promise<any> {
+async function unless(
+  codes: readonly number[],
+  what: string,
+  // biome-ignore lint/suspicious/noExplicitAny: the client types custom objects so
+  send: (signal: AbortSignal) => Promise<any>,
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+): Promise<any> {
   try {
-    return await send();
+    return await withSecondTry(timeoutMs, send);
   } catch (error) {
     if (error instanceof ApiException && codes.includes(error.code)) return undefined;
     throw apiFailure(what, error);

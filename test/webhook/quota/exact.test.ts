@@ -21,6 +21,7 @@ const operation = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: kind('relist'), replica }) },
   { weight: 4, arbitrary: fc.record({ kind: kind('tend'), replica }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('kill'), replica }) },
+  { weight: 1, arbitrary: fc.record({ kind: kind('lose') }) },
   { weight: 3, arbitrary: fc.record({ kind: kind('wait'), ms: fc.constantFrom(1_000, 29_000, 59_000) }) },
 );
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
@@ -57,6 +58,7 @@ async function play({ scheduler, clients, recountPods }: Play) {
     else if (each.kind === 'watch') at(each.replica).watch(each.events);
     else if (each.kind === 'relist') at(each.replica).relist();
     else if (each.kind === 'tend') await at(each.replica).keeper.tend(namespace);
+    else if (each.kind === 'lose') cluster.loseAnswer();
     else if (each.kind === 'wait') cluster.clock.advance(each.ms);
     else {
       at(each.replica).isAlive = false;

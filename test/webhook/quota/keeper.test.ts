@@ -70,6 +70,16 @@ describe('an admission', () => {
     expect(await one.keeper.check(request('c', 2, { dryRun: true }))).toMatchObject({ allowed: false, used: 9 });
   });
 
+  test('whose write was done and its answer lost is granted, and charged once', async () => {
+    const cluster = simulateCluster(immediately);
+    const { keeper } = cluster.start();
+    for (const name of ['a', 'b']) {
+      cluster.loseAnswer();
+      expect(await keeper.check(request(name, 5))).toEqual({ allowed: true });
+    }
+    expect(cluster.ledger()?.ledger).toMatchObject({ used: both(10), grants: [{ name: 'a' }, { name: 'b' }] });
+  });
+
   test('of hundreds at once takes a few swaps', async () => {
     const cluster = simulateCluster(immediately);
     const { keeper } = cluster.start();

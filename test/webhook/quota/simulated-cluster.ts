@@ -54,6 +54,8 @@ export interface SimulatedCluster {
   deleteLedger(): void;
   /** Lets the API server answer everything about ledgers with an error, until told otherwise. */
   fail(isFailing: boolean): void;
+  /** Lets the answer to the next write of the ledger get lost, so that its second try finds another ledger than it would replace. */
+  loseAnswer(): void;
   /** How many lists of the pods were made. */
   lists(): number;
   /** Changes the namespace's quota, as far as keepers hear of it without an admission. */
@@ -83,6 +85,7 @@ export function simulateCluster(
   let uids = 0;
   let stored: StoredLedger | undefined;
   let isFailing = false;
+  let losing = 0;
   let lists = 0;
   let hardNow: Hard | undefined;
   const pods = new Map<string, CountedPod>();
@@ -132,6 +135,10 @@ export function simulateCluster(
       const written = { ledger, metadata: { uid, resourceVersion: String(isCurrent ? next() : 0n) } };
       if (isCurrent) stored = written;
       await pause();
+      if (isCurrent && losing > 0) {
+        losing -= 1;
+        return undefined;
+      }
       return isCurrent ? written : undefined;
     },
   });
@@ -154,6 +161,9 @@ export function simulateCluster(
     },
     fail(failing) {
       isFailing = failing;
+    },
+    loseAnswer() {
+      losing += 1;
     },
     lists: () => lists,
     setHard(hard) {
