@@ -8,7 +8,7 @@ import { benchmark } from './benchmark.ts';
 import { help, parseOptions, type WebhookBenchOptions } from './options.ts';
 import { buildPeer } from './peer.ts';
 import { planRuns } from './plan.ts';
-import { scenarios } from './scenarios.ts';
+import { chooseScenarios, scenarios } from './scenarios.ts';
 import { summarize } from './summary.ts';
 import { openTestbed, type Testbed } from './testbed.ts';
 
@@ -19,6 +19,11 @@ async function run(options: WebhookBenchOptions, signal: AbortSignal): Promise<n
     console.error('The benchmark starts a control plane in a network namespace: run it as root.');
     return 1;
   }
+  const chosen = chooseScenarios(options.only);
+  if (chosen.length === 0) {
+    console.error(`No scenario is named so; there are: ${scenarios.map(({ name }) => `"${name}"`).join(', ')}.`);
+    return 2;
+  }
   const say = (line: string) => console.log(line);
   let bed: Testbed | undefined;
   try {
@@ -27,7 +32,7 @@ async function run(options: WebhookBenchOptions, signal: AbortSignal): Promise<n
     say('Go webhook');
     const peer = await buildPeer(defaultCache(), context);
     bed = await openTestbed(peer, signal, say);
-    const runs = planRuns(scenarios, options.rounds, Math.random);
+    const runs = planRuns(chosen, options.rounds, Math.random);
     const report = await benchmark(bed, runs, { ...options, signal, say });
     console.log(`\n${summarize(report)}`);
     if (options.json !== undefined) await writeResult(options.json, `${JSON.stringify(report, null, 2)}\n`);

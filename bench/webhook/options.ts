@@ -4,11 +4,13 @@ import { parseArgs } from 'node:util';
 export const help = `Measures the admission webhook on a real API server, beside a minimal Go webhook, and holds it against its bars.
 
   npm run bench:webhook -- --quick --json figures.json
+  npm run bench:webhook -- --only 'pods, 1 client' --rounds 9
   npm run bench:webhook
 
 Options:
   --quick       fewer requests, two rounds, 2,000 instead of 10,000 pods and reviews by the ten thousand; less than three minutes
   --rounds N    how often each run is repeated; figures are medians (default: 5, with --quick 2)
+  --only NAME   only scenarios with this in their names, and their bars; can be given more than once
   --json FILE   write every figure of every run
   -h, --help    print this
 
@@ -21,6 +23,8 @@ Exit code: 0 when every bar is met, 1 when one is missed or a run failed, 2 for 
 export interface WebhookBenchOptions {
   readonly quick: boolean;
   readonly rounds: number;
+  /** Parts of scenarios' names; empty for all. */
+  readonly only: readonly string[];
   readonly help: boolean;
   readonly json?: string | undefined;
 }
@@ -32,6 +36,7 @@ export function parseOptions(args: readonly string[]): WebhookBenchOptions {
     options: {
       quick: { type: 'boolean', default: false },
       rounds: { type: 'string' },
+      only: { type: 'string', multiple: true, default: [] },
       json: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },

@@ -30,6 +30,11 @@ export const scenarios: readonly Scenario[] = [
   { ...pods('crowded namespace, 1 client', 1, { full: 1_000, quick: 200 }, ['podrate-quota']), crowded: true },
 ];
 
+/** The scenarios with one of the texts in their names; all where there is no text. */
+export function chooseScenarios(only: readonly string[]): readonly Scenario[] {
+  return only.length === 0 ? scenarios : scenarios.filter(({ name }) => only.some((text) => name.includes(text)));
+}
+
 function pods(
   name: string,
   clients: number,

@@ -8,7 +8,7 @@ import { planRuns } from '../../bench/webhook/plan.ts';
 import { peerRegistrations, podrateRegistrations } from '../../bench/webhook/registrations.ts';
 import { requestOf } from '../../bench/webhook/requests.ts';
 import { type RunResult, summarizeRuns } from '../../bench/webhook/results.ts';
-import { scenarios } from '../../bench/webhook/scenarios.ts';
+import { chooseScenarios, scenarios } from '../../bench/webhook/scenarios.ts';
 import { takerLabel, type VariantName } from '../../bench/webhook/variants.ts';
 
 const run = (scenario: string, variant: VariantName, figures: Figures, round = 0): RunResult => ({
@@ -28,7 +28,8 @@ test('what podrate adds to p99 is held against what the peer adds', () => {
     run('pods, 1 client', 'peer', { p99: 4 }),
     run('pods, 1 client', 'peer-mutate', { p99: 2 }),
   );
-  const bars = new Map(judge(results, memory).map((judgement) => [judgement.bar, judgement]));
+  const planned = scenarios.map(({ name }) => name);
+  const bars = new Map(judge(results, memory, planned).map((judgement) => [judgement.bar, judgement]));
   expect(bars.get('p99 added to a create, against the peer, 1 client')).toMatchObject({ value: 1.5 });
   expect(bars.get('p99 added to a create, against the peer, 1 client')?.missedBy).toBeCloseTo(0.2);
   // Nothing added by the peer, or nothing measured: no verdict that could pass.
@@ -36,6 +37,20 @@ test('what podrate adds to p99 is held against what the peer adds', () => {
   expect(bars.get('p99 added to a create, against the peer, 100 clients')?.missedBy).toBe(Infinity);
   expect(bars.get('resident memory after the reviews (MB)')?.missedBy).toBe(0);
   expect(bars.get('resident memory after everything (MB)')?.missedBy).toBe(1);
+});
+
+test('bars about scenarios that were not to run are left out', () => {
+  const chosen = chooseScenarios(['pods, 1 client', '1,000']).map(({ name }) => name);
+  expect(chosen).toEqual(['pods, 1 client', 'pods, 1,000 clients']);
+  expect(judge([], memory, chosen).map(({ bar }) => bar)).toEqual([
+    'p99 added to a create, against the peer, 1 client',
+    'the same, against the peer that only mutates, 1 client',
+    'failed creates, 1,000 in flight',
+    'failed creates, 1,000 in flight, quota',
+    'resident memory after everything (MB)',
+  ]);
+  expect(chooseScenarios(['nothing'])).toEqual([]);
+  expect(chooseScenarios([])).toBe(scenarios);
 });
 
 test('figures are medians over the rounds, failures are added up', () => {
@@ -89,5 +104,6 @@ test('--quick is two rounds unless told otherwise; what cannot be followed is re
   expect(parseOptions(['--quick'])).toMatchObject({ quick: true, rounds: 2 });
   expect(parseOptions([])).toMatchObject({ quick: false, rounds: 5 });
   expect(() => parseOptions(['--rounds', 'many'])).toThrow('--rounds many is not a whole number between 1 and 100.');
-  expect(() => parseOptions(['--only', 'pods'])).toThrow();
+  expect(parseOptions(['--only', 'pods, 1 client'])).toMatchObject({ only: ['pods, 1 client'] });
+  expect(() => parseOptions(['pods'])).toThrow();
 });
