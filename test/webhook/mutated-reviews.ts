@@ -9,7 +9,12 @@ const stamped = {
   annotations: { 'podrate.dev/limit': '{"egress":1000000,"ingress":1000000}' },
   ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'r', uid: 'u', controller: true }],
 };
-const template = { metadata: { labels: { rate: '8mbit' } }, spec: { containers: [] } };
+const mark = { 'podrate.dev/dscp': 'AF41' };
+const template = { metadata: { labels: { rate: '8mbit' }, annotations: mark }, spec: { containers: [] } };
+const marked = {
+  labels: { 'podrate.dev/shaped': 'true' },
+  annotations: { ...mark, 'podrate.dev/limit': '{"dscp":34}' },
+};
 const plain = podJson({ labels: { rate: '1000K', 'rate-ingress': 'none' }, annotations: { note: 'x' } });
 const policy = { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '5M', team: 'shop' };
 
@@ -31,6 +36,12 @@ const update = (oldObject: object) => ({ operation: 'UPDATE', oldObject });
 export const wholeReviews = [
   review('pods', plain),
   review('pods', podJson(stamped), update(podJson({ ...stamped, resourceVersion: '7' }))),
+  review('pods', podJson({ annotations: mark })),
+  review(
+    'pods',
+    podJson(marked),
+    update(podJson({ labels: { rate: '2M' }, annotations: { 'podrate.dev/dscp': '8' } })),
+  ),
   review('pods', podJson({ labels: { rate: '6M' } }), { userInfo: { username: 'system:node:n1' } }),
   review('pods', podJson(stamped), { subResource: 'status', ...update(podJson({})) }),
   review('pods', { apiVersion: 'v1', kind: 'Binding', metadata: stamped }, { subResource: 'binding' }),
@@ -60,13 +71,15 @@ const oddValues: readonly Json[] = [
     'none',
     '9M',
     '1m',
+    'EF',
+    '0xB8',
     'Pod',
     'UPDATE',
     'DELETE',
     'CONNECT',
     '\ud800',
   ],
-  ...[[], {}, [[]], [null], [1, 2], { metadata: null }, { labels: [] }, { rate: {} }, { rate: '1M' }, stamped],
+  ...[[], {}, [[]], [null], [1, 2], { metadata: null }, { labels: [] }, { rate: {} }, { rate: '1M' }, mark, stamped],
   ...[long, nested, polluting, manyKeys, Array<Json>(300).fill({ controller: 'yes' }), Array<Json>(300).fill({})],
 ];
 const oddKeys = [
@@ -76,6 +89,7 @@ const oddKeys = [
   'hasOwnProperty',
   'rate',
   'podrate.dev/limit',
+  'podrate.dev/dscp',
   '',
   '~1',
   'a/b',
