@@ -2,7 +2,7 @@
 import { ApiException, KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
 import { apiFailure } from '../kube/api-failure.ts';
-import { readObject } from '../kube/read-object.ts';
+import { readObject } from '../kube/objects.ts';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import type { Labels } from '../rate/limit.ts';
 import { freshReads } from './fresh-reads.ts';

@@ -1,14 +1,7 @@
 /** The ledgers in the cluster: one object for each namespace with a quota, in podrate's own namespace. */
-import {
-  ApiException,
-  CoreV1Api,
-  CustomObjectsApi,
-  type KubeConfig,
-  type V1OwnerReference,
-} from '@kubernetes/client-node';
+import { ApiException, type KubeConfig, type V1OwnerReference } from '@kubernetes/client-node';
 import { apiFailure } from '../../kube/api-failure.ts';
-import { requestOptions } from '../../kube/request-options.ts';
-import { withSecondTry } from '../../kube/second-try.ts';
+import { createObject, readObject, replaceObject } from '../../kube/objects.ts';
 import type { Ledger } from './ledger.ts';
 import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
 
@@ -48,60 +41,53 @@ const labels = { 'app.kubernetes.io/name': 'podrate', 'app.kubernetes.io/compone
 
 /** Gives access to the ledgers, which are kept in the namespace `home`. */
 export function ledgerStore(kubeConfig: KubeConfig, home: string): LedgerStore {
-  const api = kubeConfig.makeApiClient(CustomObjectsApi);
-  const core = kubeConfig.makeApiClient(CoreV1Api);
-  const place = { ...ledgerResource, namespace: home };
+  const { group, version, plural } = ledgerResource;
+  const place = `/apis/${group}/${version}/namespaces/${home}/${plural}`;
+  const pathOf = (namespace: string) => `${place}/${encodeURIComponent(namespace)}`;
+  const metadataOf = ({ metadata: { uid, resourceVersion, ownerReferences } }: LedgerObject): LedgerMetadata => ({
+    ...{ uid, resourceVersion, ownerReferences },
+  });
   const parse = (namespace: string, object: LedgerObject): StoredLedger => {
-    const { uid, resourceVersion, ownerReferences } = object.metadata;
-    return { ledger: readLedger(namespace, object), metadata: { uid, resourceVersion, ownerReferences } };
+    return { ledger: readLedger(namespace, object), metadata: metadataOf(object) };
   };
   // With it, the ledger goes when its namespace does.
-  const owner = async (name: string, signal: AbortSignal): Promise<V1OwnerReference[]> => {
-    const { metadata } = await core.readNamespace({ name }, requestOptions(signal));
-    return [{ apiVersion: 'v1', kind: 'Namespace', name, uid: metadata?.uid ?? '' }];
+  const owner = async (name: string): Promise<V1OwnerReference[]> => {
+    const path = `/api/v1/namespaces/${encodeURIComponent(name)}`;
+    const { metadata } = (await readObject(kubeConfig, path, timeoutMs)) as LedgerObject;
+    return [{ apiVersion: 'v1', kind: 'Namespace', name, uid: metadata.uid }];
   };
 
   return {
     async read(namespace) {
-      const call = (signal: AbortSignal) =>
-        api.getNamespacedCustomObject({ ...place, name: namespace }, requestOptions(signal));
+      const call = () => readObject(kubeConfig, pathOf(namespace), timeoutMs);
       const object = await unless([404], `read the quota ledger of namespace ${namespace}`, call);
-      return object === undefined ? undefined : parse(namespace, object);
+      return object === undefined ? undefined : parse(namespace, object as LedgerObject);
     },
     async list() {
-      const call = (signal: AbortSignal) => api.listNamespacedCustomObject(place, requestOptions(signal));
-      const { items }: { items: LedgerObject[] } = await unless([], 'list the quota ledgers', call);
+      const call = () => readObject(kubeConfig, place, timeoutMs);
+      const { items } = (await unless([], 'list the quota ledgers', call)) as { items: LedgerObject[] };
       return new Map(items.map((object) => [object.metadata.name, parse(object.metadata.name, object)]));
     },
     async write(namespace, ledger, stored) {
-      const write = async (signal: AbortSignal) => {
-        const ownerReferences = stored === undefined ? await owner(namespace, signal) : stored.metadata.ownerReferences;
+      const write = async () => {
+        const ownerReferences = stored === undefined ? await owner(namespace) : stored.metadata.ownerReferences;
         const metadata = { ...stored?.metadata, name: namespace, namespace: home, labels, ownerReferences };
-        const { group, version } = ledgerResource;
-        const body = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
-        if (stored === undefined) return api.createNamespacedCustomObject({ ...place, body }, requestOptions(signal));
-        const name = namespace;
-        return api.replaceNamespacedCustomObject({ ...place, name, body }, requestOptions(signal));
+        const object = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
+        if (stored === undefined) return createObject(kubeConfig, place, object, timeoutMs);
+        return replaceObject(kubeConfig, pathOf(namespace), object, timeoutMs);
       };
       // 409: changed, or created, by somebody else, or by a first try of this one whose answer was lost. 404: deleted since it was read.
       const passing = stored === undefined ? [409] : [404, 409];
       const object = await unless(passing, `write the quota ledger of namespace ${namespace}`, write);
-      if (object === undefined) return undefined;
-      const { uid, resourceVersion, ownerReferences } = object.metadata;
-      return { ledger, metadata: { uid, resourceVersion, ownerReferences } };
+      return object === undefined ? undefined : { ledger, metadata: metadataOf(object as LedgerObject) };
     },
   };
 }
 
-async function unless(
-  codes: readonly number[],
-  what: string,
-  // biome-ignore lint/suspicious/noExplicitAny: the client types custom objects so
-  send: (signal: AbortSignal) => Promise<any>,
-  // biome-ignore lint/suspicious/noExplicitAny: as above
-): Promise<any> {
+/** Makes a call. @returns undefined for an answer with one of the codes @throws ApiFailure */
+async function unless(codes: readonly number[], what: string, call: () => Promise<unknown>): Promise<unknown> {
   try {
-    return await withSecondTry(timeoutMs, send);
+    return await call();
   } catch (error) {
     if (error instanceof ApiException && codes.includes(error.code)) return undefined;
     throw apiFailure(what, error);

@@ -2,7 +2,7 @@ import { createSecureServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readObject } from '../../kube/read-object.ts';
+import { readObject } from '../../kube/objects.ts';
 import { requestOptions } from '../../kube/request-options.ts';
 import { withSharedConnections } from '../../kube/shared-connections.ts';
 import { useCertificates } from '../webhook/tls.ts';
