@@ -8,12 +8,14 @@ import type { Cgroups } from './cgroups.ts';
 import { conditionOf, noLimitCondition } from './condition.ts';
 import { createConditions } from './conditions.ts';
 import { type ShapedPod, shapedPods } from './desired.ts';
+import { eventWriter } from './events.ts';
 import { mayHaveConnections } from './late.ts';
 import type { Log } from './log.ts';
 import { type Clock, startLoop } from './loop.ts';
 import type { Marker } from './marker.ts';
 import { createMarkings } from './markings.ts';
 import { ownerOf } from './owner.ts';
+import { podEvent } from './pod-event.ts';
 import { conditionPatch, watchPods } from './pods.ts';
 import type { Queues, QueuesReport } from './queues.ts';
 import { createReconciler, type Report } from './reconcile.ts';
@@ -171,10 +173,19 @@ export function startAgent(options: AgentOptions): Agent {
     onDone: () => last && queued && tell(last.report, queued.problems),
     onFailure: () => count('mark'),
   });
+  const shared = withSharedConnections(kubeConfig, monotonic);
+  const writeEvent = eventWriter(shared, nodeName, now);
   const conditions = createConditions({
-    patch: conditionPatch(withSharedConnections(kubeConfig, monotonic), clock),
-    onError: ({ namespace, name }, error) =>
-      log.warn({ pod: `${namespace}/${name}`, error: error.message }, 'the condition of a pod could not be written'),
+    patch: conditionPatch(shared, clock),
+    onWritten: (pod, condition, before) => {
+      // An event is for people who look now: what cannot be told is in the condition all the same.
+      writeEvent(pod, podEvent(before?.status, condition)).catch((error: unknown) => {
+        count('event');
+        log.warn({ pod: nameOf(pod), error: messageOf(error) }, 'an event about a pod could not be written');
+      });
+    },
+    onError: (pod, error) =>
+      log.warn({ pod: nameOf(pod), error: error.message }, 'the condition of a pod could not be written'),
     clock,
     now,
   });
@@ -215,6 +226,10 @@ export function startAgent(options: AgentOptions): Agent {
 
 function describeStep(step: Report['failures'][number]['step']): string {
   return 'owner' in step ? `${step.kind} ${step.owner}` : step.kind;
+}
+
+function nameOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+  return `${namespace}/${name}`;
 }
 
 function messageOf(error: unknown): string {

@@ -21,6 +21,8 @@ export interface Conditions {
 /** What it works with. */
 export interface ConditionsOptions {
   readonly patch: PatchCondition;
+  /** Called when a condition was written in the place of another one, or where there was none. */
+  readonly onWritten: (pod: PodRef, condition: LimitedCondition, before: Said | undefined) => void;
   /** Called when a patch failed; another try follows. */
   readonly onError: (pod: PodRef, error: Error) => void;
   readonly clock: Clock;
@@ -43,7 +45,7 @@ const backOffMs = { first: 500, longest: 60_000 };
 const echoMs = 30_000;
 
 /** Builds the set. It holds one entry for each pod that is wanted something of. */
-export function createConditions({ patch, onError, clock, now }: ConditionsOptions): Conditions {
+export function createConditions({ patch, onWritten, onError, clock, now }: ConditionsOptions): Conditions {
   const entries = new Map<string, Entry>();
   const queue = new Set<string>();
   let running = 0;
@@ -68,11 +70,16 @@ export function createConditions({ patch, onError, clock, now }: ConditionsOptio
       });
     }
   };
+  const tell = ({ written }: Entry, pod: PodRef, condition: LimitedCondition) => {
+    const before = written?.condition ?? pod.condition;
+    if (before === undefined || !same(before, condition)) onWritten(pod, condition, before);
+  };
   const write = async (uid: string, entry: Entry) => {
     const { pod, condition } = entry;
     try {
       const outcome = await patch(pod, { ...condition, lastTransitionTime: transition(pod, condition, now()) });
       if (outcome === 'gone') entries.delete(uid);
+      else tell(entry, pod, condition);
       entry.written = { condition, at: now() };
       entry.failures = 0;
       entry.waiting = false;
@@ -111,7 +118,8 @@ export function createConditions({ patch, onError, clock, now }: ConditionsOptio
   };
 }
 
-type Said = { readonly status: string; readonly reason?: string; readonly message?: string };
+/** What a condition says. */
+export type Said = { readonly status: string; readonly reason?: string; readonly message?: string };
 
 function same(one: Said, other: Said): boolean {
   return one.status === other.status && one.reason === other.reason && one.message === other.message;

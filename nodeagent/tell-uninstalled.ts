@@ -3,11 +3,13 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { uninstalledCondition } from './condition.ts';
 import { transition } from './conditions.ts';
 import { shapedPods } from './desired.ts';
+import { eventWriter } from './events.ts';
 import type { Clock } from './loop.ts';
+import { podEvent } from './pod-event.ts';
 import { conditionPatch, listPods } from './pods.ts';
 
 /**
- * Writes the condition of every pod whose condition says that its limit is in force.
+ * Writes the condition of every pod whose condition says that its limit is in force, and an event.
  * @param now wall clock, in ms since the epoch
  * @throws if the API server does not answer
  */
@@ -18,9 +20,11 @@ export async function tellUninstalled(
   now: () => number,
 ): Promise<void> {
   const patch = conditionPatch(kubeConfig, clock);
+  const writeEvent = eventWriter(kubeConfig, nodeName, now);
   for (const pod of shapedPods(await listPods(kubeConfig, nodeName, clock))) {
     if (pod.condition?.status !== 'True') continue;
     const lastTransitionTime = transition(pod, uninstalledCondition, now());
-    await patch(pod, { ...uninstalledCondition, lastTransitionTime });
+    const outcome = await patch(pod, { ...uninstalledCondition, lastTransitionTime });
+    if (outcome === 'done') await writeEvent(pod, podEvent(pod.condition.status, uninstalledCondition));
   }
 }

@@ -102,6 +102,16 @@ async function condition(podName: string) {
   return found && { status: found.status, reason: found.reason, message: found.message };
 }
 
+/** The events about a pod that the agent wrote, in their order. */
+async function events(podName: string) {
+  const select = `regarding.name=${podName},reportingController=podrate.dev/agent`;
+  const { stdout } = await cluster.kubectl(['get', 'events.events.k8s.io', '--field-selector', select, '-o', 'json']);
+  const items: { type: string; reason: string; note: string; eventTime: string }[] = JSON.parse(stdout).items;
+  return items
+    .toSorted((one, other) => (one.eventTime < other.eventTime ? -1 : 1))
+    .map(({ type, reason, note }) => ({ type, reason, note }));
+}
+
 const inForce = (message: string) => ({ status: 'True', reason: 'InForce', message });
 const both = (rate: string, bytes: number) =>
   inForce(`The pod sends at most ${rate} (${bytes} bytes/s) and receives at most ${rate} (${bytes} bytes/s).`);
@@ -164,6 +174,14 @@ describe('a stamped pod of the node', () => {
     await eventually(async () => expect(await condition('live')).toEqual(inForce(message)));
     expect((await kernel()).limits[`pod/${pod.uid}`]).toEqual({ egress: 5_000_000, ingress: 0, marked: true });
     expect(await bpftool.run(['cgroup', 'show', pod.path])).toEqual(before);
+    await eventually(async () =>
+      expect(await events('live')).toEqual([
+        { type: 'Normal', reason: 'RateApplied', note: both('1M', 1_000_000).message },
+        { type: 'Normal', reason: 'RateUpdated', note: message },
+      ]),
+    );
+    const { stdout } = await cluster.kubectl(['describe', 'pod', 'live']);
+    expect(stdout).toMatch(/Normal +RateUpdated .* podrate.dev\/agent +The pod sends at most 5M/);
     await pod.end();
   });
 
@@ -178,6 +196,9 @@ describe('a stamped pod of the node', () => {
         reason: 'NoLimit',
         message: 'The pod asks for no limit, and none is in force.',
       }),
+    );
+    await eventually(async () =>
+      expect((await events('freed')).map(({ reason }) => reason)).toEqual(['RateApplied', 'RateRemoved']),
     );
     await pod.end();
   });
@@ -237,6 +258,11 @@ describe('a pod with a code point', () => {
         ...{ status: 'False', reason: 'NotMarked' },
         message: expect.stringContaining('with hostNetwork it has no network namespace of its own'),
       }),
+    );
+    await eventually(async () =>
+      expect(await events('on-host')).toEqual([
+        { type: 'Warning', reason: 'RateFailed', note: (await condition('on-host'))?.message },
+      ]),
     );
     await cluster.kubectl(['delete', 'pod', 'on-host', '--grace-period=0', '--force']);
   });

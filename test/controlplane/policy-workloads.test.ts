@@ -142,8 +142,10 @@ describe('kubectl auth can-i', () => {
         'pods [] [] [list patch watch]',
       ],
     ],
-    ['agent', place, ['pods [] [] [list watch]', 'pods/status [] [] [patch]']],
-    ['agent', 'podrate-system', ['pods [] [] [list watch]', 'pods/status [] [] [patch]']],
+    ...[place, 'podrate-system'].map((where): [string, string, string[]] => [
+      ...(['agent', where] as const),
+      ['events.events.k8s.io [] [] [create]', 'pods [] [] [list watch]', 'pods/status [] [] [patch]'],
+    ]),
   ])('shows for the %s in the namespace %s what it needs, and nothing else', async (account, where, wanted) => {
     expect(await rights(`podrate-system:podrate-${account}`, where)).toEqual(wanted);
   });

@@ -13,16 +13,18 @@ function setUp(answer: (uid: string) => Promise<PatchOutcome> = async () => 'don
   const clock = createFakeClock();
   const patches: { uid: string; message: string; since: string }[] = [];
   const errors: string[] = [];
+  const told: string[] = [];
   const conditions = createConditions({
     patch: async ({ uid }, { message, lastTransitionTime }) => {
       patches.push({ uid, message, since: lastTransitionTime });
       return answer(uid);
     },
+    onWritten: ({ uid }, { message }, before) => told.push(`${uid}: ${before?.message} > ${message}`),
     onError: (_, error) => errors.push(error.message),
     clock,
     now: () => Date.parse('2030-01-01T00:00:00Z') + clock.now(),
   });
-  return { clock, patches, errors, conditions };
+  return { clock, patches, errors, told, conditions };
 }
 
 test('a condition is patched once, however often it is wanted', async () => {
@@ -61,6 +63,31 @@ test('the transition time changes with the status and with nothing else', async 
   conditions.want(pod('b', current), failed);
   await settle();
   expect(patches.map(({ since }) => since)).toEqual(['2029-05-05T05:05:05Z', '2030-01-01T00:00:00Z']);
+});
+
+test('each change that was written is told once, with what was there before', async () => {
+  const { conditions, told, clock } = setUp();
+  conditions.want(pod('a'), inForce);
+  await settle();
+  conditions.want(pod('a', { type: 'podrate.dev/Limited', ...inForce }), changed);
+  conditions.want(pod('b', { type: 'podrate.dev/Limited', ...inForce }), failed);
+  await settle();
+  // Somebody else removed it.
+  await clock.advance(31_000);
+  conditions.want(pod('a'), changed);
+  await settle();
+  expect(told).toEqual(['a: undefined > one', 'a: one > two', 'b: one > three']);
+});
+
+test('what could not be written is not told', async () => {
+  const { conditions, told } = setUp(async (uid) => {
+    if (uid === 'a') throw new Error('no answer');
+    return 'gone';
+  });
+  conditions.want(pod('a'), inForce);
+  conditions.want(pod('b'), inForce);
+  await settle();
+  expect(told).toEqual([]);
 });
 
 test('a patch that fails is tried again until it is done', async () => {

@@ -1,0 +1,197 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import { accountKubeconfig, podrateNamespace, readPage } from './installation.ts';
+import { grantedRights } from './rights.ts';
+import { type HostWebhook, installWebhook } from './webhook.ts';
+
+/** Each right of the webhook, and what of {@link failures} must fail without it. */
+const rights = {
+  'get namespaces': ['a bound is kept', 'a quota is kept'],
+  'list namespaces': ['a default is given late'],
+  'patch pods': ['a label is stamped late', 'a default is given late'],
+  // What was there is listed again and again where it cannot be watched.
+  'watch pods': ['nothing is refused to the webhook'],
+  'list pods': ['a label is stamped late', 'a default is given late', 'a quota is kept'],
+  'create bandwidthledgers.podrate.dev in podrate-system': ['a quota is kept'],
+  'get bandwidthledgers.podrate.dev in podrate-system': ['a quota is kept'],
+  'update bandwidthledgers.podrate.dev in podrate-system': ['a quota is kept'],
+  'list bandwidthledgers.podrate.dev in podrate-system': ['the use of quotas is shown'],
+} as const;
+
+const account = `system:serviceaccount:${podrateNamespace}:podrate-webhook`;
+const soon = { timeout: 5_000, interval: 100 };
+
+let cluster: Cluster;
+let webhook: HostWebhook;
+
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 0 });
+  webhook = await installWebhook(cluster);
+  await make('known', { 'podrate.dev/quota': '10M' });
+  await apply(pod('known', 'one', { rate: '1M' }));
+  await webhook.stop();
+});
+
+afterAll(async () => {
+  await webhook?.stop();
+  await cluster?.stop();
+});
+
+const pod = (namespace: string, name: string, labels: Record<string, string>) => ({
+  ...{ apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name, labels } },
+  spec: { schedulerName: 'none', automountServiceAccountToken: false, containers: [{ name: 'web', image: 'web' }] },
+});
+const apply = (item: object) => cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(item), reject: false });
+const json = async (...args: string[]) => JSON.parse((await cluster.kubectl([...args, '-o', 'json'])).stdout);
+
+async function make(name: string, policy: Record<string, string>): Promise<void> {
+  const labels = { 'podrate.dev/mode': 'enforce', ...policy };
+  await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
+  await cluster.kubectl(['wait', '--for=create', 'serviceaccount/default', '-n', name, '--timeout=30s']);
+}
+
+/** Takes a right out of the webhook's roles, and waits until the API server heeds that. */
+async function remove(right: string): Promise<void> {
+  const [verb, resource, , namespace] = right.split(' ') as [string, string, string?, string?];
+  const kind = namespace === undefined ? 'clusterrole' : 'role';
+  const place = namespace === undefined ? [] : ['-n', namespace];
+  for (const name of ['podrate-webhook', 'podrate-quota']) {
+    const got = await cluster.kubectl(['get', kind, name, ...place, '-o', 'json'], { reject: false });
+    if (got.exitCode !== 0) continue;
+    const role = JSON.parse(got.stdout);
+    for (const rule of role.rules) {
+      if (rule.resources.includes(resource.split('.')[0]))
+        rule.verbs = rule.verbs.filter((one: string) => one !== verb);
+    }
+    role.rules = role.rules.filter(({ verbs }: { verbs: string[] }) => verbs.length > 0);
+    await cluster.kubectl(['replace', '-f', '-'], { input: JSON.stringify(role) });
+  }
+  const question = ['auth', 'can-i', verb, resource, '--as', account, ...(place.length > 0 ? place : ['-A'])];
+  await vi.waitFor(async () => {
+    const { stdout } = await cluster.kubectl(question, { reject: false });
+    expect(stdout.trim()).toBe('no');
+  }, soon);
+}
+
+/** Uses everything that the webhook does with the API server. @returns what fails */
+async function failures(run: string): Promise<string[]> {
+  const [bounded, counted, given] = [`bounded-${run}`, `counted-${run}`, `given-${run}`];
+  await Promise.all([
+    make(bounded, { 'podrate.dev/max': '2M' }),
+    make(counted, { 'podrate.dev/quota': '2M' }),
+    make(given, { 'podrate.dev/default': '3M' }),
+  ]);
+  // Nobody admits these.
+  await Promise.all([apply(pod(given, 'plain', {})), apply(pod(bounded, 'late', { rate: '1M' }))]);
+  await webhook.start();
+  const stamp = async (namespace: string, name: string) =>
+    (await json('get', 'pod', name, '-n', namespace)).metadata.annotations?.['podrate.dev/limit'];
+  const checks: Record<string, () => Promise<void>> = {
+    'a bound is kept': async () => {
+      expect((await apply(pod(bounded, 'large', { rate: '5M' }))).stderr).toContain('maximum rate per Pod is 2M');
+    },
+    'a quota is kept': async () => {
+      expect((await apply(pod(counted, 'first', { rate: '2M' }))).stdout).toContain('created');
+      expect((await apply(pod(counted, 'second', { rate: '1M' }))).stderr).toContain('exceeded quota');
+      await cluster.kubectl(['delete', 'pod', 'first', '-n', counted, '--now']);
+      expect((await apply(pod(counted, 'third', { rate: '2M' }))).stdout).toContain('created');
+    },
+    'a label is stamped late': () =>
+      vi.waitFor(async () => expect(await stamp(bounded, 'late')).toBe('{"egress":1000000,"ingress":1000000}'), soon),
+    'a default is given late': () =>
+      vi.waitFor(async () => expect(await stamp(given, 'plain')).toBe('{"egress":3000000,"ingress":3000000}'), soon),
+    'the use of quotas is shown': () =>
+      vi.waitFor(async () => {
+        const page = await readPage(cluster, `http://${cluster.hostAddress}:8080/metrics`);
+        expect(page).toContain('podrate_quota_used_bytes_per_second{namespace="known",direction="egress"} 1000000');
+      }, soon),
+  };
+  const results = await Promise.all(
+    Object.entries(checks).map(async ([name, check]) => {
+      const isMet = await check().then(
+        () => true,
+        () => false,
+      );
+      return isMet ? [] : [name];
+    }),
+  );
+  await webhook.stop();
+  const isRefused = webhook.lines.some((line) => /HTTP 403|forbidden/i.test(JSON.stringify(line)));
+  return [...results.flat(), ...(isRefused ? ['nothing is refused to the webhook'] : [])];
+}
+
+test('the rights of the webhook are those that are tried here, and with all of them nothing fails', async () => {
+  expect((await grantedRights(cluster, 'podrate-webhook')).toSorted()).toEqual(Object.keys(rights).toSorted());
+  expect(await failures('all')).toEqual([]);
+}, 120_000);
+
+test.each(Object.entries(rights))(
+  'without the right to %s something fails',
+  async (right, wanted) => {
+    await remove(right);
+    try {
+      const failed = await failures(right.replaceAll(/[^a-z]+/g, '-').slice(0, 40));
+      expect(failed).toEqual(expect.arrayContaining([...wanted]));
+    } finally {
+      await cluster.kubectl(['apply', '-k', 'manifests']);
+    }
+  },
+  120_000,
+);
+
+describe('the agent of a node', () => {
+  const event = (more: object) => ({
+    ...{ apiVersion: 'events.k8s.io/v1', kind: 'Event', metadata: { namespace: 'nodes', name: `e-${Math.random()}` } },
+    ...{ eventTime: '2030-01-01T00:00:00.000000Z', type: 'Normal', reason: 'RateApplied', action: 'Limit', note: 'x' },
+    regarding: { apiVersion: 'v1', kind: 'Pod', namespace: 'nodes', name: 'on-one', uid: 'u' },
+    ...{ reportingController: 'podrate.dev/agent', reportingInstance: 'one' },
+    ...more,
+  });
+  const asAgent = async (args: string[], input?: object) => {
+    const kubeconfig = await accountKubeconfig(cluster, 'podrate-agent', { node: 'one' });
+    const given = input === undefined ? {} : { input: JSON.stringify(input) };
+    return cluster.kubectl([...args, '--kubeconfig', kubeconfig, '-n', 'nodes'], { ...given, reject: false });
+  };
+  const patchStatus = (name: string, status: object) =>
+    asAgent(['patch', 'pod', name, '--subresource=status', '-p', JSON.stringify({ status })]);
+  const conditions = (type: string) => ({ conditions: [{ type, status: 'True', reason: 'InForce', message: 'x' }] });
+
+  beforeAll(async () => {
+    await make('nodes', {});
+    for (const name of ['one', 'two']) {
+      await apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
+      const bare = pod('nodes', `on-${name}`, {});
+      await apply({ ...bare, spec: { ...bare.spec, nodeName: name } });
+    }
+  });
+
+  test('may write its condition of the pods of its node, and nothing else', async () => {
+    expect((await patchStatus('on-one', conditions('podrate.dev/Limited'))).stdout).toContain('patched');
+    const refusals = await Promise.all([
+      patchStatus('on-two', conditions('podrate.dev/Limited')),
+      patchStatus('on-one', conditions('Ready')),
+      patchStatus('on-one', { phase: 'Failed' }),
+      asAgent(['label', 'pod', 'on-one', 'rate=1M']),
+    ]);
+    expect(refusals.map(({ stderr }) => stderr)).toEqual([
+      expect.stringContaining("the agent on node 'one' may not change the status of a pod of another node"),
+      expect.stringContaining('the agent may change no condition but podrate.dev/Limited'),
+      expect.stringContaining("the agent may not change a pod's phase"),
+      expect.stringContaining('cannot patch resource "pods"'),
+    ]);
+  });
+
+  test('may write events about rates of pods, in its own name', async () => {
+    const create = (more: object) => asAgent(['create', '-f', '-'], event(more));
+    expect((await create({})).stdout).toContain('created');
+    const refusals = await Promise.all([
+      create({ reportingInstance: 'two' }),
+      create({ reportingController: 'kubelet' }),
+      create({ reason: 'Killing' }),
+      create({ regarding: { kind: 'Service', namespace: 'nodes', name: 'web' } }),
+    ]);
+    const itsOwnName = expect.stringContaining("the agent on node 'one' may write events in its own name only");
+    const ratesOnly = expect.stringContaining('the agent may write events only about rates of pods');
+    expect(refusals.map(({ stderr }) => stderr)).toEqual([itsOwnName, itsOwnName, ratesOnly, ratesOnly]);
+  });
+});
