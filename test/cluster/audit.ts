@@ -1,33 +1,25 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A request to the API server by a service account, as far as it matters for rights. */
+/** A request about a pod as an API server's audit log has it, as far as it matters here. */
 export interface AuditedRequest {
-  /** `system:serviceaccount:NAMESPACE:NAME`. */
-  readonly user: string;
   readonly verb: string;
-  readonly group: string;
-  readonly resource: string;
-  /** Undefined where the request is about the whole cluster. */
-  readonly namespace: string | undefined;
-  /** The HTTP status of the answer. */
-  readonly code: number;
+  readonly namespace: string;
+  readonly name: string;
+  /** What admission noted about it. */
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
-/** Of the service accounts, those of Kubernetes' own controllers left out. */
+const pods = { group: '', resources: ['pods'] };
 const policy = {
   ...{ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', omitStages: ['RequestReceived'] },
-  rules: [
-    { level: 'None', userGroups: ['system:serviceaccounts:kube-system'] },
-    { level: 'Metadata', userGroups: ['system:serviceaccounts'] },
-    { level: 'None' },
-  ],
+  rules: [{ level: 'Metadata', verbs: ['create', 'update', 'patch'], resources: [pods] }, { level: 'None' }],
 };
 
 const logIn = (logs: string) => join(logs, 'audit.log');
 
 /**
- * Prepares an API server to record the requests of service accounts.
+ * Prepares an API server to record who writes pods.
  * @param directory of the run
  * @returns the API server's arguments
  */
@@ -41,8 +33,8 @@ export async function auditArguments(directory: string, logs: string): Promise<s
 export async function auditedRequests({ logs }: { readonly logs: string }): Promise<AuditedRequest[]> {
   const lines = (await readFile(logIn(logs), 'utf8')).split('\n').filter((line) => line.endsWith('}'));
   return lines.map((line) => {
-    const { user, verb, objectRef = {}, responseStatus = {} } = JSON.parse(line);
-    const { apiGroup: group = '', resource = '', namespace } = objectRef;
-    return { user: user.username, verb, group, resource, namespace, code: responseStatus.code ?? 0 };
+    const { verb, objectRef = {}, annotations = {} } = JSON.parse(line);
+    const { namespace = '', name = '' } = objectRef;
+    return { verb, namespace, name, annotations };
   });
 }

@@ -26,7 +26,7 @@ export interface ClusterOptions {
   kernel?: KernelVersion;
   /** The node's cgroup driver; systemd if not given. */
   cgroupDriver?: CgroupDriver;
-  /** The API server records the requests of service accounts, for auditedRequests. */
+  /** The API server records who writes pods, for auditedRequests. */
   audit?: boolean;
   /** The cluster outlives this process; `npm run cluster -- stop` ends it. */
   keep?: boolean;

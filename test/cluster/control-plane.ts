@@ -19,7 +19,7 @@ export interface ControlPlaneOptions {
   etcd: string;
   /** Directory of createCertificates. */
   certificates: string;
-  /** Whether to record the requests of service accounts. */
+  /** Whether to record who writes pods. */
   audit: boolean;
   /** Directory of all logs. */
   logs: string;

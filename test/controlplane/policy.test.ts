@@ -1,7 +1,9 @@
 import { appendFile, cp } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseAllDocuments } from 'yaml';
+import { auditedRequests } from '../cluster/audit.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { testOtherTools } from './other-tools.ts';
 import { namespace, pod, policyCluster, type Strings, spec, stamp } from './policy-objects.ts';
@@ -11,7 +13,7 @@ let cluster: Cluster;
 let webhook: HostWebhook;
 
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 0 });
+  cluster = await startCluster({ nodes: 0, audit: true });
   webhook = await installWebhook(cluster);
 });
 
@@ -299,13 +301,25 @@ describe('a namespace that does not enforce', () => {
     expect([patched.exitCode, patched.stderr]).toEqual([0, expect.stringContaining('Warning: pod template: maximum')]);
   });
 
-  test('in mode audit admits them quietly and counts', async () => {
+  test('in mode audit admits them quietly, counts them, and has the audit log say what would be refused', async () => {
     await makeNamespace('audited', { mode: 'audit', max: '1M' });
     expect(await apply(pod('audited', 'over', { rate: '2M' }))).toMatchObject({ exitCode: 0, stderr: '' });
     const line = { path: '/validate', namespace: 'audited', name: 'over', code: 'policy/max', outcome: 'leave' };
-    await vi.waitFor(() => expect(webhook.lines).toContainEqual(expect.objectContaining(line)), {
-      timeout: 60_000,
-    });
+    const annotations = { 'pods.podrate.dev/would-refuse': 'maximum rate per Pod is 1M, but limit is 2M' };
+    const request = { verb: 'create', namespace: 'audited', name: 'over' };
+    await vi.waitFor(
+      async () => {
+        expect(webhook.lines).toContainEqual(expect.objectContaining(line));
+        const found = (await auditedRequests(cluster)).find(({ verb, namespace, name }) =>
+          isDeepStrictEqual({ verb, namespace, name }, request),
+        );
+        expect(found?.annotations).toMatchObject(annotations);
+        expect(await webhook.page('/metrics')).toContain(
+          'podrate_policy_faults_total{mode="audit",code="policy/max"} 1',
+        );
+      },
+      { timeout: 60_000 },
+    );
   });
 });
 

@@ -19,22 +19,13 @@ export async function grantedRights({ kubectl }: Cluster, account: string): Prom
     const rules = role?.rules ?? [];
     return rules.flatMap(({ apiGroups = [], resources = [], verbs = [] }) =>
       apiGroups.flatMap((group) =>
-        resources.flatMap((resource) => verbs.map((verb) => rightText({ verb, resource, group, namespace }))),
+        resources.flatMap((resource) => {
+          const what = group === '' ? resource : `${resource}.${group}`;
+          return verbs.map((verb) => `${verb} ${what}${namespace === undefined ? '' : ` in ${namespace}`}`);
+        }),
       ),
     );
   });
-}
-
-/** Names a right as {@link grantedRights} does. */
-export function rightText(right: {
-  verb: string;
-  resource: string;
-  group: string;
-  namespace: string | undefined;
-}): string {
-  const { verb, resource, group, namespace } = right;
-  const place = namespace === undefined ? '' : ` in ${namespace}`;
-  return `${verb} ${group === '' ? resource : `${resource}.${group}`}${place}`;
 }
 
 interface Item {

@@ -17,6 +17,8 @@ export interface HostWebhook {
   start(): Promise<void>;
   /** Ends it with SIGTERM and gives its exit code. */
   stop(): Promise<number | undefined>;
+  /** Reads one of its pages. */
+  page(path: string): Promise<string>;
   /** How many admissions it has counted since its start. */
   admissions(): Promise<number>;
   /** Its log lines since its start. */
@@ -70,6 +72,7 @@ function hostWebhook(cluster: Cluster, kubeconfig: string): HostWebhook {
   let child: ReturnType<typeof spawn> | undefined;
   return {
     lines,
+    page,
     async copyCertificate() {
       const secret = ['get', 'secret', 'podrate-webhook-tls', '-n', podrateNamespace, '-o', 'json'];
       const { data } = JSON.parse((await cluster.kubectl(secret)).stdout);

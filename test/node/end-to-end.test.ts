@@ -168,6 +168,7 @@ describe('removing podrate', () => {
     await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', 'daemonset/podrate-agent', '--timeout=120s']);
     expect(await podratePrograms(node)).toEqual([]);
     expect((await node.exec('ls /sys/fs/bpf')).stdout).not.toContain('podrate');
-    await expect.poll(async () => (await node.exec('bpftool prog show')).stdout).not.toContain('podrate_dscp');
+    const programs = async () => (await node.exec('bpftool prog show')).stdout;
+    await expect.poll(programs, { timeout: 30_000 }).not.toContain('podrate_dscp');
   });
 });
