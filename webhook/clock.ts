@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** A clock that can be injected. */
-export interface QuotaClock {
+export interface Clock {
   /** Milliseconds that never go back. */
   nowMs(): number;
   /** Waits; ends early, without an error, when the signal is aborted. */
@@ -9,7 +9,7 @@ export interface QuotaClock {
 }
 
 /** The real clock. */
-export const quotaClock: QuotaClock = {
+export const realClock: Clock = {
   nowMs: () => performance.now(),
   async sleep(ms, signal) {
     // The only error of a delay is that it was ended.

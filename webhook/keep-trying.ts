@@ -1,8 +1,8 @@
-import type { QuotaClock } from '../quota/clock.ts';
+import type { Clock } from './clock.ts';
 
 /** How work goes on that may fail. */
 export interface KeepTryingOptions {
-  readonly clock: QuotaClock;
+  readonly clock: Clock;
   /** Called when the work failed; gives the wait before another try, in ms. */
   readonly onError: (error: unknown, failuresInARow: number) => number;
   /** Ends it. */

@@ -5,12 +5,12 @@ import { createApp } from './app.ts';
 import { startCatchUp } from './catch-up/start.ts';
 import { loadPair, type ServingPair } from './certificate.ts';
 import { awaitPair, watchPair } from './certificate-watch.ts';
+import { realClock } from './clock.ts';
 import { type Config, ConfigError, help, readConfig } from './config.ts';
 import { limitConnections } from './connection-limit.ts';
 import { createHealthApp } from './health.ts';
 import { createMetrics } from './metrics.ts';
 import { connect, readNamespaces } from './namespaces.ts';
-import { quotaClock } from './quota/clock.ts';
 import { startQuota } from './quota/start.ts';
 import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
 
@@ -69,7 +69,7 @@ async function run(config: Config): Promise<void> {
         kubeConfig,
         home: config.namespace,
         registry: metrics.registry,
-        clock: quotaClock,
+        clock: realClock,
         random: Math.random,
         // Only admissions read it, so replicas would know different ones and write over each other.
         hardOf: () => undefined,
@@ -96,7 +96,7 @@ async function run(config: Config): Promise<void> {
     startCatchUp({
       ...{ kubeConfig, log, keys: config.keys, home: config.namespace, validate: admission.validate },
       installation: config.installation,
-      ...{ registry: metrics.registry, clock: quotaClock, random: Math.random, signal: stop.signal },
+      ...{ registry: metrics.registry, clock: realClock, random: Math.random, signal: stop.signal },
     });
   }
 

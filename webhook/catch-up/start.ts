@@ -4,7 +4,7 @@ import type { LabelKeys } from '../../rate/keys.ts';
 import type { InstallationPolicy } from '../../rate/policy.ts';
 import type { Admission } from '../admission.ts';
 import type { Log } from '../app.ts';
-import type { QuotaClock } from '../quota/clock.ts';
+import type { Clock } from '../clock.ts';
 import { createBacklog } from './backlog.ts';
 import { followLabelledPods } from './labelled-pods.ts';
 import { createCatchUpMetrics } from './metrics.ts';
@@ -23,7 +23,7 @@ export interface CatchUpOptions {
   readonly validate: Admission['validate'];
   readonly registry: Registry;
   readonly log: Log;
-  readonly clock: QuotaClock;
+  readonly clock: Clock;
   /** A number from 0 to below 1. */
   readonly random: () => number;
   /** Ends it. */

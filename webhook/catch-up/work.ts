@@ -1,6 +1,6 @@
 import type { Admission } from '../admission.ts';
 import type { Log } from '../app.ts';
-import type { QuotaClock } from '../quota/clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Backlog, BacklogEntry } from './backlog.ts';
 import type { CatchUpMetrics } from './metrics.ts';
 import type { SeenPod } from './seen-pod.ts';
@@ -13,7 +13,7 @@ export interface WorkOptions {
   readonly stamp: StampPod;
   readonly metrics: Pick<CatchUpMetrics, 'outcome' | 'failure'>;
   readonly log: Log;
-  readonly clock: QuotaClock;
+  readonly clock: Clock;
   /** A number from 0 to below 1. */
   readonly random: () => number;
   /** Ends it. */

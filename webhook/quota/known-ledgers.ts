@@ -1,4 +1,4 @@
-import type { QuotaClock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 import { type Grant, grantKey, type Ledger, mergeLedgers } from './ledger.ts';
 import type { LedgerStore, StoredLedger } from './ledger-store.ts';
 import { createSightings } from './sightings.ts';
@@ -38,7 +38,7 @@ export const noneExpired: Expired = { isEmpty: true, has: () => false };
 /** What {@link createKnownLedgers} works with. */
 export interface KnownLedgersOptions {
   readonly store: LedgerStore;
-  readonly clock: Pick<QuotaClock, 'nowMs'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
   /** How long a grant can take effect, in ms. */
   readonly lifeMs: number;
   /** Told of each try to write a ledger, and whether another replica was first. */

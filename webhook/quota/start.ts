@@ -1,12 +1,12 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
 import { pageSize } from '../../kube/pages.ts';
-import type { QuotaClock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
 import type { Hard } from './ledger.ts';
 import { ledgerStore } from './ledger-store.ts';
 import { createQuotaMetrics } from './metrics.ts';
-import { countNow, followPods } from './pod-source.ts';
+import { countNow, followCountedPods } from './pod-source.ts';
 import { createPodTable } from './pod-table.ts';
 import { grantLifeMs } from './sightings.ts';
 import { tendLedgers } from './tending.ts';
@@ -17,7 +17,7 @@ export interface QuotaOptions {
   /** podrate's own namespace, where the ledgers are. */
   readonly home: string;
   readonly registry: Registry;
-  readonly clock: QuotaClock;
+  readonly clock: Clock;
   /** A number from 0 to below 1. */
   readonly random: () => number;
   /** A namespace's quota as its labels have it now; empty if it has none, undefined if that is not known. */
@@ -31,6 +31,7 @@ export interface QuotaOptions {
 }
 
 const tendMs = 1_000;
+const retryMs = 1_000;
 
 /** Starts a keeper: the watch of the pods that count, and the tending of the ledgers. It can be asked at once. */
 export function startQuota(options: QuotaOptions): QuotaKeeper {
@@ -59,7 +60,11 @@ export function startQuota(options: QuotaOptions): QuotaKeeper {
     metrics.failure();
     options.onError(error);
   };
-  void followPods({ kubeConfig, table, clock, onError, signal, retryMs: 1_000, relistMs: 600_000 });
+  const onListError = (error: unknown) => {
+    onError(error);
+    return retryMs;
+  };
+  void followCountedPods({ kubeConfig, table, clock, onError: onListError, signal, relistMs: 600_000 });
   void tendLedgers({ keeper, clock, random, onError, signal, everyMs: tendMs, lookMs: 30_000 });
   return keeper;
 }

@@ -1,4 +1,4 @@
-import type { QuotaClock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 import { type Claim, decide, type QuotaAnswer } from './decide.ts';
 import { QuotaError } from './errors.ts';
 import { createKnownLedgers, type Known, noneExpired } from './known-ledgers.ts';
@@ -32,7 +32,7 @@ export interface SwapParts {
   readonly table: PodTable;
   /** Counts a namespace's pods anew. */
   readonly countNow: (namespace: string) => Promise<Count>;
-  readonly clock: QuotaClock;
+  readonly clock: Clock;
   readonly limits: SwapLimits;
   /** A namespace's quota now, so that its ledger shows a changed one before the next admission; undefined if that is not known. */
   readonly hardOf: (namespace: string) => Hard | undefined;

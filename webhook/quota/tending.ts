@@ -1,10 +1,10 @@
-import type { QuotaClock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 import type { QuotaKeeper } from './keeper.ts';
 
 /** How ledgers are tended. */
 export interface TendingOptions {
   readonly keeper: Pick<QuotaKeeper, 'tend' | 'look' | 'untended'>;
-  readonly clock: QuotaClock;
+  readonly clock: Clock;
   /** Time between looks at the ledgers that are known here, in ms. */
   readonly everyMs: number;
   /** Time between looks for ledgers that other replicas made, in ms. */

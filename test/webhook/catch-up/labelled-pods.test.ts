@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { followLabelledPods } from '../../../webhook/catch-up/labelled-pods.ts';
 import type { SeenPod } from '../../../webhook/catch-up/seen-pod.ts';
-import { quotaClock } from '../../../webhook/quota/clock.ts';
+import { realClock } from '../../../webhook/clock.ts';
 import { type FakeApiServer, startFakeApiServer } from '../../nodeagent/fake-api-server.ts';
 
 let server: FakeApiServer;
@@ -36,7 +36,7 @@ const start = (relistMs = 600_000) => {
       failures.push(inARow);
       return 20;
     },
-    ...{ clock: quotaClock, relistMs, signal: stop.signal },
+    ...{ clock: realClock, relistMs, signal: stop.signal },
   });
 };
 const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 10 });

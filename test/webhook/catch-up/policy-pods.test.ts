@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { labelKeys } from '../../../rate/keys.ts';
 import { policyNamespace } from '../../../webhook/catch-up/policy-namespaces.ts';
 import { followPolicyPods } from '../../../webhook/catch-up/policy-pods.ts';
-import { quotaClock } from '../../../webhook/quota/clock.ts';
+import { realClock } from '../../../webhook/clock.ts';
 
 const at = (second: number) => `2026-01-01T00:00:${String(second).padStart(2, '0')}Z`;
 const labelsOf = (policy: object) =>
@@ -71,7 +71,7 @@ async function look(installation = {}) {
       if (inARow === 2) status = 200;
       return 1;
     },
-    ...{ clock: quotaClock, everyMs: 60_000, signal: stop.signal },
+    ...{ clock: realClock, everyMs: 60_000, signal: stop.signal },
   });
   return { seen, failures, kept };
 }

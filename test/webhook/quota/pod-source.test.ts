@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { quotaClock } from '../../../webhook/quota/clock.ts';
-import { followPods } from '../../../webhook/quota/pod-source.ts';
+import { realClock } from '../../../webhook/clock.ts';
+import { followCountedPods } from '../../../webhook/quota/pod-source.ts';
 import { createPodTable, type PodTable } from '../../../webhook/quota/pod-table.ts';
 import { type FakeApiServer, startFakeApiServer } from '../../nodeagent/fake-api-server.ts';
 
@@ -11,7 +11,7 @@ let stop: AbortController;
 let ended: Promise<void> | undefined;
 beforeEach(async () => {
   server = await startFakeApiServer();
-  table = createPodTable(1_000, quotaClock.nowMs);
+  table = createPodTable(1_000, realClock.nowMs);
   errors = [];
   stop = new AbortController();
 });
@@ -30,8 +30,11 @@ const pod = (name: string, egress: number) => ({
 });
 const start = (relistMs = 600_000) => {
   const { kubeConfig } = server;
-  const onError = (error: unknown) => errors.push(String(error));
-  ended = followPods({ kubeConfig, table, clock: quotaClock, onError, retryMs: 20, relistMs, signal: stop.signal });
+  const onError = (error: unknown) => {
+    errors.push(String(error));
+    return 20;
+  };
+  ended = followCountedPods({ kubeConfig, table, clock: realClock, onError, relistMs, signal: stop.signal });
 };
 const sum = () => table.count('team').sum.egress;
 const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 10 });

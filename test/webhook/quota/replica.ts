@@ -9,8 +9,8 @@ import { json, text } from 'node:stream/consumers';
 import { Registry } from 'prom-client';
 import { stampedLimit } from '../../../rate/stamp.ts';
 import { loadPair } from '../../../webhook/certificate.ts';
+import { realClock } from '../../../webhook/clock.ts';
 import { connect } from '../../../webhook/namespaces.ts';
-import { quotaClock } from '../../../webhook/quota/clock.ts';
 import { startQuota } from '../../../webhook/quota/start.ts';
 
 const [port = '', folder = '', hard = '', lifeMs = ''] = process.argv.slice(2);
@@ -18,7 +18,7 @@ const kubeConfig = connect(process.env.KUBECONFIG, {});
 if (kubeConfig === undefined) throw new Error('KUBECONFIG names no cluster.');
 const registry = new Registry();
 const keeper = startQuota({
-  ...{ kubeConfig, registry, home: 'podrate-system', clock: quotaClock, random: Math.random, lifeMs: Number(lifeMs) },
+  ...{ kubeConfig, registry, home: 'podrate-system', clock: realClock, random: Math.random, lifeMs: Number(lifeMs) },
   hardOf: () => undefined,
   onError: (error) => console.error(error),
   signal: new AbortController().signal,

@@ -1,6 +1,6 @@
 import { ApiFailure } from '../../../kube/api-failure.ts';
+import type { Clock } from '../../../webhook/clock.ts';
 import { type Amounts, isSame, nothing, plus } from '../../../webhook/quota/amounts.ts';
-import type { QuotaClock } from '../../../webhook/quota/clock.ts';
 import { createQuotaKeeper, type QuotaKeeper } from '../../../webhook/quota/keeper.ts';
 import type { Hard } from '../../../webhook/quota/ledger.ts';
 import type { LedgerStore, StoredLedger } from '../../../webhook/quota/ledger-store.ts';
@@ -47,7 +47,7 @@ export type Outcome = 'stored' | 'refused' | 'failed';
 
 /** Etcd, the API server and its clients in a few lines: versions, pods, one ledger, and requests that call a replica. */
 export interface SimulatedCluster {
-  readonly clock: QuotaClock & { advance(ms: number): void };
+  readonly clock: Clock & { advance(ms: number): void };
   readonly pods: ReadonlyMap<string, CountedPod>;
   sum(): Amounts;
   ledger(): StoredLedger | undefined;

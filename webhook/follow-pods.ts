@@ -1,0 +1,53 @@
+import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
+import { apiFailure } from '../kube/api-failure.ts';
+import { type KeepTryingOptions, keepTrying } from './keep-trying.ts';
+import { listPodMetadata, type PodSelection, type WatchOptions, watchPodMetadata } from './pod-metadata.ts';
+
+/** Who is told of pods. */
+export interface PodFollower {
+  /** A list begins. @returns who is told of its pods, and of its resource version once it is complete */
+  list(): { readonly onPod: (metadata: V1ObjectMeta) => void; readonly onEnd: (version: string) => void };
+  /** Something happened after the list. */
+  readonly onEvent: WatchOptions['onEvent'];
+}
+
+/** What is listed and watched. */
+export interface FollowPodsOptions extends KeepTryingOptions {
+  readonly kubeConfig: KubeConfig;
+  readonly selection: PodSelection;
+  /** What the pods are called in an error. */
+  readonly what: string;
+  readonly follower: PodFollower;
+  /** How long to watch before everything is listed again, in ms. */
+  readonly relistMs: number;
+}
+
+// Of one page of a large list on a busy API server.
+const listTimeoutMs = 10_000;
+// Something between here and the API server may end each watch at once.
+const reopenMs = 100;
+
+/**
+ * Tells a follower of all pods of a selection and of every change of them, until the signal is aborted. A watch ends every few
+ * minutes, and goes on where it was as long as the API server remembers that; else, after a failure, and now and then in any case
+ * everything is listed again.
+ */
+export async function followPods(options: FollowPodsOptions): Promise<void> {
+  const { kubeConfig, selection, what, follower, clock, relistMs, signal } = options;
+  await keepTrying(options, async (worked) => {
+    const { onPod, onEnd } = follower.list();
+    const listing = listPodMetadata({ kubeConfig, selection, timeoutMs: listTimeoutMs, onPod });
+    let from: string | undefined = await listing.catch((error) => {
+      throw apiFailure(`list ${what}`, error);
+    });
+    onEnd(from);
+    const until = clock.nowMs() + relistMs;
+    while (!signal.aborted && from !== undefined && clock.nowMs() < until) {
+      const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
+      const { onEvent } = follower;
+      from = await watchPodMetadata({ kubeConfig, selection, what, from, timeoutSeconds, onEvent, signal });
+      worked();
+      await clock.sleep(reopenMs, signal);
+    }
+  });
+}
