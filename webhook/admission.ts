@@ -1,12 +1,12 @@
 import { withInstallation } from '../rate/apply-policy.ts';
 import type { LabelKeys } from '../rate/keys.ts';
+import type { Labels } from '../rate/limit.ts';
 import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../rate/policy.ts';
 import { type Decision, decide, needsPolicy } from './decide.ts';
-import type { ReadNamespace } from './namespaces.ts';
 import type { QuotaKeeper } from './quota/keeper.ts';
 import { hasSameRateLabels } from './rate-labels.ts';
 import type { PodReview } from './review.ts';
-import { validateNamespace, validatePod, validateTemplate } from './validate.ts';
+import { changesPolicy, validateNamespace, validatePod, validateTemplate } from './validate.ts';
 import { validateSubresource } from './validate-subresource.ts';
 import type { ValidationReview } from './validation-review.ts';
 
@@ -14,8 +14,10 @@ import type { ValidationReview } from './validation-review.ts';
 export interface AdmissionParts {
   readonly keys: LabelKeys;
   readonly installation: InstallationPolicy;
-  /** Undefined outside of a cluster: then no namespace has a policy. */
-  readonly readNamespace: ReadNamespace | undefined;
+  /** A namespace's labels as they are now, undefined if there is none. Undefined outside of a cluster: then no namespace has a policy. */
+  readonly readNamespace: ((name: string) => Promise<Labels>) | undefined;
+  /** Waited for before a change of a namespace's policy is admitted. */
+  readonly announceChange?: (namespace: string) => Promise<void>;
   /** Undefined: no sum of rates is kept. */
   readonly quota: Pick<QuotaKeeper, 'check'> | undefined;
 }
@@ -27,7 +29,8 @@ export interface Admission {
 }
 
 /** Joins the decisions with the policy of the namespace as it is at the time of the request. */
-export function createAdmission({ keys, installation, readNamespace, quota }: AdmissionParts): Admission {
+export function createAdmission(parts: AdmissionParts): Admission {
+  const { keys, installation, readNamespace, announceChange, quota } = parts;
   const policyOf = async (namespace: string): Promise<Policy | undefined> => {
     const policy = parsePolicy(await readNamespace?.(namespace), installation);
     return policy && withInstallation(policy, installation);
@@ -44,9 +47,13 @@ export function createAdmission({ keys, installation, readNamespace, quota }: Ad
         throw error;
       }
     },
-    async validate({ namespace, subject }) {
+    async validate({ namespace, name, dryRun, subject }) {
       if (subject.kind === 'subresource') return validateSubresource(subject.before, subject.after, keys);
-      if (subject.kind === 'namespace') return validateNamespace(subject.labels, subject.oldLabels, installation);
+      if (subject.kind === 'namespace') {
+        const decision = validateNamespace(subject.labels, subject.oldLabels, installation);
+        if (decision.outcome !== 'deny' && !dryRun && changesPolicy(subject)) await announceChange?.(name);
+        return decision;
+      }
       try {
         const policy = await policyOf(namespace);
         if (subject.kind === 'template') return validateTemplate(subject, keys, policy);

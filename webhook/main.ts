@@ -10,7 +10,8 @@ import { type Config, ConfigError, help, readConfig } from './config.ts';
 import { limitConnections } from './connection-limit.ts';
 import { createHealthApp } from './health.ts';
 import { createMetrics } from './metrics.ts';
-import { connect, readNamespaces } from './namespaces.ts';
+import { connect } from './namespaces.ts';
+import { startPolicyMemory } from './policy-memory/start.ts';
 import { startQuota } from './quota/start.ts';
 import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
 
@@ -22,6 +23,7 @@ const connectionLimit = { most: 256, quietMs: 1_000, nowMs: () => performance.no
 async function run(config: Config): Promise<void> {
   const log = pino({ base: null, level: config.logLevel });
   const metrics = createMetrics();
+  const { registry } = metrics;
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(name));
 
@@ -33,7 +35,7 @@ async function run(config: Config): Promise<void> {
     return pair !== undefined && pair.expires.getTime() <= Date.now() ? 'the certificate expired' : undefined;
   };
   const logError = (err: unknown) => log.error({ err }, 'unexpected error');
-  const health = createPlainServer(createHealthApp({ registry: metrics.registry, unreadyReason, logError }));
+  const health = createPlainServer(createHealthApp({ registry, unreadyReason, logError }));
   const probes = { requestsUnderWay: countRequests(health), cutOff: () => health.closeAllConnections() };
   const httpPort = await listen(health, config.httpPort);
   log.info({ httpPort }, 'probes and metrics');
@@ -59,16 +61,23 @@ async function run(config: Config): Promise<void> {
 
   const kubeConfig = connect(config.kubeconfig, process.env);
   if (kubeConfig === undefined) log.warn('outside of a cluster: policies of namespaces are not applied');
+  const memory =
+    kubeConfig &&
+    startPolicyMemory({
+      ...{ kubeConfig, home: config.namespace, registry, clock: realClock },
+      onError: (err) => log.warn({ err }, 'policies'),
+    });
   const admission = createAdmission({
     keys: config.keys,
     installation: config.installation,
-    readNamespace: kubeConfig && readNamespaces(kubeConfig),
+    readNamespace: memory?.read,
+    ...(memory && { announceChange: memory.announce }),
     quota:
       kubeConfig &&
       startQuota({
         kubeConfig,
         home: config.namespace,
-        registry: metrics.registry,
+        registry,
         clock: realClock,
         random: Math.random,
         // Only admissions read it, so replicas would know different ones and write over each other.
@@ -96,7 +105,7 @@ async function run(config: Config): Promise<void> {
     startCatchUp({
       ...{ kubeConfig, log, keys: config.keys, home: config.namespace, validate: admission.validate },
       installation: config.installation,
-      ...{ registry: metrics.registry, clock: realClock, random: Math.random, signal: stop.signal },
+      ...{ registry, clock: realClock, random: Math.random, signal: stop.signal },
     });
   }
 

@@ -1,4 +1,4 @@
-/** The API server's view of namespaces: the labels of one, as they are now. */
+/** The API server's view of namespaces: one as it is now. */
 import { ApiException, KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
 import { apiFailure } from '../kube/api-failure.ts';
@@ -8,10 +8,19 @@ import type { Labels } from '../rate/limit.ts';
 import { freshReads } from './fresh-reads.ts';
 import { rereadToken } from './token-file.ts';
 
-/** Reads the labels of a namespace; undefined if there is no such namespace. Never older than the call. @throws ApiFailure */
-export type ReadNamespace = (name: string) => Promise<Labels>;
+/** What matters of a namespace. */
+export interface SeenNamespace {
+  readonly labels: Labels;
+  /** Whether it is being deleted. */
+  readonly isEnding: boolean;
+}
 
-const labelled = z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()).nullish() }) });
+const schema = z.object({
+  metadata: z.object({
+    labels: z.record(z.string(), z.string()).nullish(),
+    deletionTimestamp: z.string().nullish(),
+  }),
+});
 
 // API servers wait 5 s for the webhook, and a read may have to wait for one that is under way.
 const timeoutMs = 2_000;
@@ -34,14 +43,16 @@ export function connect(
 }
 
 /**
- * Reads namespaces from the API server. A watch would lag: a policy that was applied just before a pod might not have come yet. A
+ * Reads namespaces from the API server, undefined where there is none, and never older than the call. A watch would lag: a policy that was applied just before a pod might not have come yet. A
  * GET without a resource version is answered from the quorum of etcd, so the pod sees whatever was written before it.
+ * The reader throws ApiFailure.
  */
-export function readNamespaces(kubeConfig: KubeConfig): ReadNamespace {
+export function readNamespaces(kubeConfig: KubeConfig): (name: string) => Promise<SeenNamespace | undefined> {
   return freshReads(async (name) => {
     try {
       const object = await readObject(kubeConfig, `/api/v1/namespaces/${encodeURIComponent(name)}`, timeoutMs);
-      return labelled.parse(object).metadata.labels ?? {};
+      const { labels, deletionTimestamp } = schema.parse(object).metadata;
+      return { labels: labels ?? {}, isEnding: Boolean(deletionTimestamp) };
     } catch (error) {
       if (error instanceof ApiException && error.code === 404) return undefined;
       throw apiFailure(`read namespace ${name}`, error);

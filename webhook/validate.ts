@@ -16,7 +16,7 @@ import { isFinished, type Pod } from './pod.ts';
 import type { QuotaKeeper, QuotaRequest } from './quota/keeper.ts';
 import { hasRateLabel, hasSameRateLabels } from './rate-labels.ts';
 import type { PodReview } from './review.ts';
-import type { ChangedTemplate } from './validation-review.ts';
+import type { ChangedLabels, ChangedTemplate } from './validation-review.ts';
 
 const good: Decision = { outcome: 'leave', warnings: [] };
 
@@ -87,9 +87,14 @@ export function validateNamespace(labels: Labels, oldLabels: Labels, installatio
     if (!(error instanceof PolicyError)) throw error;
     const { code, message } = error;
     // A bad policy that got in while the webhook was away must not keep its namespace from being deleted.
-    if (policyLabels(labels) === policyLabels(oldLabels)) return { outcome: 'leave', warnings: [message] };
+    if (!changesPolicy({ labels, oldLabels })) return { outcome: 'leave', warnings: [message] };
     return { outcome: 'deny', status: 422, code, message };
   }
+}
+
+/** Tells whether a change of a namespace's labels is one of its policy. */
+export function changesPolicy({ labels, oldLabels }: Pick<ChangedLabels, 'labels' | 'oldLabels'>): boolean {
+  return policyLabels(labels) !== policyLabels(oldLabels);
 }
 
 function admit(fault: Fault, mode: Mode): Decision {

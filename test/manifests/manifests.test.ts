@@ -122,11 +122,11 @@ test.each(['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'])(
   },
 );
 
-test('a dry run has no side effects: only the admission that a quota counts has any at all', () => {
+test('a dry run has no side effects: only what a quota counts, and changes of policies, have any at all', () => {
   for (const kind of ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration']) {
     for (const { name, sideEffects } of find(kind, 'podrate').webhooks) {
-      const isCounted = kind.startsWith('Validating') && name === 'pods.podrate.dev';
-      expect([name, sideEffects]).toEqual([name, isCounted ? 'NoneOnDryRun' : 'None']);
+      const hasEffects = kind.startsWith('Validating') && /^(pods|namespaces)\./.test(name);
+      expect([name, sideEffects]).toEqual([name, hasEffects ? 'NoneOnDryRun' : 'None']);
     }
   }
 });

@@ -54,11 +54,12 @@ beforeEach(async () => {
     log += text;
   });
   metrics = createMetrics();
+  const read = readNamespaces(kubeConfig);
   app = createApp({
     ...createAdmission({
       keys: labelKeys('rate'),
       installation: { default: {}, max: {} },
-      readNamespace: readNamespaces(kubeConfig),
+      readNamespace: async (name) => (await read(name))?.labels,
       quota: undefined,
     }),
     ...{ metrics, log: pino({ base: null }, sink), isDraining: () => false, nowMs: () => performance.now() },
