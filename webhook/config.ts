@@ -21,6 +21,11 @@ export interface Config {
   /** podrate's own namespace, where the ledgers of quotas are. */
   readonly namespace: string;
   readonly logLevel: string;
+  /**
+   * After this time, in ms, a request that was admitted has taken effect or never will: half as much again as an API server gives a
+   * request, because etcd may be late by some seconds with a write that it took on by then.
+   */
+  readonly requestLifeMs: number;
   /** How long requests are served on after SIGTERM. */
   readonly drainMs: number;
 }
@@ -47,6 +52,7 @@ Options, each with its environment variable:
   --kubeconfig FILE    how the API server is found (the pod's service account; $PODRATE_KUBECONFIG); outside of a cluster
                        and without it, policies of namespaces are not applied
   --namespace NAME     podrate's own namespace, where the ledgers of quotas are (podrate-system; $PODRATE_NAMESPACE)
+  --request-timeout SECONDS  the API server's option of that name, if it has another one than usual (60; $PODRATE_REQUEST_TIMEOUT)
   --drain SECONDS      how long requests are served on after SIGTERM (10; $PODRATE_DRAIN)
   --log-level LEVEL    trace, debug, info, warn, error or silent (info; $PODRATE_LOG_LEVEL)
   -h, --help           this text
@@ -67,6 +73,7 @@ const optionsSchema = z.object({
   max: z.string().optional(),
   kubeconfig: z.string().min(1).optional(),
   namespace: z.string().min(1).default('podrate-system'),
+  'request-timeout': seconds.default(60),
   drain: z.coerce.number().min(0).max(3_600).default(10),
   'log-level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
@@ -104,6 +111,7 @@ export function readConfig(
     kubeconfig: options.kubeconfig,
     namespace: options.namespace,
     logLevel: options['log-level'],
+    requestLifeMs: options['request-timeout'] * 1500,
     drainMs: options.drain * 1000,
   };
 }
@@ -151,6 +159,7 @@ function parse(args: readonly string[]) {
         max: text,
         kubeconfig: text,
         namespace: text,
+        'request-timeout': text,
         drain: text,
         'log-level': text,
         help: { type: 'boolean', short: 'h' },

@@ -64,7 +64,7 @@ async function run(config: Config): Promise<void> {
   const memory =
     kubeConfig &&
     startPolicyMemory({
-      ...{ kubeConfig, home: config.namespace, registry, clock: realClock },
+      ...{ kubeConfig, home: config.namespace, registry, clock: realClock, effectMs: config.requestLifeMs },
       onError: (err) => log.warn({ err }, 'policies'),
     });
   const admission = createAdmission({
@@ -80,6 +80,7 @@ async function run(config: Config): Promise<void> {
         registry,
         clock: realClock,
         random: Math.random,
+        lifeMs: config.requestLifeMs,
         // Only admissions read it, so replicas would know different ones and write over each other.
         hardOf: () => undefined,
         onError: (err) => log.warn({ err }, 'quota'),

@@ -118,7 +118,15 @@ export function testOtherTools(clusterOf: () => Cluster, policies: PolicyCluster
         { name: 'second', port: 8444, protocol: 'TCP' },
       ],
     };
-    const slice = ['patch', 'endpointslice', 'podrate-webhook-on-host', '-n', 'podrate-system', '--type=merge', '-p'];
+    const slice = [
+      'patch',
+      'endpointslice',
+      'podrate-webhook-on-host-8443',
+      '-n',
+      'podrate-system',
+      '--type=merge',
+      '-p',
+    ];
     await kubectl(...slice, JSON.stringify(endpoints));
     const [{ clientConfig }] = (await get('mutatingwebhookconfiguration', 'podrate')).webhooks;
     const registration = {

@@ -138,6 +138,8 @@ describe('kubectl auth can-i', () => {
       'podrate-system',
       [
         'bandwidthledgers.podrate.dev [] [] [create get list update]',
+        'configmaps [] [] [create]',
+        'configmaps [] [podrate-policy-changes] [get update]',
         'namespaces [] [] [get list]',
         'pods [] [] [list patch watch]',
       ],

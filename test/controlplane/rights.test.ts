@@ -18,9 +18,13 @@ const rights = {
   'get bandwidthledgers.podrate.dev in podrate-system': ['a quota is kept'],
   'update bandwidthledgers.podrate.dev in podrate-system': ['a quota is kept'],
   'list bandwidthledgers.podrate.dev in podrate-system': ['the use of quotas is shown'],
+  'create configmaps in podrate-system': ['a change of a policy is announced'],
+  'get configmaps in podrate-system': ['a change of a policy is announced'],
+  'update configmaps in podrate-system': ['a change of a policy is announced'],
 } as const;
 
 const account = `system:serviceaccount:${podrateNamespace}:podrate-webhook`;
+const record = 'podrate-policy-changes';
 const soon = { timeout: 3_000, interval: 100 };
 
 let cluster: Cluster;
@@ -99,6 +103,16 @@ async function failures(run: string, only?: readonly string[]): Promise<string[]
       expect((await apply(pod(counted, 'second', { rate: '1M' }))).stderr).toContain('exceeded quota');
       await cluster.kubectl(['delete', 'pod', 'first', '-n', counted, '--now']);
       expect((await apply(pod(counted, 'third', { rate: '2M' }))).stdout).toContain('created');
+    },
+    'a change of a policy is announced': async () => {
+      // The first one makes the record, the second one changes it.
+      await cluster.kubectl(['delete', 'configmap', record, '-n', podrateNamespace, '--ignore-not-found']);
+      for (const max of ['3M', '4M']) {
+        await cluster.kubectl(['label', 'namespace', 'known', '--overwrite', `podrate.dev/max=${max}`]);
+      }
+      expect((await json('get', 'configmap', record, '-n', podrateNamespace)).data).toMatchObject({
+        recent: 'known known',
+      });
     },
     'a label is stamped late': () =>
       vi.waitFor(async () => expect(await stamp(bounded, 'late')).toBe('{"egress":1000000,"ingress":1000000}'), soon),

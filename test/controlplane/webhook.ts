@@ -6,8 +6,10 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace, readPage } from './installation.ts';
 import { jsonLines } from './json-lines.ts';
 
-const httpPort = 8080;
-const httpsPort = 8443;
+const ports = [
+  { https: 8443, http: 8080 },
+  { https: 8444, http: 8081 },
+] as const;
 
 /** The webhook as a process on the host, reached by the API server through the shipped Service. */
 export interface HostWebhook {
@@ -35,39 +37,52 @@ export async function installCertificates(cluster: Cluster, ...args: string[]) {
 
 /** Applies the manifests, installs certificates, and runs the webhook on the host behind the shipped Service, with the rights of its account. */
 export async function installWebhook(cluster: Cluster): Promise<HostWebhook> {
+  const [webhook] = await installReplicas(cluster, 1);
+  return webhook as HostWebhook;
+}
+
+/** Does so with one or two replicas. @param options more arguments of theirs */
+export async function installReplicas(cluster: Cluster, count: 1 | 2, ...options: string[]): Promise<HostWebhook[]> {
   await applyManifests(cluster);
   const installed = await installCertificates(cluster);
   if (installed.exitCode !== 0) throw new Error(`certs install failed: ${installed.stderr}`);
-  await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(endpoints(cluster)) });
-  const webhook = hostWebhook(cluster, await accountKubeconfig(cluster, 'podrate-webhook'));
-  await webhook.copyCertificate();
-  await webhook.start();
-  return webhook;
+  const items = ports.slice(0, count).map(({ https }) => endpoints(cluster, https));
+  await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
+  const kubeconfig = await accountKubeconfig(cluster, 'podrate-webhook');
+  const webhooks = ports.slice(0, count).map((own) => hostWebhook(cluster, kubeconfig, own, options));
+  await webhooks[0]?.copyCertificate();
+  await Promise.all(webhooks.map((webhook) => webhook.start()));
+  return webhooks;
 }
 
 // Joins the slice that the controllers make for the Service, which is empty as long as no pod of the webhook runs.
-function endpoints({ hostAddress }: Cluster) {
+function endpoints({ hostAddress }: Cluster, port: number) {
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: {
-      name: 'podrate-webhook-on-host',
+      name: `podrate-webhook-on-host-${port}`,
       namespace: podrateNamespace,
       labels: { 'kubernetes.io/service-name': 'podrate-webhook' },
     },
     addressType: 'IPv4',
-    ports: [{ name: 'https', port: httpsPort, protocol: 'TCP' }],
+    ports: [{ name: 'https', port, protocol: 'TCP' }],
     endpoints: [{ addresses: [hostAddress], conditions: { ready: true } }],
   };
 }
 
-function hostWebhook(cluster: Cluster, kubeconfig: string): HostWebhook {
+function hostWebhook(
+  cluster: Cluster,
+  kubeconfig: string,
+  own: (typeof ports)[number],
+  more: readonly string[],
+): HostWebhook {
   const folder = join(cluster.dir, 'webhook-tls');
-  const ports = ['--port', String(httpsPort), '--http-port', String(httpPort)];
+  const listen = ['--port', String(own.https), '--http-port', String(own.http)];
   const options = ['--kubeconfig', kubeconfig, '--tls-dir', folder, '--tls-poll', '0.2', '--drain', '0.5'];
-  const args = ['webhook/main.ts', ...ports, ...options];
+  const args = ['webhook/main.ts', ...listen, ...options, ...more];
   const lines: Record<string, unknown>[] = [];
-  const page = (path: string) => readPage(cluster, `http://${cluster.hostAddress}:${httpPort}${path}`);
+  const page = (path: string) => readPage(cluster, `http://${cluster.hostAddress}:${own.http}${path}`);
   const spawn = () => cluster.spawn(process.execPath, args, { reject: false, buffer: false });
   let child: ReturnType<typeof spawn> | undefined;
   return {

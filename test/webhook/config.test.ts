@@ -13,6 +13,7 @@ test('without arguments everything is as in the manifests', () => {
     namespace: 'podrate-system',
     logLevel: 'info',
     drainMs: 10_000,
+    requestLifeMs: 90_000,
   });
 });
 
@@ -42,6 +43,7 @@ test.each([
   [['--port', 'x'], '--port is wrong'],
   [['--port', '70000'], '--port is wrong'],
   [['--drain', '-1'], '--drain'],
+  [['--request-timeout', '0'], '--request-timeout is wrong'],
   [['--tls-poll', '0'], '--tls-poll is wrong'],
   [['--label-key', 'a b'], '--label-key is wrong: The label key "a b"'],
   [['--label-key', 'podrate.dev/rate'], 'keeps for itself'],

@@ -2,7 +2,6 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { Counter, type Registry } from 'prom-client';
 import type { Clock } from '../clock.ts';
 import { readNamespaces } from '../namespaces.ts';
-import { grantLifeMs } from '../quota/sightings.ts';
 import { changeStore } from './change-store.ts';
 import { createPolicyMemory, type PolicyMemory } from './memory.ts';
 
@@ -13,11 +12,14 @@ export interface PolicyMemoryOptions {
   readonly home: string;
   readonly registry: Registry;
   readonly clock: Clock;
+  /** How long an admitted change of a policy can take effect, in ms. */
+  readonly effectMs: number;
   readonly onError: (error: unknown) => void;
 }
 
 /** Starts a memory of the namespaces of a cluster. It can be asked at once. */
-export function startPolicyMemory({ kubeConfig, home, registry, clock, onError }: PolicyMemoryOptions): PolicyMemory {
+export function startPolicyMemory(options: PolicyMemoryOptions): PolicyMemory {
+  const { kubeConfig, home, registry, clock, effectMs, onError } = options;
   const reads = new Counter({
     name: 'podrate_namespace_reads_total',
     help: 'Namespaces that admissions needed, by where they came from: memory, or the API server (api).',
@@ -30,8 +32,7 @@ export function startPolicyMemory({ kubeConfig, home, registry, clock, onError }
     clock,
     limits: {
       leaseMs: 500,
-      // As long as a grant of a quota can, and for the same reason.
-      effectMs: grantLifeMs,
+      effectMs,
       keepMs: 10_000,
       most: 5_000,
       // With the wait after it, less than the 5 s of API servers.

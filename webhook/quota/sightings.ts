@@ -1,12 +1,6 @@
 import { type Grant, grantKey } from './ledger.ts';
 
 /**
- * How long a grant can take effect, in milliseconds: an API server gives up a request after 60 s (`--request-timeout`), and etcd a
- * write it took on by then a few seconds later. An installation with a longer time-out must raise this with it.
- */
-export const grantLifeMs = 90_000;
-
-/**
  * Tells which grants are too old to take effect. Each replica measures how long it has seen a grant itself, with a clock that never
  * goes back: no two clocks are compared, and one that is set cannot end a grant early. A restart begins anew, which is only later.
  */

@@ -8,7 +8,6 @@ import { ledgerStore } from './ledger-store.ts';
 import { createQuotaMetrics } from './metrics.ts';
 import { countNow, followCountedPods } from './pod-source.ts';
 import { createPodTable } from './pod-table.ts';
-import { grantLifeMs } from './sightings.ts';
 import { tendLedgers } from './tending.ts';
 
 /** What a keeper on a cluster is started with. */
@@ -26,8 +25,8 @@ export interface QuotaOptions {
   readonly onError: (error: unknown) => void;
   /** Ends the watch and the tending. */
   readonly signal: AbortSignal;
-  /** How long a grant can take effect, in ms; the product's if not given. */
-  readonly lifeMs?: number;
+  /** How long a grant can take effect, in ms. */
+  readonly lifeMs: number;
 }
 
 const tendMs = 1_000;
@@ -35,7 +34,7 @@ const retryMs = 1_000;
 
 /** Starts a keeper: the watch of the pods that count, and the tending of the ledgers. It can be asked at once. */
 export function startQuota(options: QuotaOptions): QuotaKeeper {
-  const { kubeConfig, home, registry, clock, random, hardOf, signal, lifeMs = grantLifeMs } = options;
+  const { kubeConfig, home, registry, clock, random, hardOf, signal, lifeMs } = options;
   const table = createPodTable(2 * lifeMs, clock.nowMs);
   const keeper = createQuotaKeeper({
     ...{ table, clock, hardOf },
