@@ -1,6 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { servingFiles, writePairFiles } from '../../certs/files.ts';
 import { makeCertificates } from '../../certs/make.ts';
 import { serviceNames } from '../../certs/names.ts';
@@ -15,6 +16,9 @@ import type { Variant } from './variants.ts';
 /** The two webhooks, by the names of their Services. */
 const services = { podrate: 'podrate-webhook', peer: 'peer' } as const;
 const ports = { podrate: 8443, podrateHttp: 8080, peer: 8444 } as const;
+
+/** After its start the webhook reads namespaces from the API server for 90 s: half as much again as `--request-timeout`. */
+const warmMs = 92_000;
 
 /** Whose answers can be asked for without an API server. */
 export type WebhookName = keyof typeof services;
@@ -32,6 +36,8 @@ export interface Testbed {
     name: WebhookName,
     job: Pick<LoadJob, 'path' | 'body' | 'expect' | 'first' | 'requests' | 'clients'>,
   ): Promise<LoadOutcome>;
+  /** Waits until podrate's webhook has run for so long that it uses what it remembers of namespaces, as it does all its life. */
+  warmUp(signal: AbortSignal): Promise<void>;
   /** Resident memory of podrate's webhook, and the most that it ever was, in MB. */
   memory: HostProcess['memory'];
   close(): Promise<void>;
@@ -59,6 +65,7 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
     await writePairFiles(files.tls, servingFiles, serving);
     const podrate = await startPodrate(cluster, files);
     processes.push(podrate);
+    const started = performance.now();
     processes.push(await startPeer(cluster, peer, files.tls));
     const caBundle = Buffer.from(authority.certificate).toString('base64');
     await apply(cluster, [
@@ -78,6 +85,9 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
           ...{ ...job, authority: authority.certificate, serverName: `${services[name]}.${podrateNamespace}.svc` },
           origin: `https://${cluster.hostAddress}:${ports[name]}`,
         }),
+      async warmUp(signal) {
+        await sleep(Math.max(0, started + warmMs - performance.now()), undefined, { signal });
+      },
       memory: podrate.memory,
       close,
     };
