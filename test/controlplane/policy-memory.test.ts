@@ -49,7 +49,7 @@ test('a hundred times a policy is changed that two replicas remember, and the ne
   expect(Number(record)).toBe(100);
 });
 
-test('a change of a policy is announced also where the record was deleted, and one that is only tried is not', async () => {
+test('a change of a policy is announced also where the record was deleted, one that is only tried is not, and a spoilt record is said to be', async () => {
   const name = 'tried';
   await cluster.kubectl(['create', 'namespace', name]);
   const label = (...more: string[]) => cluster.kubectl(['label', 'namespace', name, '--overwrite', ...more]);
@@ -59,5 +59,15 @@ test('a change of a policy is announced also where the record was deleted, and o
   expect((await cluster.kubectl(get, { reject: false })).stderr).toContain('not found');
   await label('podrate.dev/mode=enforce');
   await label('team=shop');
+  expect(JSON.parse((await cluster.kubectl(get)).stdout)).toEqual({ serial: '1', recent: name });
+
+  const spoilt = JSON.stringify({ data: { serial: 'many' } });
+  await cluster.kubectl(['patch', 'configmap', 'podrate-policy-changes', '-n', podrateNamespace, '-p', spoilt]);
+  // By failurePolicy it is written all the same.
+  await label('podrate.dev/max=1M');
+  const lines = JSON.stringify(replicas.map((replica) => replica.lines));
+  expect(lines).toContain('ConfigMap podrate-policy-changes is not as podrate writes it: delete it, and it is made anew');
+  await cluster.kubectl(['delete', 'configmap', 'podrate-policy-changes', '-n', podrateNamespace]);
+  await label('podrate.dev/max=2M');
   expect(JSON.parse((await cluster.kubectl(get)).stdout)).toEqual({ serial: '1', recent: name });
 });

@@ -37,9 +37,7 @@ export function changeStore(kubeConfig: KubeConfig, home: string): ChangeStore {
   return {
     async read() {
       try {
-        const { metadata, data } = schema.parse(await readObject(kubeConfig, `${place}/${changesName}`, timeoutMs));
-        const changes = data && { serial: data.serial, recent: data.recent.split(' ').filter((name) => name !== '') };
-        return { ...metadata, changes: changes ?? noChanges };
+        return parse(await readObject(kubeConfig, `${place}/${changesName}`, timeoutMs));
       } catch (error) {
         if (error instanceof ApiException && error.code === 404) return undefined;
         throw apiFailure('read the changes of policies', error);
@@ -61,4 +59,14 @@ export function changeStore(kubeConfig: KubeConfig, home: string): ChangeStore {
       }
     },
   };
+}
+
+function parse(object: unknown): StoredChanges {
+  const result = schema.safeParse(object);
+  if (!result.success) {
+    throw new Error(`ConfigMap ${changesName} is not as podrate writes it: delete it, and it is made anew`);
+  }
+  const { metadata, data } = result.data;
+  if (data === undefined) return { ...metadata, changes: noChanges };
+  return { ...metadata, changes: { serial: data.serial, recent: data.recent.split(' ').filter((name) => name !== '') } };
 }

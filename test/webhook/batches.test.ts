@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createBatches } from '../../../webhook/quota/batches.ts';
+import { createBatches } from '../../webhook/batches.ts';
 
 /** Work that ends when it is told to. */
 function heldWork() {
