@@ -17,8 +17,9 @@ import { countRequests, createPlainServer, createTlsServer, drain, listen, useCe
 
 // An hour of failures at the usual interval of 10 s.
 const maxCertificateFailures = 360;
-// API servers keep 25 idle connections each. With more at once the memory of a thousand creates at once would reach the container's limit.
-const connectionLimit = { most: 256, quietMs: 1_000, nowMs: () => performance.now() };
+// API servers keep 25 idle connections each. With more at once the memory of a thousand creates at once would reach the container's
+// limit. A busy API server may take seconds from a handshake to its request, so a shorter time would fail admissions.
+const connectionLimit = { most: 256, quietMs: 10_000, nowMs: () => performance.now() };
 
 async function run(config: Config): Promise<void> {
   const log = pino({ base: null, level: config.logLevel });

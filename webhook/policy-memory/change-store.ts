@@ -68,5 +68,8 @@ function parse(object: unknown): StoredChanges {
   }
   const { metadata, data } = result.data;
   if (data === undefined) return { ...metadata, changes: noChanges };
-  return { ...metadata, changes: { serial: data.serial, recent: data.recent.split(' ').filter((name) => name !== '') } };
+  return {
+    ...metadata,
+    changes: { serial: data.serial, recent: data.recent.split(' ').filter((name) => name !== '') },
+  };
 }

@@ -1,6 +1,6 @@
+import { createBatches } from '../batches.ts';
 import type { Clock } from '../clock.ts';
 import type { SeenNamespace } from '../namespaces.ts';
-import { createBatches } from '../batches.ts';
 import type { ChangeStore } from './change-store.ts';
 import { addChanges, changesSince, noChanges } from './changes.ts';
 

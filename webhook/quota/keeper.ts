@@ -1,6 +1,6 @@
 import { directions } from '../../rate/limit.ts';
-import { type Amounts, amountsOf, isSame } from './amounts.ts';
 import { createBatches } from '../batches.ts';
+import { type Amounts, amountsOf, isSame } from './amounts.ts';
 import type { Claim, QuotaAnswer } from './decide.ts';
 import { QuotaError } from './errors.ts';
 import type { Hard, Ledger } from './ledger.ts';
