@@ -56,7 +56,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
       say(`${crowd[size]} pods for the crowded namespace`);
       await load('podrate-quota', { kind: 'pods', namespace: crowded, clients: 50, count: crowd[size] });
     }
-    say('the webhook has started too lately to use what it remembers of namespaces: waiting for that');
+    say('waiting until the webhook uses what it remembers of namespaces, 90 s after its start');
     await bed.warmUp(signal);
   };
 

@@ -8,7 +8,7 @@ export const help = `Measures the admission webhook on a real API server, beside
   npm run bench:webhook
 
 Options:
-  --quick       fewer requests, two rounds, 2,000 instead of 10,000 pods and reviews by the ten thousand; less than three minutes
+  --quick       fewer requests, two rounds, 2,000 instead of 10,000 pods and reviews by the ten thousand; some minutes
   --rounds N    how often each run is repeated; figures are medians (default: 5, with --quick 2)
   --only NAME   only scenarios with this in their names, and their bars; can be given more than once
   --json FILE   write every figure of every run

@@ -66,7 +66,9 @@ test('a change of a policy is announced also where the record was deleted, one t
   // By failurePolicy it is written all the same.
   await label('podrate.dev/max=1M');
   const lines = JSON.stringify(replicas.map((replica) => replica.lines));
-  expect(lines).toContain('ConfigMap podrate-policy-changes is not as podrate writes it: delete it, and it is made anew');
+  expect(lines).toContain(
+    'ConfigMap podrate-policy-changes is not as podrate writes it: delete it, and it is made anew',
+  );
   await cluster.kubectl(['delete', 'configmap', 'podrate-policy-changes', '-n', podrateNamespace]);
   await label('podrate.dev/max=2M');
   expect(JSON.parse((await cluster.kubectl(get)).stdout)).toEqual({ serial: '1', recent: name });
