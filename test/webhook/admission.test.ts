@@ -281,3 +281,51 @@ test('a namespace that cannot be read is a fault of the webhook, not of the pod'
   await expect(webhook.mutate(review(podJson({})))).rejects.toThrow('away');
   await expect(webhook.validate(ofPod(podJson({})))).rejects.toThrow('away');
 });
+
+describe('a change of a policy', () => {
+  const policy = { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '5M' };
+  const ofNamespace = (labels: object, oldLabels: object, dryRun = false): ValidationReview => ({
+    ...{ ...about, name: 'shop', dryRun, operation: 'UPDATE' },
+    subject: { kind: 'namespace', labels: { ...labels }, oldLabels: { ...oldLabels }, isNew: false },
+  });
+  const announcing = (announceChange: (name: string) => Promise<void>) =>
+    createAdmission({
+      keys: labelKeys('rate'),
+      installation: none,
+      readNamespace: undefined,
+      quota: undefined,
+      announceChange,
+    });
+
+  test.each([
+    ['that adds one is', ofNamespace(policy, {}), ['shop']],
+    ['that alters it is', ofNamespace({ ...policy, 'podrate.dev/max': '6M' }, policy), ['shop']],
+    ['that takes it away is', ofNamespace({}, policy), ['shop']],
+    ['that is only tried is not', ofNamespace(policy, {}, true), []],
+    ['that is refused is not', ofNamespace({ 'podrate.dev/max': '5M' }, policy), []],
+    ['of other labels is not', ofNamespace({ ...policy, team: 'a' }, policy), []],
+  ])('%s announced', async (_, change, wanted) => {
+    const announced: string[] = [];
+    const webhook = announcing(async (name) => {
+      announced.push(name);
+    });
+    await webhook.validate(change);
+    expect(announced).toEqual(wanted);
+  });
+
+  test('is not admitted before it is announced, nor where it cannot be', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let isAnswered = false;
+    const answer = announcing(() => promise)
+      .validate(ofNamespace(policy, {}))
+      .finally(() => {
+        isAnswered = true;
+      });
+    await new Promise((later) => setImmediate(later));
+    expect(isAnswered).toBe(false);
+    resolve();
+    expect(await answer).toEqual({ outcome: 'leave', warnings: [] });
+    const failing = announcing(() => Promise.reject(new Error('away')));
+    await expect(failing.validate(ofNamespace(policy, {}))).rejects.toThrow('away');
+  });
+});
