@@ -1,20 +1,17 @@
 /** The API server's events about pods, as `kubectl describe pod` shows them. */
 import { EventsV1Api, type KubeConfig, V1MicroTime } from '@kubernetes/client-node';
 import { requestOptions } from '../kube/request-options.ts';
+import type { ShapedPod } from './desired.ts';
 import type { PodEvent } from './pod-event.ts';
 
 /** The pod that an event is about. */
-export interface EventPod {
-  readonly namespace: string;
-  readonly name: string;
-  readonly uid: string;
-}
+export type EventPod = Pick<ShapedPod, 'namespace' | 'name' | 'uid'>;
 
 /** Writes an event. @throws if the API server does not take it */
 export type WriteEvent = (pod: EventPod, event: PodEvent) => Promise<void>;
 
 /** Who the events are from. */
-export const eventController = 'podrate.dev/agent';
+const eventController = 'podrate.dev/agent';
 
 const timeoutMs = 10_000;
 const longestName = 253;

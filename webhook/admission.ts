@@ -14,7 +14,7 @@ import type { ValidationReview } from './validation-review.ts';
 export interface AdmissionParts {
   readonly keys: LabelKeys;
   readonly installation: InstallationPolicy;
-  /** A namespace's labels as they are now, undefined if there is none. Undefined outside of a cluster: then no namespace has a policy. */
+  /** Gives a namespace's labels as they are now, undefined if there is none. Absent outside of a cluster: no namespace has a policy. */
   readonly readNamespace: ((name: string) => Promise<Labels>) | undefined;
   /** Waited for before a change of a namespace's policy is admitted. */
   readonly announceChange?: (namespace: string) => Promise<void>;

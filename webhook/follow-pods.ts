@@ -1,5 +1,4 @@
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
-import { apiFailure } from '../kube/api-failure.ts';
 import { type KeepTryingOptions, keepTrying } from './keep-trying.ts';
 import { listPodMetadata, type PodSelection, type WatchOptions, watchPodMetadata } from './pod-metadata.ts';
 
@@ -36,11 +35,9 @@ export async function followPods(options: FollowPodsOptions): Promise<void> {
   const { kubeConfig, selection, what, follower, clock, relistMs, signal } = options;
   await keepTrying(options, async (worked) => {
     const { onPod, onEnd } = follower.list();
-    const listing = listPodMetadata({ kubeConfig, selection, timeoutMs: listTimeoutMs, onPod });
-    let from: string | undefined = await listing.catch((error) => {
-      throw apiFailure(`list ${what}`, error);
-    });
-    onEnd(from);
+    const version = await listPodMetadata({ kubeConfig, selection, what, timeoutMs: listTimeoutMs, onPod });
+    onEnd(version);
+    let from: string | undefined = version;
     const until = clock.nowMs() + relistMs;
     while (!signal.aborted && from !== undefined && clock.nowMs() < until) {
       const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));

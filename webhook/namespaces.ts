@@ -1,7 +1,7 @@
 /** The API server's view of namespaces: one as it is now. */
-import { ApiException, KubeConfig } from '@kubernetes/client-node';
+import { KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { apiFailure } from '../kube/api-failure.ts';
+import { callUnless } from '../kube/api-failure.ts';
 import { readObject } from '../kube/objects.ts';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import type { Labels } from '../rate/limit.ts';
@@ -43,19 +43,16 @@ export function connect(
 }
 
 /**
- * Reads namespaces from the API server, undefined where there is none, and never older than the call. A watch would lag: a policy that was applied just before a pod might not have come yet. A
- * GET without a resource version is answered from the quorum of etcd, so the pod sees whatever was written before it.
- * The reader throws ApiFailure.
+ * Reads namespaces from the API server, undefined where there is none, and never older than the call. A watch would lag: a policy that
+ * was applied just before a pod might not have come yet. A GET without a resource version is answered from the quorum of etcd, so the
+ * pod sees whatever was written before it. The reader throws ApiFailure.
  */
 export function readNamespaces(kubeConfig: KubeConfig): (name: string) => Promise<SeenNamespace | undefined> {
-  return freshReads(async (name) => {
-    try {
+  return freshReads((name) =>
+    callUnless([404], `read namespace ${name}`, async () => {
       const object = await readObject(kubeConfig, `/api/v1/namespaces/${encodeURIComponent(name)}`, timeoutMs);
       const { labels, deletionTimestamp } = schema.parse(object).metadata;
       return { labels: labels ?? {}, isEnding: Boolean(deletionTimestamp) };
-    } catch (error) {
-      if (error instanceof ApiException && error.code === 404) return undefined;
-      throw apiFailure(`read namespace ${name}`, error);
-    }
-  });
+    }),
+  );
 }

@@ -1,5 +1,6 @@
 /** The API server's view of selected pods: one list or one watch of their metadata, a hundredth of some pods. */
 import { CoreV1Api, type KubeConfig, type RequestContext, type V1ObjectMeta, Watch } from '@kubernetes/client-node';
+import { apiFailure } from '../kube/api-failure.ts';
 import { eachItem, type PageQuery } from '../kube/pages.ts';
 import { requestOptions } from '../kube/request-options.ts';
 
@@ -13,6 +14,8 @@ export interface PodSelection {
 export interface ListOptions {
   readonly kubeConfig: KubeConfig;
   readonly selection: PodSelection;
+  /** What the pods are called in an error. */
+  readonly what: string;
   /** All namespaces if undefined. */
   readonly namespace?: string | undefined;
   /** How long each page may take. */
@@ -44,10 +47,10 @@ export function metadataOnly(kind: 'PartialObjectMetadata' | 'PartialObjectMetad
 /**
  * Lists pods in pages.
  * @returns the resource version of the list
- * @throws what the client throws if the API server does not answer as asked
+ * @throws ApiFailure
  */
 export async function listPodMetadata(options: ListOptions): Promise<string> {
-  const { kubeConfig, selection, namespace, timeoutMs, onPod } = options;
+  const { kubeConfig, selection, what, namespace, timeoutMs, onPod } = options;
   const api = kubeConfig.makeApiClient(CoreV1Api);
   const fetchPage = (page: PageQuery) => {
     const query = { ...selection, ...page };
@@ -56,7 +59,11 @@ export async function listPodMetadata(options: ListOptions): Promise<string> {
       ? api.listPodForAllNamespaces(query, request)
       : api.listNamespacedPod({ namespace, ...query }, request);
   };
-  return eachItem(fetchPage, ({ metadata }) => onPod(metadata ?? {}));
+  try {
+    return await eachItem(fetchPage, ({ metadata }) => onPod(metadata ?? {}));
+  } catch (error) {
+    throw apiFailure(`list ${what}`, error);
+  }
 }
 
 /**

@@ -85,7 +85,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
   const most = (await bed.memory()).most;
   const names = [...new Set(runs.map(({ scenario }) => scenario.name))];
   const medians = summarizeRuns(
-    scenarios.map(({ name }) => name).filter((name) => names.includes(name)),
+    scenarios.map(({ name }) => name),
     results,
   );
   const memory = { samples, afterReviews: afterReviews ?? most, afterAll: most };

@@ -1,5 +1,4 @@
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
-import { apiFailure } from '../../kube/api-failure.ts';
 import { applyPolicy, withInstallation } from '../../rate/apply-policy.ts';
 import { type LabelKeys, shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { isLimited } from '../../rate/limit.ts';
@@ -57,11 +56,8 @@ async function look(options: PolicyPodsOptions): Promise<void> {
       uids.add(metadata.uid ?? '');
       sink.see(seenPod(metadata));
     };
-    await listPodMetadata({ kubeConfig, selection, namespace: name, timeoutMs: listTimeoutMs, onPod }).catch(
-      (error) => {
-        throw apiFailure(`list the pods of namespace ${name}`, error);
-      },
-    );
+    const what = `the pods of namespace ${name}`;
+    await listPodMetadata({ kubeConfig, selection, what, namespace: name, timeoutMs: listTimeoutMs, onPod });
     await clock.sleep(gapMs, signal);
   }
   sink.retain(uids);

@@ -1,7 +1,7 @@
 /** The announced changes in the cluster: one ConfigMap in podrate's own namespace, which the replicas share. */
-import { ApiException, type KubeConfig } from '@kubernetes/client-node';
+import type { KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { apiFailure } from '../../kube/api-failure.ts';
+import { callUnless } from '../../kube/api-failure.ts';
 import { createObject, readObject, replaceObject } from '../../kube/objects.ts';
 import { type Changes, noChanges } from './changes.ts';
 
@@ -22,7 +22,7 @@ export interface ChangeStore {
 }
 
 /** The name of the ConfigMap. */
-export const changesName = 'podrate-policy-changes';
+const changesName = 'podrate-policy-changes';
 
 const timeoutMs = 2_000;
 const labels = { 'app.kubernetes.io/name': 'podrate', 'app.kubernetes.io/component': 'webhook' };
@@ -35,28 +35,21 @@ const schema = z.object({
 export function changeStore(kubeConfig: KubeConfig, home: string): ChangeStore {
   const place = `/api/v1/namespaces/${home}/configmaps`;
   return {
-    async read() {
-      try {
-        return parse(await readObject(kubeConfig, `${place}/${changesName}`, timeoutMs));
-      } catch (error) {
-        if (error instanceof ApiException && error.code === 404) return undefined;
-        throw apiFailure('read the changes of policies', error);
-      }
-    },
+    read: () =>
+      callUnless([404], 'read the changes of policies', async () =>
+        parse(await readObject(kubeConfig, `${place}/${changesName}`, timeoutMs)),
+      ),
     async write({ serial, recent }, stored) {
       const { uid, resourceVersion } = stored ?? {};
       const metadata = { name: changesName, namespace: home, labels, uid, resourceVersion };
       const data = { serial: String(serial), recent: recent.join(' ') };
       const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data };
-      try {
-        if (stored === undefined) await createObject(kubeConfig, place, object, timeoutMs);
-        else await replaceObject(kubeConfig, `${place}/${changesName}`, object, timeoutMs);
-        return true;
-      } catch (error) {
-        // Changed, created or deleted by somebody else, or by a first try of this one whose answer was lost.
-        if (error instanceof ApiException && [404, 409].includes(error.code)) return false;
-        throw apiFailure('announce a change of a policy', error);
-      }
+      const call = () =>
+        stored === undefined
+          ? createObject(kubeConfig, place, object, timeoutMs)
+          : replaceObject(kubeConfig, `${place}/${changesName}`, object, timeoutMs);
+      // Changed, created or deleted by somebody else, or by a first try of this one whose answer was lost.
+      return (await callUnless([404, 409], 'announce a change of a policy', call)) !== undefined;
     },
   };
 }

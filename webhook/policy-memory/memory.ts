@@ -48,8 +48,8 @@ export interface PolicyMemory {
  *
  * 1. Whoever admits a change first writes the namespace's name to the shared changes, then waits for `leaseMs`, and then answers. So
  *    the change is stored no sooner than `leaseMs` after its announcement.
- * 2. What is remembered is used only within nine tenths of `leaseMs` after a look at the changes began. If that look was too early to show an
- *    announcement, it has lapsed before the change is stored.
+ * 2. What is remembered is used only within nine tenths of `leaseMs` after a look at the changes began. If that look was too early to
+ *    show an announcement, it has lapsed before the change is stored.
  * 3. A look that shows an announcement has the namespace forgotten, and read from the API server for `effectMs`, by when the change
  *    has been stored or never will be. What is remembered after that was read after it.
  * 4. Who has not seen all changes, because it has just started or was away, forgets and reads everything for as long.
@@ -71,9 +71,8 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
   const look = async () => {
     const begunMs = clock.nowMs();
     const stored = await store.read();
-    const { serial } = stored?.changes ?? noChanges;
-    const isSame = last !== undefined && last.uid === stored?.uid;
-    const names = isSame ? changesSince(stored?.changes ?? noChanges, last?.serial ?? 0) : undefined;
+    const changes = stored?.changes ?? noChanges;
+    const names = last !== undefined && last.uid === stored?.uid ? changesSince(changes, last.serial) : undefined;
     const untilMs = clock.nowMs() + limits.effectMs;
     if (names === undefined) {
       remembered.clear();
@@ -84,7 +83,7 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
       changingUntilMs.set(name, untilMs);
     }
     for (const [name, endMs] of changingUntilMs) if (endMs <= clock.nowMs()) changingUntilMs.delete(name);
-    last = { uid: stored?.uid, serial };
+    last = { uid: stored?.uid, serial: changes.serial };
     lookedMs = begunMs;
   };
   const lookSoon = () => {

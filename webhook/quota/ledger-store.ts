@@ -1,6 +1,6 @@
 /** The ledgers in the cluster: one object for each namespace with a quota, in podrate's own namespace. */
-import { ApiException, type KubeConfig, type V1OwnerReference } from '@kubernetes/client-node';
-import { apiFailure } from '../../kube/api-failure.ts';
+import type { KubeConfig, V1OwnerReference } from '@kubernetes/client-node';
+import { callUnless } from '../../kube/api-failure.ts';
 import { createObject, readObject, replaceObject } from '../../kube/objects.ts';
 import type { Ledger } from './ledger.ts';
 import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
@@ -60,12 +60,12 @@ export function ledgerStore(kubeConfig: KubeConfig, home: string): LedgerStore {
   return {
     async read(namespace) {
       const call = () => readObject(kubeConfig, pathOf(namespace), timeoutMs);
-      const object = await unless([404], `read the quota ledger of namespace ${namespace}`, call);
+      const object = await callUnless([404], `read the quota ledger of namespace ${namespace}`, call);
       return object === undefined ? undefined : parse(namespace, object as LedgerObject);
     },
     async list() {
       const call = () => readObject(kubeConfig, place, timeoutMs);
-      const { items } = (await unless([], 'list the quota ledgers', call)) as { items: LedgerObject[] };
+      const { items } = (await callUnless([], 'list the quota ledgers', call)) as { items: LedgerObject[] };
       return new Map(items.map((object) => [object.metadata.name, parse(object.metadata.name, object)]));
     },
     async write(namespace, ledger, stored) {
@@ -76,20 +76,11 @@ export function ledgerStore(kubeConfig: KubeConfig, home: string): LedgerStore {
         if (stored === undefined) return createObject(kubeConfig, place, object, timeoutMs);
         return replaceObject(kubeConfig, pathOf(namespace), object, timeoutMs);
       };
-      // 409: changed, or created, by somebody else, or by a first try of this one whose answer was lost. 404: deleted since it was read.
+      // 409: changed, or created, by somebody else, or by a first try of this one whose answer was lost.
+      // 404: deleted since it was read.
       const passing = stored === undefined ? [409] : [404, 409];
-      const object = await unless(passing, `write the quota ledger of namespace ${namespace}`, write);
+      const object = await callUnless(passing, `write the quota ledger of namespace ${namespace}`, write);
       return object === undefined ? undefined : { ledger, metadata: metadataOf(object as LedgerObject) };
     },
   };
-}
-
-/** Makes a call. @returns undefined for an answer with one of the codes @throws ApiFailure */
-async function unless(codes: readonly number[], what: string, call: () => Promise<unknown>): Promise<unknown> {
-  try {
-    return await call();
-  } catch (error) {
-    if (error instanceof ApiException && codes.includes(error.code)) return undefined;
-    throw apiFailure(what, error);
-  }
 }

@@ -1,6 +1,5 @@
 /** The API server's view of the pods that count: a list of one namespace, and a list and watch of all that feeds a table. */
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
-import { apiFailure } from '../../kube/api-failure.ts';
 import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { StampError, stampedLimit } from '../../rate/stamp.ts';
 import { followPods } from '../follow-pods.ts';
@@ -22,10 +21,7 @@ const countTimeoutMs = 2_000;
 export async function countNow(kubeConfig: KubeConfig, namespace: string): Promise<Count> {
   const pods: CountedPod[] = [];
   const onPod = (metadata: V1ObjectMeta) => void pods.push(counted(metadata));
-  const listing = listPodMetadata({ kubeConfig, selection, namespace, timeoutMs: countTimeoutMs, onPod });
-  const version = await listing.catch((error) => {
-    throw apiFailure(`list ${what}`, error);
-  });
+  const version = await listPodMetadata({ kubeConfig, selection, what, namespace, timeoutMs: countTimeoutMs, onPod });
   const table = createPodTable(0, () => 0);
   table.replace(pods, BigInt(version));
   return table.count(namespace);
