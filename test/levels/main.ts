@@ -62,6 +62,10 @@ async function runLevels(names: readonly string[]): Promise<void> {
     console.log(`${name.padEnd(12)} ${passed} passed, ${failed} failed${extra} in ${seconds.toFixed(0)} s`);
   }
   const total = (key: 'passed' | 'failed' | 'skipped') => results.reduce((sum, result) => sum + result[key], 0);
+  // Once more, after all that the levels printed: who reads only the end of a long log sees what to look for.
+  for (const { title, reason } of results.flatMap(({ failures }) => failures)) {
+    console.log(`\nFAILED ${title}\n${reason.replaceAll(/^/gm, '  ')}`);
+  }
   console.log(`\n${total('passed')} passed, ${total('failed')} failed, ${total('skipped')} skipped`);
   if (total('failed') > 0) process.exitCode = 1;
 }

@@ -1,6 +1,6 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { execa } from 'execa';
 
 /** How one test level ended. `failed` counts test files that did not even load as well. */
@@ -10,6 +10,14 @@ export interface LevelResult {
   readonly failed: number;
   readonly skipped: number;
   readonly seconds: number;
+  /** What failed, with its reason. */
+  readonly failures: readonly Failure[];
+}
+
+/** A test, or a file that did not load, and why it failed. */
+interface Failure {
+  readonly title: string;
+  readonly reason: string;
 }
 
 interface VitestReport {
@@ -17,7 +25,16 @@ interface VitestReport {
   readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly numTodoTests: number;
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      readonly failureMessages: readonly string[];
+    }[];
+  }[];
 }
 
 /** Runs a checking command that is one test by itself, such as the type check. */
@@ -29,10 +46,11 @@ export async function runCheck(
 ): Promise<LevelResult> {
   const started = performance.now();
   const { failed } = await runShown(command, args, quiet);
-  return { name, passed: failed ? 0 : 1, failed: failed ? 1 : 0, skipped: 0, seconds: since(started) };
+  const failures = failed ? [{ title: name, reason: 'what it printed is above' }] : [];
+  return { name, passed: failed ? 0 : 1, failed: failures.length, skipped: 0, seconds: since(started), failures };
 }
 
-/** Runs one vitest project and reads its counts; a run that ends without a report counts as one failure. */
+/** Runs one vitest project and reads its counts and failures; a run that ends without a report counts as one failure. */
 export async function runProject(name: string, quiet: boolean): Promise<LevelResult> {
   const started = performance.now();
   const directory = await mkdtemp(join(tmpdir(), 'podrate-test-'));
@@ -40,13 +58,17 @@ export async function runProject(name: string, quiet: boolean): Promise<LevelRes
   try {
     const args = ['run', '--project', name, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
     const { exitCode } = await runShown('vitest', args, quiet);
-    const counts = count(JSON.parse(await readFile(file, 'utf8')) as VitestReport);
-    // A failing set-up or an unhandled error fails the run without failing a test.
-    const failed = Math.max(counts.failed, exitCode === 0 ? 0 : 1);
-    return { name, ...counts, failed, seconds: since(started) };
+    const report = JSON.parse(await readFile(file, 'utf8')) as VitestReport;
+    const failures = failuresOf(report);
+    if (exitCode !== 0 && failures.length === 0) {
+      failures.push({ title: name, reason: 'a failed set-up or an unhandled error; it is above' });
+    }
+    const skipped = report.numPendingTests + report.numTodoTests;
+    const counts = { passed: report.numPassedTests, failed: failures.length, skipped };
+    return { name, ...counts, seconds: since(started), failures };
   } catch (error) {
-    console.error(`${name}: no test report: ${error instanceof Error ? error.message : error}`);
-    return { name, passed: 0, failed: 1, skipped: 0, seconds: since(started) };
+    const reason = `no test report: ${error instanceof Error ? error.message : error}`;
+    return { name, passed: 0, failed: 1, skipped: 0, seconds: since(started), failures: [{ title: name, reason }] };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -60,13 +82,16 @@ async function runShown(command: string, args: readonly string[], quiet: boolean
   return result;
 }
 
-function count(report: VitestReport): { passed: number; failed: number; skipped: number } {
-  const unloaded = report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0);
-  return {
-    passed: report.numPassedTests,
-    failed: report.numFailedTests + unloaded.length,
-    skipped: report.numPendingTests + report.numTodoTests,
-  };
+function failuresOf(report: VitestReport): Failure[] {
+  return report.testResults.flatMap((file) => {
+    const path = relative(process.cwd(), file.name);
+    if (file.status === 'failed' && file.assertionResults.length === 0) return [{ title: path, reason: file.message }];
+    const failed = file.assertionResults.filter((test) => test.status === 'failed');
+    return failed.map((test) => ({
+      title: `${path} > ${test.fullName}`,
+      reason: test.failureMessages.join('\n'),
+    }));
+  });
 }
 
 function since(started: number): number {
