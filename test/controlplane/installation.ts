@@ -11,32 +11,27 @@ export async function applyManifests(cluster: Cluster): Promise<void> {
   await cluster.kubectl(['apply', '-k', new URL('../../manifests', import.meta.url).pathname]);
 }
 
-/** What a service account's token is bound to. */
-export interface TokenBinding {
+/** More about a service account. */
+export interface AccountOptions {
   /** The name of a Node object that exists; the token then names the node, as that of a pod on the node does. */
   readonly node?: string;
+  /** Where the account is; podrate's own namespace if not given. */
+  readonly namespace?: string;
 }
 
 /**
- * Writes a kubeconfig for a shipped service account, so that a program on the host has exactly the rights of its pod. The file
+ * Writes a kubeconfig for a service account, a shipped one if nothing else is said, so that a program on the host has exactly the
+ * rights of its pod. The file
  * lies in the cluster's directory; the token lives an hour.
  * @returns its path
  */
 export async function accountKubeconfig(
   cluster: Cluster,
   account: string,
-  { node }: TokenBinding = {},
+  { node, namespace = podrateNamespace }: AccountOptions = {},
 ): Promise<string> {
   const binding = node === undefined ? [] : ['--bound-object-kind=Node', `--bound-object-name=${node}`];
-  const token = await cluster.kubectl([
-    'create',
-    'token',
-    account,
-    '-n',
-    podrateNamespace,
-    '--duration=1h',
-    ...binding,
-  ]);
+  const token = await cluster.kubectl(['create', 'token', account, '-n', namespace, '--duration=1h', ...binding]);
   const { stdout } = await cluster.kubectl(['config', 'view', '--raw', '--flatten', '--minify', '-o', 'json']);
   const config = JSON.parse(stdout);
   config.users = [{ name: account, user: { token: token.stdout.trim() } }];

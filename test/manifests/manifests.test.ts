@@ -163,6 +163,21 @@ test('no role has a wildcard, and only the certificate job may touch Secrets', (
   }
 });
 
+test('all that an admission may wait for has a priority level of its own, and what waits for an admission has not', () => {
+  const own = ['podrate-webhook', 'podrate-quota'];
+  const roles = manifests.filter(({ kind, metadata }) => /Role$/.test(kind) && own.includes(metadata.name));
+  const each = (rules: Manifest[]): string[] =>
+    rules.flatMap(({ resources, verbs }) =>
+      resources.flatMap((resource: string) => verbs.map((verb: string) => `${verb} ${resource}`)),
+    );
+  const granted = new Set(each(roles.flatMap(({ rules }) => rules)));
+  const late = new Set(['patch pods', 'list namespaces']);
+  const { spec } = find('FlowSchema', 'podrate-webhook');
+  expect(new Set(each(spec.rules[0].resourceRules))).toEqual(granted.difference(late));
+  expect(granted.isSupersetOf(late)).toBe(true);
+  expect(find('PriorityLevelConfiguration', spec.priorityLevelConfiguration.name).spec.type).toBe('Limited');
+});
+
 test('the policy that binds the agent to its node knows its account and its condition', () => {
   const text = JSON.stringify(find('ValidatingAdmissionPolicy', 'podrate-agent-own-node'));
   expect(text).toContain('system:serviceaccount:podrate-system:podrate-agent');

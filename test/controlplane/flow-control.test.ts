@@ -1,0 +1,70 @@
+import process from 'node:process';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import type { CreatesOutcome } from './creates-at-once-program.ts';
+import { accountKubeconfig } from './installation.ts';
+import { namespace } from './policy-objects.ts';
+import { type HostWebhook, installWebhook } from './webhook.ts';
+
+// The level of service accounts that are not of the cluster's own namespace.
+const level = 'workload-low';
+const quota = 3;
+
+let cluster: Cluster;
+let webhook: HostWebhook;
+/** Has the rights of a service account that may create pods. */
+let deployer: string;
+
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 0 });
+  webhook = await installWebhook(cluster);
+  await kubectl('create', 'serviceaccount', 'deployer');
+  await kubectl('create', 'clusterrolebinding', 'deployer', '--clusterrole=edit', '--serviceaccount=default:deployer');
+  deployer = await accountKubeconfig(cluster, 'deployer', { namespace: 'default' });
+  await leaveFewSeats();
+});
+
+afterAll(async () => {
+  await webhook?.stop();
+  await cluster?.stop();
+});
+
+const kubectl = async (...args: string[]) => (await cluster.kubectl(args)).stdout;
+
+/** Gives the level of service accounts as many seats as a much smaller number of creates takes. */
+async function leaveFewSeats(): Promise<void> {
+  const annotations = { 'apf.kubernetes.io/autoupdate-spec': 'false' };
+  const limited = { nominalConcurrencyShares: 1, lendablePercent: 0, borrowingLimitPercent: 0 };
+  const patch = JSON.stringify({ metadata: { annotations }, spec: { limited } });
+  await kubectl('patch', 'prioritylevelconfiguration', level, '--type=merge', '-p', patch);
+  const seats = `apiserver_flowcontrol_current_limit_seats{priority_level="${level}"}`;
+  await vi.waitFor(
+    async () => {
+      const line = (await kubectl('get', '--raw', '/metrics')).split('\n').find((each) => each.startsWith(seats));
+      expect(Number(line?.split(' ').at(-1))).toBeLessThanOrEqual(5);
+    },
+    { timeout: 30_000, interval: 500 },
+  );
+}
+
+async function createAtOnce(name: string, count: number): Promise<CreatesOutcome> {
+  const labels = namespace(name, { mode: 'enforce', quota: `${quota}M` });
+  await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(labels) });
+  await kubectl('wait', '--for=create', 'serviceaccount/default', '-n', name, '--timeout=30s');
+  const args = ['test/controlplane/creates-at-once-program.ts', name, String(count)];
+  const { stdout } = await cluster.spawn(process.execPath, args, { env: { KUBECONFIG: deployer } });
+  return JSON.parse(stdout);
+}
+
+test('a quota holds exactly while creates hold all the seats that service accounts have', async () => {
+  const { created, refused } = await createAtOnce('with-level', 60);
+  expect(created).toBe(quota);
+  expect(Object.keys(refused).join()).toContain('exceeded quota');
+  expect(Object.values(refused)).toEqual([60 - quota]);
+});
+
+test('without the flow schema the webhook would wait behind the creates that wait for it, and pods would get past the quota', async () => {
+  await kubectl('delete', 'flowschema', 'podrate-webhook');
+  const { created } = await createAtOnce('without-level', 12);
+  expect(created).toBeGreaterThan(quota);
+});
