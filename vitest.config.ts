@@ -1,21 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
 const kernel = 'test/**/*.kernel.test.ts';
-const datapath = 'test/bpf/**/*.kernel.test.ts';
+const datapath = 'test/**/*.datapath.test.ts';
 const controlPlane = 'test/controlplane/**/*.test.ts';
 const node = 'test/node/**/*.test.ts';
 const kernels = 'test/kernels/**/*.machine.test.ts';
 
 /** A level that loads the kernel or starts a cluster: one file at a time, because its files share the machine's cgroups, bpffs and network namespaces. */
-const onMachine = (
-  name: string,
-  include: string,
-  testTimeout: number,
-  hookTimeout: number,
-  exclude: string[] = [],
-) => ({
+const onMachine = (name: string, include: string, testTimeout: number, hookTimeout: number) => ({
   test: {
-    ...{ name, include: [include], exclude, testTimeout, hookTimeout },
+    ...{ name, include: [include], testTimeout, hookTimeout },
     fileParallelism: false,
     // Packages, the compiled shaper, bpffs.
     globalSetup: 'test/levels/kernel-setup.ts',
@@ -30,12 +24,12 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [kernel, controlPlane, node, kernels],
+          exclude: [kernel, datapath, controlPlane, node, kernels],
           // Some start programs or make RSA keys, which takes a busy machine seconds.
           testTimeout: 30_000,
         },
       },
-      onMachine('kernel', kernel, 60_000, 120_000, [datapath]),
+      onMachine('kernel', kernel, 60_000, 120_000),
       onMachine('datapath', datapath, 60_000, 120_000),
       onMachine('controlplane', controlPlane, 120_000, 1_800_000),
       onMachine('node', node, 300_000, 1_800_000),

@@ -31,7 +31,7 @@ async function busyCgroup(name: string): Promise<string> {
   const script = `echo $$ > ${path}/cgroup.procs; echo in; exec nsenter --net=${file} sleep 60`;
   const child = execa('sh', ['-c', script], { reject: false });
   await new Promise((resolve) => child.stdout.once('data', resolve));
-  await expect.poll(() => inNetns(`/proc/${child.pid}/ns/net`, 'ip', 'link'), { timeout: 5000 }).toContain('eth0');
+  await expect.poll(() => inNetns(`/proc/${child.pid}/ns/net`, 'ip', 'link'), { timeout: 20_000 }).toContain('eth0');
   sleeper = child as unknown as ResultPromise;
   return path;
 }

@@ -27,7 +27,8 @@ beforeEach(async () => {
   path = scene.make('container').path;
   inside = spawn('nsenter', [`--net=/var/run/netns/${NETNS}`, 'sleep', '600']);
   await writeFile(join(path, 'cgroup.procs'), String(inside.pid));
-  await vi.waitUntil(async () => (await execa('cat', [`/proc/${inside.pid}/comm`])).stdout === 'sleep');
+  const isIn = async () => (await execa('cat', [`/proc/${inside.pid}/comm`])).stdout === 'sleep';
+  await vi.waitUntil(isIn, { timeout: 20_000 });
 });
 afterEach(async () => {
   inside.kill();

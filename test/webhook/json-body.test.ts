@@ -6,6 +6,8 @@ import { clientStatus } from '../../webhook/errors.ts';
 import { createBodyReader } from '../../webhook/json-body.ts';
 import { createPlainServer, listen } from '../../webhook/server.ts';
 
+const soon = { timeout: 10_000 };
+
 let server: ReturnType<typeof createPlainServer>;
 let port: number;
 let refused: ((error: unknown) => void) | undefined;
@@ -102,11 +104,11 @@ test('of many bodies that come and stall the largest are cut off, and others are
     });
     return socket.on('error', () => {}).on('close', () => cut.push(size));
   });
-  await vi.waitFor(() => expect(cut.length).toBeGreaterThan(7));
+  await vi.waitFor(() => expect(cut.length).toBeGreaterThan(7), soon);
   expect(await post('application/json', '{"a":1}')).toMatchObject({ status: 200, body: { read: { a: 1 } } });
   expect(new Set(reasons)).toEqual(new Set(['The body ended too early: too much else is being read.']));
   // What is left fits.
-  await vi.waitFor(() => expect(reasons).toHaveLength(cut.length));
+  await vi.waitFor(() => expect(reasons).toHaveLength(cut.length), soon);
   expect(cut.length).toBeLessThan(20);
   for (const socket of stalled) socket.destroy();
 });

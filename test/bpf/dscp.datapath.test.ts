@@ -271,7 +271,7 @@ test('whether anything is marked anywhere is known without looking into every na
   expect(await marker.isUsed()).toBe(true);
   await marker.clear(a.netnsPath);
   // The kernel lets go of a filter's program a moment later.
-  await expect.poll(() => marker.isUsed(), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => marker.isUsed(), { timeout: 20_000 }).toBe(false);
 });
 
 test('a namespace that is gone is no error, and one without tc is told so', async () => {
