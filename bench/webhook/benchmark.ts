@@ -6,6 +6,7 @@ import { judge } from './bars.ts';
 import { shippedStart } from './bundle.ts';
 import type { LoadOutcome } from './load-job.ts';
 import type { Run } from './plan.ts';
+import { waitUntilQuiet } from './quiet.ts';
 import type { Report } from './report.ts';
 import { requestOf } from './requests.ts';
 import { type RunResult, summarizeRuns } from './results.ts';
@@ -72,6 +73,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
     const fresh = isCounted ? `bench-${variant}-${index}` : undefined;
     if (fresh !== undefined) await bed.makeNamespace(fresh, variants[variant]);
     const namespace = kind === 'reviews' ? 'default' : scenario.crowded ? crowded : (fresh ?? `bench-${variant}`);
+    await waitUntilQuiet(signal);
     const isWatched = kind === 'reviews' && variant === 'podrate';
     const watch = isWatched && setInterval(async () => samples.push((await bed.memory()).now), memoryIntervalMs);
     const outcome = await load(variant, { kind, namespace, clients, count: scenario.requests[size] });
@@ -91,7 +93,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
   const memory = { samples, afterReviews: afterReviews ?? most, afterAll: most };
   return {
     ...{ quick, rounds, machine: machine(), command: await shippedCommand() },
-    ...{ seconds: seconds(), runs: results, medians, memory, bars: judge(medians, memory, names) },
+    ...{ seconds: seconds(), runs: results, medians, memory, bars: judge(results, memory, names, Math.random) },
   };
 }
 

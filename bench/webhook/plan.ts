@@ -2,7 +2,7 @@ import { shuffled } from '../shuffled.ts';
 import type { Scenario } from './scenarios.ts';
 import type { VariantName } from './variants.ts';
 
-/** One run: a scenario with one variant, in one round. */
+/** One run: a scenario with one variant, in one round, of which there may be several. */
 export interface Run {
   readonly scenario: Scenario;
   readonly variant: VariantName;
@@ -20,7 +20,11 @@ export function planRuns(scenarios: readonly Scenario[], rounds: number, random:
     shuffled(
       scenarios
         .filter((scenario) => scenario.kind === kind)
-        .flatMap((scenario) => scenario.variants.map((variant): Run => ({ scenario, variant, round: number }))),
+        .flatMap((scenario) =>
+          Array.from({ length: scenario.times }, () =>
+            scenario.variants.map((variant): Run => ({ scenario, variant, round: number })),
+          ).flat(),
+        ),
       random,
     );
   return (['reviews', 'pods'] as const).flatMap((kind) =>

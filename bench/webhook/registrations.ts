@@ -41,7 +41,8 @@ export function peerRegistrations(service: string, caBundle: string): object[] {
     admissionReviewVersions: ['v1'],
     sideEffects: 'None',
     failurePolicy: 'Fail',
-    timeoutSeconds: 5,
+    // As podrate's.
+    timeoutSeconds: path === '/validate' ? 10 : 5,
     clientConfig: { service: { namespace: podrateNamespace, name: service, path, port: 443 }, caBundle },
     namespaceSelector: { matchExpressions: [takenBy(...takers)] },
     rules: [

@@ -12,7 +12,7 @@ export interface RunResult {
   readonly failures: Readonly<Record<string, number>>;
 }
 
-/** One scenario: the median of each figure over the rounds, for each variant that ran; of failures the sum. */
+/** One scenario: the median of each figure over its runs, for each variant that ran; of failures the sum. */
 export interface ScenarioResult {
   readonly scenario: string;
   readonly variants: Readonly<Partial<Record<VariantName, Figures>>>;

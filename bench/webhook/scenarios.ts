@@ -7,6 +7,8 @@ export interface Scenario {
   readonly clients: number;
   /** Of all clients together, in one run. */
   readonly requests: { readonly full: number; readonly quick: number };
+  /** How often each variant runs in a round; what is judged by a difference of percentiles takes many short runs. */
+  readonly times: number;
   readonly variants: readonly VariantName[];
   /** In the namespace that was filled with pods before, not in an empty one. */
   readonly crowded?: boolean;
@@ -20,11 +22,11 @@ export const crowd = { full: 10_000, quick: 2_000 };
 /** Everything that is measured. The memory of the webhook is looked at after the reviews: 100,000 of them, 10,000 with --quick. */
 export const scenarios: readonly Scenario[] = [
   {
-    ...{ name: 'reviews, 100 clients', kind: 'reviews', clients: 100 },
+    ...{ name: 'reviews, 100 clients', kind: 'reviews', clients: 100, times: 1 },
     ...{ requests: { full: 20_000, quick: 5_000 }, variants: ['podrate', 'peer'] },
   },
-  pods('1 client', 1, { full: 1_000, quick: 200 }, all),
-  pods('100 clients', 100, { full: 4_000, quick: 1_000 }, all),
+  { ...pods('1 client', 1, { full: 500, quick: 200 }, all), times: 4 },
+  { ...pods('100 clients', 100, { full: 1_000, quick: 500 }, all), times: 4 },
   pods('1,000 clients', 1_000, { full: 3_000, quick: 1_200 }, ['none', 'podrate', 'podrate-quota', 'peer']),
   pods('empty namespace, 1 client', 1, { full: 1_000, quick: 200 }, ['podrate-quota']),
   { ...pods('crowded namespace, 1 client', 1, { full: 1_000, quick: 200 }, ['podrate-quota']), crowded: true },
@@ -41,5 +43,5 @@ function pods(
   requests: Scenario['requests'],
   variants: readonly VariantName[],
 ): Scenario {
-  return { name: `pods, ${name}`, kind: 'pods', clients, requests, variants };
+  return { name: `pods, ${name}`, kind: 'pods', clients, requests, variants, times: 1 };
 }

@@ -13,12 +13,12 @@ export function summarize({ bars, medians, runs, memory, rounds, quick, command 
   return [
     formatTable([figureHeading, ...medians.flatMap(figureRows)], '─'),
     '',
-    formatTable([['bar', 'value', 'bound', ''], ...bars.map(barRow)], '─'),
+    formatTable([['bar', 'value', 'in 9 of 10', 'bound', ''], ...bars.map(barRow)], '─'),
     '',
     ...(reasons.length === 0 ? [] : [...reasons, '']),
     `Memory during the reviews, MB: ${memory.samples.map((value) => value.toFixed(0)).join(' ')}`,
     `podrate: ${command}`,
-    `Figures are medians of ${rounds} ${quick ? 'short ' : ''}round${rounds === 1 ? '' : 's'}, failures are sums.`,
+    `Figures are medians over the runs of ${rounds} ${quick ? 'short ' : ''}round${rounds === 1 ? '' : 's'}, failures are sums.`,
   ].join('\n');
 }
 
@@ -41,6 +41,7 @@ function figureRows({ scenario, variants }: ScenarioResult): string[][] {
   });
 }
 
-function barRow({ bar, value, bounds, missedBy }: Judgement): string[] {
-  return [bar, formatValue(value), boundsText(bounds), missedBy === 0 ? 'passed' : 'MISSED'];
+function barRow({ bar, value, interval, bounds, missedBy }: Judgement): string[] {
+  const scatter = interval === undefined ? '' : interval.map(formatValue).join(' to ');
+  return [bar, formatValue(value), scatter, boundsText(bounds), missedBy === 0 ? 'passed' : 'MISSED'];
 }

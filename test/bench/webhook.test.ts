@@ -22,16 +22,17 @@ const medians = (...runs: RunResult[]) =>
 const memory = { samples: [100, 110, 110, 112], afterReviews: 112, afterAll: 201 };
 
 test('what podrate adds to p99 is held against what the peer adds', () => {
-  const results = medians(
+  const runs = [
     run('pods, 1 client', 'none', { p99: 2 }),
     run('pods, 1 client', 'podrate', { p99: 5 }),
     run('pods, 1 client', 'peer', { p99: 4 }),
     run('pods, 1 client', 'peer-mutate', { p99: 2 }),
-  );
+  ];
   const planned = scenarios.map(({ name }) => name);
-  const bars = new Map(judge(results, memory, planned).map((judgement) => [judgement.bar, judgement]));
+  const bars = new Map(judge(runs, memory, planned, Math.random).map((judgement) => [judgement.bar, judgement]));
   expect(bars.get('p99 added to a create, against the peer, 1 client')).toMatchObject({ value: 1.5 });
   expect(bars.get('p99 added to a create, against the peer, 1 client')?.missedBy).toBeCloseTo(0.2);
+  expect(bars.get('p99 added to a create, against the peer, 1 client')).not.toHaveProperty('interval');
   // Nothing added by the peer, or nothing measured: no verdict that could pass.
   expect(bars.get('the same, against the peer that only mutates, 1 client')?.missedBy).toBe(Infinity);
   expect(bars.get('p99 added to a create, against the peer, 100 clients')?.missedBy).toBe(Infinity);
@@ -39,10 +40,27 @@ test('what podrate adds to p99 is held against what the peer adds', () => {
   expect(bars.get('resident memory after everything (MB)')?.missedBy).toBe(1);
 });
 
+test('how far a ratio is to be trusted shows in what becomes of it when its runs are drawn anew', () => {
+  const runs = (spread: number) =>
+    Array.from({ length: 20 }, (_, index) => {
+      const off = spread * (index % 2 === 0 ? 1 : -1);
+      return [
+        run('pods, 1 client', 'none', { p99: 2 }, index),
+        run('pods, 1 client', 'podrate', { p99: 5 + off }, index),
+        run('pods, 1 client', 'peer', { p99: 5 - off }, index),
+      ];
+    }).flat();
+  const [same] = judge(runs(0), memory, ['pods, 1 client'], Math.random);
+  expect(same).toMatchObject({ value: 1, interval: [1, 1], missedBy: 0 });
+  const [wide] = judge(runs(2), memory, ['pods, 1 client'], Math.random);
+  expect(wide?.interval?.[0]).toBeLessThan(0.5);
+  expect(wide?.interval?.[1]).toBeGreaterThan(2);
+});
+
 test('bars about scenarios that were not to run are left out', () => {
   const chosen = chooseScenarios(['pods, 1 client', '1,000']).map(({ name }) => name);
   expect(chosen).toEqual(['pods, 1 client', 'pods, 1,000 clients']);
-  expect(judge([], memory, chosen).map(({ bar }) => bar)).toEqual([
+  expect(judge([], memory, chosen, Math.random).map(({ bar }) => bar)).toEqual([
     'p99 added to a create, against the peer, 1 client',
     'the same, against the peer that only mutates, 1 client',
     'failed creates, 1,000 in flight',
@@ -68,7 +86,10 @@ test('memory that stays as it was in the first half has not grown', () => {
 
 test('each round has every variant of every scenario, the reviews come before all pods', () => {
   const runs = planRuns(scenarios, 2, Math.random);
-  expect(runs).toHaveLength(2 * scenarios.flatMap(({ variants }) => variants).length);
+  const inRound = scenarios.map(({ variants, times }) => variants.length * times).reduce((one, other) => one + other);
+  expect(runs).toHaveLength(2 * inRound);
+  const hundred = runs.filter(({ scenario, round }) => scenario.name === 'pods, 100 clients' && round === 1);
+  expect(hundred.filter(({ variant }) => variant === 'peer')).toHaveLength(4);
   const kinds = runs.map(({ scenario }) => scenario.kind);
   expect(kinds.lastIndexOf('reviews')).toBeLessThan(kinds.indexOf('pods'));
 });
