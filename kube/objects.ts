@@ -1,4 +1,9 @@
 import { ApiException, HttpMethod, type KubeConfig, RequestContext } from '@kubernetes/client-node';
+import { callTwice } from './second-try.ts';
+import type { SharedConnections } from './shared-connections.ts';
+
+/** Where calls go; best with connections that are shared. */
+export type Connection = KubeConfig & Partial<SharedConnections>;
 
 /** Answer of an API server, as far as it matters here. */
 interface Answer {
@@ -20,11 +25,12 @@ const jsonBody = { 'Content-Type': 'application/json' };
  * Reads one object from the API server, with the authentication and the connections of a configuration. client-node's own calls go
  * through fetch and through a model of each kind: four times the processor time, for what admission does once or twice a pod.
  * @param path as in `/api/v1/namespaces/default`
- * @param timeoutMs after which the call and its connection are given up
+ * A call that fails, or gets no answer in a quarter of its time, is made a second time, on another connection (second-try.ts).
+ * @param timeoutMs after which the call and its connections are given up
  * @returns the parsed object
  * @throws ApiException for a status that is not of success; Error without an answer, or one that is not JSON
  */
-export function readObject(kubeConfig: KubeConfig, path: string, timeoutMs: number): Promise<unknown> {
+export function readObject(kubeConfig: Connection, path: string, timeoutMs: number): Promise<unknown> {
   return send(kubeConfig, { method: 'GET', path }, timeoutMs);
 }
 
@@ -35,7 +41,7 @@ export function readObject(kubeConfig: KubeConfig, path: string, timeoutMs: numb
  * @throws ApiException with code 409 if there is one already, also if this call made it and its first answer was lost
  */
 export function createObject(
-  kubeConfig: KubeConfig,
+  kubeConfig: Connection,
   path: string,
   object: object,
   timeoutMs: number,
@@ -49,7 +55,7 @@ export function createObject(
  * @throws ApiException with code 409 if it is another version, also if this call made that and its first answer was lost
  */
 export function replaceObject(
-  kubeConfig: KubeConfig,
+  kubeConfig: Connection,
   path: string,
   object: object,
   timeoutMs: number,
@@ -57,19 +63,22 @@ export function replaceObject(
   return send(kubeConfig, { method: 'PUT', path, body: JSON.stringify(object) }, timeoutMs);
 }
 
-// A server may close a connection in the moment in which it is used again; such a call is made a second time, on another one. That
-// does no harm: what is written names the version that it replaces.
-async function send(kubeConfig: KubeConfig, call: Call, timeoutMs: number): Promise<unknown> {
-  const signal = AbortSignal.timeout(timeoutMs);
-  const { status, text } = await exchange(kubeConfig, call, signal).catch((error: unknown) => {
-    if (signal.aborted) throw error;
-    return exchange(kubeConfig, call, signal);
+// Part of a call's time after which it is made a second time. A server may also close a connection in the moment in which it is used
+// again. That two tries do no harm is because what is written names the version that it replaces.
+const silentPart = 1 / 4;
+
+async function send(kubeConfig: Connection, call: Call, timeoutMs: number): Promise<unknown> {
+  const { status, text } = await callTwice({
+    attempt: (signal) => exchange(kubeConfig, call, signal),
+    onSecond: () => kubeConfig.renewConnections?.(),
+    isOvertaken: ({ status }) => call.method !== 'GET' && status === 409,
+    ...{ silentMs: timeoutMs * silentPart, timeoutMs },
   });
   if (status < 200 || status > 299) throw new ApiException(status, call.path, text, {});
   return JSON.parse(text);
 }
 
-async function exchange(kubeConfig: KubeConfig, { method, path, body }: Call, signal: AbortSignal): Promise<Answer> {
+async function exchange(kubeConfig: Connection, { method, path, body }: Call, signal: AbortSignal): Promise<Answer> {
   // A server may be behind a path of a proxy.
   const url = new URL(`${kubeConfig.getCurrentCluster()?.server.replace(/\/$/, '')}${path}`);
   const context = new RequestContext(url.href, HttpMethod[method]);

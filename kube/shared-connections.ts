@@ -5,6 +5,12 @@ export type Dispatcher = NonNullable<ReturnType<RequestContext['getDispatcher']>
 
 type Interceptor = (dispatch: Dispatcher['dispatch']) => Dispatcher['dispatch'];
 
+/** What a configuration whose calls share connections has more. */
+export interface SharedConnections {
+  /** Lets calls from now on open connections of their own; those under way go on. */
+  renewConnections(): void;
+}
+
 /** Certificates may be renewed on disk; connections made with the old ones are given up after this time, in ms. */
 const keepMs = 5 * 60_000;
 
@@ -16,7 +22,7 @@ const keepMs = 5 * 60_000;
  * no answer on one, and they speak HTTP/1.1, where a call that is given up ends its connection; it also takes half the processor time.
  * @param monotonic milliseconds of a clock that never steps
  */
-export function withSharedConnections(kubeConfig: KubeConfig, monotonic: () => number): KubeConfig {
+export function withSharedConnections(kubeConfig: KubeConfig, monotonic: () => number): KubeConfig & SharedConnections {
   let shared: { readonly dispatcher: Dispatcher | undefined; readonly since: number } | undefined;
   const share = (own: Dispatcher | undefined) => {
     const sharing = { dispatcher: own?.compose(http1, tellOfSilence(forget)), since: monotonic() };
@@ -25,7 +31,10 @@ export function withSharedConnections(kubeConfig: KubeConfig, monotonic: () => n
     }
     return sharing;
   };
-  const config: KubeConfig = Object.create(kubeConfig);
+  const config: KubeConfig & SharedConnections = Object.create(kubeConfig);
+  config.renewConnections = () => {
+    shared = undefined;
+  };
   config.applySecurityAuthentication = async (context) => {
     await kubeConfig.applySecurityAuthentication(context);
     if (shared === undefined || monotonic() - shared.since > keepMs) shared = share(context.getDispatcher());

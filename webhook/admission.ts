@@ -25,7 +25,8 @@ export interface AdmissionParts {
 /** Both halves of admission; each throws where nothing can be decided. */
 export interface Admission {
   mutate(review: PodReview): Promise<Decision>;
-  validate(review: ValidationReview): Promise<Decision>;
+  /** @param signal aborted when nobody waits for the decision any more */
+  validate(review: ValidationReview, signal?: AbortSignal): Promise<Decision>;
 }
 
 /** Joins the decisions with the policy of the namespace as it is at the time of the request. */
@@ -47,7 +48,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
         throw error;
       }
     },
-    async validate({ namespace, name, dryRun, subject }) {
+    async validate({ namespace, name, dryRun, subject }, signal) {
       if (subject.kind === 'subresource') return validateSubresource(subject.before, subject.after, keys);
       if (subject.kind === 'namespace') {
         const decision = validateNamespace(subject.labels, subject.oldLabels, installation);
@@ -57,7 +58,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
       try {
         const policy = await policyOf(namespace);
         if (subject.kind === 'template') return validateTemplate(subject, keys, policy);
-        return await validatePod(subject.review, keys, policy, quota);
+        const check: QuotaKeeper['check'] | undefined = quota && ((request) => quota.check(request, signal));
+        return await validatePod(subject.review, keys, policy, check);
       } catch (error) {
         if (!(error instanceof PolicyError)) throw error;
         // Only a namespace that was written while the webhook was away has such a policy.

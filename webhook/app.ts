@@ -17,7 +17,8 @@ export interface Log {
 /** What the application is made of. */
 export interface AppParts {
   readonly mutate: (review: PodReview) => Promise<Decision>;
-  readonly validate: (review: ValidationReview) => Promise<Decision>;
+  /** @param signal aborted when the client has gone */
+  readonly validate: (review: ValidationReview, signal: AbortSignal) => Promise<Decision>;
   readonly metrics: Pick<Metrics, 'admission' | 'fault'>;
   readonly log: Log;
   /** Whether the process is about to stop, so that clients should open no further requests on their connections. */
@@ -54,14 +55,14 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   function answer<Review extends Reviewed>(
     path: string,
     read: (body: unknown) => Review,
-    decide: (review: Review) => Promise<Decision>,
+    decide: (review: Review, signal: AbortSignal) => Promise<Decision>,
   ) {
     return async (request: Request, response: Response): Promise<void> => {
       const review = read(await readBody(request));
       const { uid, namespace, name, operation, dryRun } = review;
       const about = { path, uid, namespace, name, operation, dryRun };
       try {
-        const decision = await decide(review);
+        const decision = await decide(review, goneSignal(response));
         const fault = decision.outcome === 'leave' ? decision.fault : undefined;
         const code = decision.outcome === 'deny' ? decision.code : fault?.code;
         if (fault !== undefined) metrics.fault(fault.mode, fault.code);
@@ -95,4 +96,13 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   app.use(notFound);
   app.use(unexpected((error) => log.error({ err: error }, 'unexpected error')));
   return app;
+}
+
+/** A signal that is aborted when the client closes the connection before it has its answer. */
+function goneSignal(response: Response): AbortSignal {
+  const gone = new AbortController();
+  response.once('close', () => {
+    if (!response.writableEnded) gone.abort(new Error('The API server does not wait for the answer any more.'));
+  });
+  return gone.signal;
 }

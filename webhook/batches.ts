@@ -1,7 +1,12 @@
 /** Runs work in batches, one at a time per key: whatever comes while a batch runs is in the next one. */
 export interface Batches<Item, Answer> {
-  /** Adds an item to the next batch of a key. @returns its answer @throws what the batch throws */
-  add(key: string, item: Item): Promise<Answer>;
+  /**
+   * Adds an item to the next batch of a key.
+   * @param signal aborted when nobody waits for the answer any more: an item whose batch has not begun is then in none
+   * @returns its answer
+   * @throws what the batch throws, or the signal's reason
+   */
+  add(key: string, item: Item, signal?: AbortSignal): Promise<Answer>;
   /** Asks for a batch of a key, even one without items. @throws what the batch throws */
   kick(key: string): Promise<void>;
 }
@@ -9,6 +14,7 @@ export interface Batches<Item, Answer> {
 interface Queue<Item, Answer> {
   waiting: {
     readonly item: Item;
+    readonly signal: AbortSignal | undefined;
     readonly resolve: (answer: Answer) => void;
     readonly reject: (error: unknown) => void;
   }[];
@@ -26,9 +32,12 @@ export function createBatches<Item, Answer>(
 
   const run = async (key: string, queue: Queue<Item, Answer>) => {
     while (queue.waiting.length > 0 || queue.kicks.length > 0) {
-      const { waiting, kicks } = queue;
+      const { kicks } = queue;
+      const waiting = queue.waiting.filter(({ signal }) => signal?.aborted !== true);
+      for (const { signal, reject } of queue.waiting) if (signal?.aborted) reject(signal.reason);
       queue.waiting = [];
       queue.kicks = [];
+      if (waiting.length === 0 && kicks.length === 0) continue;
       try {
         const answers = await work(
           key,
@@ -59,8 +68,8 @@ export function createBatches<Item, Answer>(
   };
 
   return {
-    add: (key, item) =>
-      new Promise((resolve, reject) => enter(key, ({ waiting }) => waiting.push({ item, resolve, reject }))),
+    add: (key, item, signal) =>
+      new Promise((resolve, reject) => enter(key, ({ waiting }) => waiting.push({ item, signal, resolve, reject }))),
     kick: (key) => new Promise((resolve, reject) => enter(key, ({ kicks }) => kicks.push({ resolve, reject }))),
   };
 }

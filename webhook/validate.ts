@@ -29,7 +29,7 @@ export async function validatePod(
   review: PodReview,
   keys: LabelKeys,
   policy: Policy | undefined,
-  quota: Pick<QuotaKeeper, 'check'> | undefined,
+  checkQuota: QuotaKeeper['check'] | undefined,
 ): Promise<Decision> {
   const { pod } = review;
   const { stamp, limit, malformed, malformedMark, violations, hasOldRate } = judge(review, keys, policy);
@@ -47,7 +47,7 @@ export async function validatePod(
   const told = fault && admit(fault, mode === 'enforce' ? 'warn' : mode);
   if (told !== undefined && mode !== 'enforce') return told;
   const request = policy === undefined ? undefined : quotaRequest(review, policy, limit);
-  const answer = request === undefined ? undefined : await quota?.check(request);
+  const answer = request === undefined ? undefined : await checkQuota?.(request);
   if (answer === undefined || answer.allowed) return told ?? good;
   const message = exceededQuota(answer.direction, answer.requested, answer.used, answer.hard);
   return admit({ status: 403, code: 'quota/exceeded', message }, mode);

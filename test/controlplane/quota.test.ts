@@ -90,7 +90,8 @@ const registration = (name: Name, authority: string) => ({
       admissionReviewVersions: ['v1'],
       sideEffects: 'NoneOnDryRun',
       failurePolicy: 'Fail',
-      timeoutSeconds: 5,
+      // As the shipped one.
+      timeoutSeconds: 10,
       clientConfig: {
         service: { name: `quota-${name}`, namespace: podrateNamespace },
         caBundle: Buffer.from(authority).toString('base64'),

@@ -1,8 +1,9 @@
 import { createSecureServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CoreV1Api, KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readObject } from '../../kube/objects.ts';
+import { readObject, replaceObject } from '../../kube/objects.ts';
 import { requestOptions } from '../../kube/request-options.ts';
 import { withSharedConnections } from '../../kube/shared-connections.ts';
 import { useCertificates } from '../webhook/tls.ts';
@@ -13,25 +14,35 @@ let server: ReturnType<typeof createSecureServer>;
 let path: SilentPath;
 /** How many calls are to find their connection closed. */
 let closing: number;
+/** Whether a write is done at once and answered late, as by a server that has too much to do. Others find it done. */
+let slow: boolean;
 let asked: { url: string | undefined; version: string; authorization: string | undefined }[];
 
 beforeEach(async () => {
   const { certificate: cert, key } = certificates().first.serving;
   asked = [];
   closing = 0;
+  slow = false;
   // As an API server, it would rather speak HTTP/2.
-  server = createSecureServer({ cert, key, allowHTTP1: true }, ({ url, httpVersion: version, headers }, response) => {
-    asked.push({ url, version, authorization: headers.authorization });
-    if (closing > 0) {
-      closing -= 1;
-      response.stream?.close();
-      response.socket?.destroy();
-      return;
-    }
-    if (url?.endsWith('/gone') === true) response.statusCode = 404;
-    response.setHeader('Content-Type', 'application/json');
-    response.end(JSON.stringify({ kind: 'Namespace', metadata: { name: 'shop' } }));
-  });
+  server = createSecureServer(
+    { cert, key, allowHTTP1: true },
+    async ({ url, method, httpVersion: version, headers }, response) => {
+      asked.push({ url, version, authorization: headers.authorization });
+      if (closing > 0) {
+        closing -= 1;
+        response.stream?.close();
+        response.socket?.destroy();
+        return;
+      }
+      if (url?.endsWith('/gone') === true) response.statusCode = 404;
+      if (slow && method === 'PUT') {
+        if (asked.length === 1) await sleep(1_000);
+        else response.statusCode = 409;
+      }
+      response.setHeader('Content-Type', 'application/json');
+      response.end(JSON.stringify({ kind: 'Namespace', metadata: { name: 'shop' } }));
+    },
+  );
   await new Promise<void>((resolve) => server.listen(0, resolve));
   path = await openSilentPath({ host: 'localhost', port: (server.address() as AddressInfo).port });
 });
@@ -68,6 +79,22 @@ test('a call whose connection the server closes is made a second time, and not a
   closing = 2;
   await expect(readObject(configuration(), '/api/v1/namespaces/shop', 5_000)).rejects.toThrow();
   expect(asked).toHaveLength(4);
+});
+
+test('a call on a connection that was lost without a word is answered on a new one', async () => {
+  const kubeConfig = configuration();
+  const read = () => readObject(kubeConfig, '/api/v1/namespaces/shop', 2_000);
+  await Promise.all(Array.from({ length: 5 }, read));
+  path.silence();
+  path.restore();
+  expect(await read()).toEqual(namespace);
+});
+
+test('a write that is slow is made a second time, and done once', async () => {
+  slow = true;
+  const answer = await replaceObject(configuration(), '/api/v1/namespaces/shop', namespace, 2_000);
+  expect(answer).toEqual(namespace);
+  expect(asked).toHaveLength(2);
 });
 
 test('an answer that is not 200 is an ApiException with the code', async () => {

@@ -137,6 +137,26 @@ describe('an admission review over TLS', () => {
   });
 });
 
+test('a decision that its client no longer waits for is told so, and is logged as failed', async () => {
+  await new Promise((resolve) => server.close(resolve));
+  const begun = Promise.withResolvers<AbortSignal>();
+  await start({
+    validate: (_, signal) => {
+      begun.resolve(signal);
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    },
+  });
+  const pods = { group: '', version: 'v1', resource: 'pods' };
+  const body = review(podJson({}), { resource: pods });
+  const asking = request(url).post('/validate').ca(ca()).send(body);
+  asking.end(() => {});
+  const signal = await begun.promise;
+  expect(signal.aborted).toBe(false);
+  asking.abort();
+  await expect.poll(() => lines, { timeout: 10_000 }).toMatchObject([{ level: 'error', outcome: 'fault' }]);
+  expect(String(lines[0]?.err)).toContain('The API server does not wait for the answer any more.');
+});
+
 describe('a bad request', () => {
   const json = 'application/json';
   test.each([

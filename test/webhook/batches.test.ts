@@ -49,3 +49,23 @@ test('a batch that fails fails all that are in it, and no other', async () => {
   batches[2]?.end();
   expect(await third).toBe('a3');
 });
+
+test('an item whose answer nobody waits for any more is in no batch, and there is none with nothing in it', async () => {
+  const { batches, work } = heldWork();
+  const { add } = createBatches(work);
+  const gone = AbortSignal.abort(new Error('gone'));
+  const late = new AbortController();
+  const first = add('a', 1, late.signal);
+  const rest = [add('a', 2, gone), add('a', 3)];
+  late.abort();
+  batches[0]?.end();
+  expect(await first).toBe('a1');
+  await expect(rest[0]).rejects.toThrow('gone');
+  expect(batches.map(({ items }) => items)).toEqual([[1], [3]]);
+  const last = add('a', 4, gone);
+  batches[1]?.end();
+  expect(await rest[1]).toBe('a3');
+  await expect(last).rejects.toThrow('gone');
+  expect(batches).toHaveLength(2);
+  await expect(add('b', 5, gone)).rejects.toThrow('gone');
+});

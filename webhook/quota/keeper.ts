@@ -29,9 +29,10 @@ export interface QuotaRequest {
 export interface QuotaKeeper {
   /**
    * Decides about one admission, and grants it unless it is a dry run. An update that raises nothing is always allowed.
-   * @throws QuotaError, ApiFailure where nothing could be decided
+   * @param signal aborted when nobody waits for the answer any more: a grant of what will not come would keep others out for a while
+   * @throws QuotaError, ApiFailure where nothing could be decided, or the signal's reason
    */
-  check(request: QuotaRequest): Promise<QuotaAnswer>;
+  check(request: QuotaRequest, signal?: AbortSignal): Promise<QuotaAnswer>;
   /** Brings a namespace's ledger up to date: what is settled leaves it, what is used is shown. @throws QuotaError, ApiFailure */
   tend(namespace: string): Promise<void>;
   /** Finds ledgers that other keepers made, and brings them up to date. @throws QuotaError, ApiFailure */
@@ -55,13 +56,13 @@ export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
   const batches = createBatches(swaps.run);
 
   return {
-    async check(request) {
+    async check(request, signal) {
       const claim = readClaim(request);
       const had = claim.before?.amounts ?? amountsOf(undefined);
       const isRaised = directions.some((way) => claim.hard[way] !== undefined && claim.wanted[way] > had[way]);
       if (!isRaised) return { allowed: true };
       if (!request.dryRun) askedMs.set(request.namespace, clock.nowMs());
-      return batches.add(request.namespace, claim);
+      return batches.add(request.namespace, claim, signal);
     },
     tend: batches.kick,
     async look() {

@@ -35,8 +35,8 @@ interface LedgerObject {
   readonly metadata: LedgerMetadata & { readonly name: string };
 }
 
-// API servers wait 5 s for the webhook, and an admission may have to wait for a call of the one before that gets no answer either.
-const timeoutMs = 2_000;
+// API servers wait 10 s for the webhook, and an admission may have to wait for a call of the one before that gets no answer either.
+const timeoutMs = 4_000;
 const labels = { 'app.kubernetes.io/name': 'podrate', 'app.kubernetes.io/component': 'quota' };
 
 /** Gives access to the ledgers, which are kept in the namespace `home`. */

@@ -15,7 +15,7 @@ const selection = {
 };
 const what = 'the pods that count';
 // Of one page. Admission waits for a count, as for ledgers.
-const countTimeoutMs = 2_000;
+const countTimeoutMs = 4_000;
 
 /** Counts the pods of one namespace anew, by a list that is not older than the call. @throws ApiFailure */
 export async function countNow(kubeConfig: KubeConfig, namespace: string): Promise<Count> {

@@ -43,8 +43,8 @@ export function startQuota(options: QuotaOptions): QuotaKeeper {
     limits: {
       lifeMs,
       lagMs: 250,
-      // API servers wait 5 s for the answer.
-      patienceMs: 4_000,
+      // API servers wait 10 s for the answer.
+      patienceMs: 8_000,
       // A tending or two of every other replica.
       mournMs: 2 * tendMs,
       restMs: tendMs,

@@ -80,6 +80,17 @@ describe('an admission', () => {
     expect(cluster.ledger()?.ledger).toMatchObject({ used: both(10), grants: [{ name: 'a' }, { name: 'b' }] });
   });
 
+  test('that nobody waits for any more is not granted, so that it keeps nobody out', async () => {
+    const cluster = simulateCluster(immediately);
+    const { keeper } = cluster.start();
+    const first = keeper.check(request('a', 1));
+    const gone = keeper.check(request('b', 9), AbortSignal.abort(new Error('gone')));
+    const next = keeper.check(request('c', 9));
+    expect(await first).toEqual({ allowed: true });
+    await expect(gone).rejects.toThrow('gone');
+    expect(await next).toEqual({ allowed: true });
+  });
+
   test('of hundreds at once takes a few swaps', async () => {
     const cluster = simulateCluster(immediately);
     const { keeper } = cluster.start();
