@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { withSharedConnections } from '../../kube/shared-connections.ts';
 import { realClock } from '../../nodeagent/loop.ts';
 import { listPods } from '../../nodeagent/pods.ts';
-import { startFakeApiServer } from '../nodeagent/fake-api-server.ts';
+import { startFakeApiServer } from './fake-api-server.ts';
 
 // A call that follows at the heels of another one may find the connection not free yet, and open a second one.
 test('calls share connections, and get new ones after five minutes', async () => {

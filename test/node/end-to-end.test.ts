@@ -77,6 +77,11 @@ describe('the shipped examples', () => {
     }
   });
 
+  test('say in an event what limits them', async () => {
+    const { stdout } = await cluster.kubectl(['describe', 'pod', 'rate-1m']);
+    expect(stdout).toMatch(/RateApplied .*podrate\.dev\/agent .*1M/);
+  });
+
   test('send at most, and nearly, their limit', () => expectLimits('egress', 0.8));
   test('receive at most, and nearly, their limit from another pod', () => expectLimits('ingress', 0.75));
 
@@ -157,6 +162,18 @@ describe('pods that are deleted', () => {
     const before = await podrateSlots(node);
     await cluster.kubectl(['delete', 'pod', ...others.slice(0, 3), '--timeout=120s']);
     await expect.poll(() => podrateSlots(node), { timeout: 60_000, interval: 1000 }).toBe(before - 3);
+  });
+});
+
+describe('the Job that made the certificates', () => {
+  test('goes when its time is over, and the manifests can be applied again', async () => {
+    const job = ['-n', 'podrate-system', 'job/podrate-certs'];
+    // Ten minutes would be long for a test.
+    await cluster.kubectl(['patch', ...job, '-p', '{"spec":{"ttlSecondsAfterFinished":1}}']);
+    await cluster.kubectl(['wait', ...job, '--for=delete', '--timeout=60s']);
+    const manifests = new URL('../../manifests', import.meta.url).pathname;
+    expect((await cluster.kubectl(['apply', '-k', manifests])).stdout).toContain('job.batch/podrate-certs created');
+    await cluster.kubectl(['wait', ...job, '--for=condition=Complete', '--timeout=120s']);
   });
 });
 

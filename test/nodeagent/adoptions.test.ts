@@ -1,8 +1,8 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Adopted } from '../../nodeagent/adopter.ts';
 import { createAdoptions } from '../../nodeagent/adoptions.ts';
 import type { SlotState } from '../../nodeagent/state.ts';
@@ -13,6 +13,7 @@ beforeEach(async () => {
   netnsDirectory = await mkdtemp(join(tmpdir(), 'podrate-netns-'));
   await writeFile(join(netnsDirectory, 'cni-1'), '');
 });
+afterEach(() => rm(netnsDirectory, { recursive: true }));
 
 function setUp(result: Adopted | Error | undefined, late = true) {
   const clock = createFakeClock();

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { linkRate, podHandle } from '../../nodeagent/queue.ts';
 import { readQueues } from '../../nodeagent/queue-steps.ts';
 import { createTc } from '../../nodeagent/tc.ts';
-import { type FakeApiServer, startFakeApiServer } from './fake-api-server.ts';
+import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.ts';
 import { uidOf } from './pods.ts';
 import { makeScene, type Scene } from './scene.ts';
 

@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { realClock } from '../../nodeagent/loop.ts';
 import { conditionPatch, type Pods, watchPods } from '../../nodeagent/pods.ts';
-import { type FakeApiServer, startFakeApiServer } from './fake-api-server.ts';
+import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.ts';
 
 let server: FakeApiServer;
 let pods: Pods | undefined;

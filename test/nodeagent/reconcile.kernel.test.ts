@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -336,6 +336,7 @@ describe('another generation of the object', () => {
     // Bytes after the end of the file make another generation of the same programs.
     await writeFile(newer, Buffer.concat([await readFile(objectFile), Buffer.from('newer')]));
   });
+  afterEach(() => rm(newer));
 
   test('takes over pod by pod, and the old one’s pins go when nothing needs them', async () => {
     const pods = [1, 2, 3].map((number) => podOf(uidOf(number)));

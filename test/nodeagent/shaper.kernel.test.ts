@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { BpftoolError, createBpftool } from '../../nodeagent/bpftool.ts';
 import { slotCount } from '../../nodeagent/layout.ts';
 import { readAttached } from '../../nodeagent/observe.ts';
@@ -162,6 +162,7 @@ test('bpftool that is missing is named, with the remedy', async () => {
 
 test('an object that the kernel refuses is refused as a whole and leaves nothing behind', async () => {
   const broken = join(tmpdir(), `podrate-broken-${process.pid}.o`);
+  onTestFinished(() => rm(broken));
   await writeFile(broken, (await readFile(objectFile)).subarray(0, 4000));
   await expect(scene.restart({ objectFile: broken }).shaper.install()).rejects.toThrow(BpftoolError);
   expect(await readdir(scene.pinDir)).toEqual([generation]);
@@ -169,6 +170,7 @@ test('an object that the kernel refuses is refused as a whole and leaves nothing
 
 test('nothing is mounted over a pin directory that is in no BPF file system', async () => {
   const directory = join(tmpdir(), `podrate-no-bpffs-${process.pid}`);
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const pins = createPins({ directory, bpftool: scene.bpftool });
   await expect(pins.load(objectFile, generation)).rejects.toThrow(BpftoolError);
   expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(directory);

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { followLabelledPods } from '../../../webhook/catch-up/labelled-pods.ts';
 import type { SeenPod } from '../../../webhook/catch-up/seen-pod.ts';
 import { realClock } from '../../../webhook/clock.ts';
-import { type FakeApiServer, startFakeApiServer } from '../../nodeagent/fake-api-server.ts';
+import { type FakeApiServer, startFakeApiServer } from '../../kube/fake-api-server.ts';
 
 let server: FakeApiServer;
 let pods: Map<string, SeenPod>;

@@ -4,7 +4,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { labelKeys } from '../../../rate/keys.ts';
 import { stampByUpdate } from '../../../webhook/catch-up/stamping.ts';
-import { type FakeApiServer, startFakeApiServer } from '../../nodeagent/fake-api-server.ts';
+import { type FakeApiServer, startFakeApiServer } from '../../kube/fake-api-server.ts';
 import { seenPod, stamped } from './seen-pods.ts';
 
 const keys = labelKeys('rate');

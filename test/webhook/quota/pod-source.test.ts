@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { realClock } from '../../../webhook/clock.ts';
 import { followCountedPods } from '../../../webhook/quota/pod-source.ts';
 import { createPodTable, type PodTable } from '../../../webhook/quota/pod-table.ts';
-import { type FakeApiServer, startFakeApiServer } from '../../nodeagent/fake-api-server.ts';
+import { type FakeApiServer, startFakeApiServer } from '../../kube/fake-api-server.ts';
 
 let server: FakeApiServer;
 let table: PodTable;
