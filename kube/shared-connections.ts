@@ -7,12 +7,14 @@ type Interceptor = (dispatch: Dispatcher['dispatch']) => Dispatcher['dispatch'];
 
 /** What a configuration whose calls share connections has more. */
 export interface SharedConnections {
-  /** Lets calls from now on open connections of their own; those under way go on. */
+  /** Lets calls from now on open new connections, if those that there are were not opened just now; calls under way go on. */
   renewConnections(): void;
 }
 
 /** Certificates may be renewed on disk; connections made with the old ones are given up after this time, in ms. */
 const keepMs = 5 * 60_000;
+/** What is younger has not been forgotten by anything in between; a server that is slow is not to be asked for handshakes, too. */
+const youngMs = 5_000;
 
 /**
  * Makes a configuration whose API calls share connections: client-node makes a pool of connections for each call, and so does a
@@ -33,7 +35,7 @@ export function withSharedConnections(kubeConfig: KubeConfig, monotonic: () => n
   };
   const config: KubeConfig & SharedConnections = Object.create(kubeConfig);
   config.renewConnections = () => {
-    shared = undefined;
+    if (shared !== undefined && monotonic() - shared.since >= youngMs) shared = undefined;
   };
   config.applySecurityAuthentication = async (context) => {
     await kubeConfig.applySecurityAuthentication(context);

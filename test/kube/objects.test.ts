@@ -12,6 +12,8 @@ import { openSilentPath, type SilentPath } from './silent-path.ts';
 const certificates = useCertificates();
 let server: ReturnType<typeof createSecureServer>;
 let path: SilentPath;
+/** The time by which connections are old. */
+let nowMs: number;
 /** How many calls are to find their connection closed. */
 let closing: number;
 /** Whether a write is done at once and answered late, as by a server that has too much to do. Others find it done. */
@@ -22,6 +24,7 @@ beforeEach(async () => {
   const { certificate: cert, key } = certificates().first.serving;
   asked = [];
   closing = 0;
+  nowMs = 0;
   slow = false;
   // As an API server, it would rather speak HTTP/2.
   server = createSecureServer(
@@ -57,7 +60,7 @@ const configuration = (prefix = '') => {
   const caData = Buffer.from(certificates().first.authority.certificate).toString('base64');
   const cluster = { name: 'test', server: `https://localhost:${path.port}${prefix}`, skipTLSVerify: false, caData };
   kubeConfig.loadFromClusterAndUser(cluster, { name: 'user', token: 'secret' });
-  return withSharedConnections(kubeConfig, () => performance.now());
+  return withSharedConnections(kubeConfig, () => nowMs);
 };
 const namespace = { kind: 'Namespace', metadata: { name: 'shop' } };
 
@@ -87,7 +90,19 @@ test('a call on a connection that was lost without a word is answered on a new o
   await Promise.all(Array.from({ length: 5 }, read));
   path.silence();
   path.restore();
+  nowMs = 10_000;
   expect(await read()).toEqual(namespace);
+});
+
+test('a server that is slow is asked again on connections that there are, as long as these are new', async () => {
+  slow = true;
+  const kubeConfig = configuration();
+  await Promise.all(Array.from({ length: 4 }, () => readObject(kubeConfig, '/api/v1/namespaces/shop', 5_000)));
+  const before = path.connections();
+  asked = [];
+  await replaceObject(kubeConfig, '/api/v1/namespaces/shop', namespace, 2_000);
+  expect(asked).toHaveLength(2);
+  expect(path.connections()).toBe(before);
 });
 
 test('a write that is slow is made a second time, and done once', async () => {
