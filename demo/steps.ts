@@ -1,4 +1,5 @@
-import { limitedCondition } from '../rate/keys.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { limitedCondition, stampAnnotation } from '../rate/keys.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
 import { type DemoPod, readPod } from './pods.ts';
 import type { Say } from './step.ts';
@@ -10,7 +11,7 @@ const LIMITED_PODS = ['rate-1m', 'rate-5m', 'rate-10m'];
 /** Slow machines pull, start and probe slowly; what takes longer is broken. */
 const PATIENCE = '--timeout=300s';
 
-/** Applies the shipped manifests as they are, and waits until webhook and agent are ready. */
+/** Applies the shipped manifests as they are, and waits until webhook and agent are ready, and a pod would get its stamp. */
 export async function installPodrate(cluster: Cluster, say: Say): Promise<void> {
   say('kubectl apply -k manifests');
   await cluster.kubectl(['apply', '-k', manifests('')]);
@@ -20,6 +21,19 @@ export async function installPodrate(cluster: Cluster, say: Say): Promise<void> 
     say(`${workload} gets ready`);
     await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', workload, PATIENCE]);
   }
+  say('the webhook answers the API server');
+  await answered(cluster);
+}
+
+// Its first answers may take longer than the API server waits on a slow machine, and the API server may hear late of its certificate.
+async function answered(cluster: Cluster): Promise<void> {
+  const pod = ['run', 'probe', '--image=probe', '--labels=rate=1M', '--dry-run=server', '-o', 'json'];
+  for (let tries = 0; tries < 60; tries += 1) {
+    const { stdout } = await cluster.kubectl(pod, { reject: false });
+    if (stdout.includes(stampAnnotation)) return;
+    await sleep(1_000);
+  }
+  throw new Error('A pod with a rate label does not get its stamp: see the logs of deployment/podrate-webhook.');
 }
 
 /** Applies the shipped examples, and waits until they run and their limits are in force. */

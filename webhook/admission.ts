@@ -22,11 +22,18 @@ export interface AdmissionParts {
   readonly quota: Pick<QuotaKeeper, 'check'> | undefined;
 }
 
+/** How something is validated. */
+export interface ValidateOptions {
+  /** Whether a new pod without its stamp is refused. If not, it is stamped later: mutation may have been skipped. */
+  readonly isStrict?: boolean;
+  /** Aborted when nobody waits for the decision any more. */
+  readonly signal?: AbortSignal;
+}
+
 /** Both halves of admission; each throws where nothing can be decided. */
 export interface Admission {
   mutate(review: PodReview): Promise<Decision>;
-  /** @param signal aborted when nobody waits for the decision any more */
-  validate(review: ValidationReview, signal?: AbortSignal): Promise<Decision>;
+  validate(review: ValidationReview, how?: ValidateOptions): Promise<Decision>;
 }
 
 /** Joins the decisions with the policy of the namespace as it is at the time of the request. */
@@ -48,7 +55,7 @@ export function createAdmission(parts: AdmissionParts): Admission {
         throw error;
       }
     },
-    async validate({ namespace, name, dryRun, subject }, signal) {
+    async validate({ namespace, name, dryRun, subject }, { isStrict = false, signal } = {}) {
       if (subject.kind === 'subresource') return validateSubresource(subject.before, subject.after, keys);
       if (subject.kind === 'namespace') {
         const decision = validateNamespace(subject.labels, subject.oldLabels, installation);
@@ -58,8 +65,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
       try {
         const policy = await policyOf(namespace);
         if (subject.kind === 'template') return validateTemplate(subject, keys, policy);
-        const check: QuotaKeeper['check'] | undefined = quota && ((request) => quota.check(request, signal));
-        return await validatePod(subject.review, keys, policy, check);
+        const checkQuota: QuotaKeeper['check'] | undefined = quota && ((request) => quota.check(request, signal));
+        return await validatePod(subject.review, { keys, policy, checkQuota, mayLackStamp: !isStrict });
       } catch (error) {
         if (!(error instanceof PolicyError)) throw error;
         // Only a namespace that was written while the webhook was away has such a policy.

@@ -1,4 +1,5 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import type { ValidateOptions } from './admission.ts';
 import type { Decision } from './decide.ts';
 import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
 import { createBodyReader } from './json-body.ts';
@@ -17,8 +18,7 @@ export interface Log {
 /** What the application is made of. */
 export interface AppParts {
   readonly mutate: (review: PodReview) => Promise<Decision>;
-  /** @param signal aborted when the client has gone */
-  readonly validate: (review: ValidationReview, signal: AbortSignal) => Promise<Decision>;
+  readonly validate: (review: ValidationReview, how: Required<ValidateOptions>) => Promise<Decision>;
   readonly metrics: Pick<Metrics, 'admission' | 'fault'>;
   readonly log: Log;
   /** Whether the process is about to stop, so that clients should open no further requests on their connections. */
@@ -76,6 +76,9 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
     };
   }
 
+  const validating = (path: string, isStrict: boolean) =>
+    answer(path, readValidationReview, (review, signal) => validate(review, { isStrict, signal }));
+
   function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
     const status = error instanceof ReviewError ? 400 : clientStatus(error);
     if (status === undefined || !(error instanceof Error)) {
@@ -88,7 +91,9 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
 
   const handlers = {
     '/mutate': answer('/mutate', readReview, mutate),
-    '/validate': answer('/validate', readValidationReview, validate),
+    '/validate': validating('/validate', false),
+    // The registration says by the path whether a call that fails is ignored: a pod whose mutation failed is refused here.
+    '/validate/strict': validating('/validate/strict', true),
   };
   for (const [path, handler] of Object.entries(handlers)) {
     app.route(path).post(handler, refuse).all(onlyMethod('POST'));

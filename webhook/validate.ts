@@ -10,7 +10,7 @@ import {
   policyPrefix,
 } from '../rate/policy.ts';
 import type { Decision } from './decide.ts';
-import { type Fault, judge, stampedLimitOf, stampOf } from './judge.ts';
+import { type Fault, judge, type Stamp, stampedLimitOf, stampOf } from './judge.ts';
 import { askedMark, hasSameMark } from './mark-annotation.ts';
 import { isFinished, type Pod } from './pod.ts';
 import type { QuotaKeeper, QuotaRequest } from './quota/keeper.ts';
@@ -19,18 +19,27 @@ import type { PodReview } from './review.ts';
 import type { ChangedLabels, ChangedTemplate } from './validation-review.ts';
 
 const good: Decision = { outcome: 'leave', warnings: [] };
+const stampedLate =
+  'podrate could not be asked to stamp this pod: it starts without a limit, and gets it as soon as podrate has found it';
+
+/** What a pod is validated with. */
+export interface ValidationParts {
+  readonly keys: LabelKeys;
+  /** The policy of the pod's namespace. */
+  readonly policy: Policy | undefined;
+  /** Undefined: no sum of rates is kept. */
+  readonly checkQuota: QuotaKeeper['check'] | undefined;
+  /** Whether a new pod may lack its stamp because mutation may have been skipped: catch-up stamps it later. */
+  readonly mayLackStamp: boolean;
+}
 
 /**
  * Decides about a pod as it is after all mutating webhooks: its stamp must be what its labels and the policy give, the policy must
  * allow it, and it must fit into the quota. A change that is not about the pod's rate is not refused for what the pod was before.
  * @throws what the quota's keeper throws
  */
-export async function validatePod(
-  review: PodReview,
-  keys: LabelKeys,
-  policy: Policy | undefined,
-  checkQuota: QuotaKeeper['check'] | undefined,
-): Promise<Decision> {
+export async function validatePod(review: PodReview, parts: ValidationParts): Promise<Decision> {
+  const { keys, policy, checkQuota, mayLackStamp } = parts;
   const { pod } = review;
   const { stamp, limit, malformed, malformedMark, violations, hasOldRate } = judge(review, keys, policy);
   if (malformedMark !== undefined) return { outcome: 'deny', ...malformedMark };
@@ -38,7 +47,10 @@ export async function validatePod(
   const mode = policy?.mode ?? 'enforce';
   const [fault] = malformed === undefined ? [merge(violations)] : [malformed];
   if (fault !== undefined && !hasOldRate && mode === 'enforce') return { outcome: 'deny', ...fault };
-  if (found.annotation !== stamp.annotation || found.label !== stamp.label) {
+  const isNew = review.oldPod === undefined;
+  // Only what has a limit is found later.
+  const isLate = mayLackStamp && isNew && isNoStamp(found) && directions.some((way) => limit[way] !== undefined);
+  if (!isLate && (found.annotation !== stamp.annotation || found.label !== stamp.label)) {
     const wanted = stamp.annotation === undefined ? 'there should be none' : `${stamp.annotation} is right`;
     const is = found.annotation === undefined ? 'is missing' : `is ${found.annotation}`;
     const message = `annotation ${stampAnnotation} ${is} or its label is wrong, where by the rate labels, the annotation ${dscpAnnotation} and the namespace's policy ${wanted}: leave both to podrate, and try again if no other webhook changes them`;
@@ -48,7 +60,8 @@ export async function validatePod(
   if (told !== undefined && mode !== 'enforce') return told;
   const request = policy === undefined ? undefined : quotaRequest(review, policy, limit);
   const answer = request === undefined ? undefined : await checkQuota?.(request);
-  if (answer === undefined || answer.allowed) return told ?? good;
+  if (answer === undefined || answer.allowed)
+    return told ?? (isLate ? { outcome: 'leave', warnings: [stampedLate] } : good);
   const message = exceededQuota(answer.direction, answer.requested, answer.used, answer.hard);
   return admit({ status: 403, code: 'quota/exceeded', message }, mode);
 }
@@ -95,6 +108,10 @@ export function validateNamespace(labels: Labels, oldLabels: Labels, installatio
 /** Tells whether a change of a namespace's labels is one of its policy. */
 export function changesPolicy({ labels, oldLabels }: Pick<ChangedLabels, 'labels' | 'oldLabels'>): boolean {
   return policyLabels(labels) !== policyLabels(oldLabels);
+}
+
+function isNoStamp({ annotation, label }: Stamp): boolean {
+  return annotation === undefined && label === undefined;
 }
 
 function admit(fault: Fault, mode: Mode): Decision {

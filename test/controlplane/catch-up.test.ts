@@ -146,6 +146,29 @@ test('pods that were created while the webhook was away are stamped once when it
   });
 });
 
+test('a pod whose mutation alone got no answer is taken with a warning, and stamped when it can be', async () => {
+  const setPath = (value: string) => {
+    const patch = [{ op: 'replace', path: '/webhooks/0/clientConfig/service/path', value }];
+    return kubectl('patch', 'mutatingwebhookconfiguration', 'podrate', '--type=json', '-p', JSON.stringify(patch));
+  };
+  await setPath('/nowhere');
+  let name = '';
+  // Until the API server heeds it.
+  await vi.waitFor(
+    async () => {
+      name = `skipped-${Date.now()}`;
+      expect((await apply(pod('away', name, { rate: '1M' }))).stderr).toContain('it starts without a limit');
+    },
+    { timeout: 30_000, interval: 200 },
+  );
+  expect((await stamps('away'))[name]).toBeUndefined();
+  await setPath('/mutate');
+  await vi.waitFor(async () => expect((await stamps('away'))[name]).toBe(stamp(1_000_000)), {
+    timeout: 90_000,
+    interval: 500,
+  });
+});
+
 test('policies, quotas and late stamps go on after the API server was restarted, without a restart of the webhook', async () => {
   await cluster.controlPlane.restartApiServer();
   const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 });

@@ -325,6 +325,12 @@ describe('a namespace that does not enforce', () => {
   });
 });
 
+interface Hook {
+  readonly name: string;
+  readonly failurePolicy: string;
+  readonly clientConfig: { readonly service: { readonly path: string } };
+}
+
 test('the strict component makes exactly the calls that carry a limit mandatory, and the API server takes it', async () => {
   const folder = join(cluster.dir, 'strict');
   await cp('manifests', folder, { recursive: true });
@@ -335,11 +341,14 @@ test('the strict component makes exactly the calls that carry a limit mandatory,
     .map((document) => document.toJS())
     .filter(({ kind }) => /WebhookConfiguration$/.test(kind))
     .flatMap(({ webhooks }) => webhooks)
-    .map(({ name, failurePolicy }: { name: string; failurePolicy: string }) => `${name} ${failurePolicy}`);
+    .map(({ name, failurePolicy, clientConfig }: Hook) => `${name} ${clientConfig.service.path} ${failurePolicy}`);
   expect(new Set(policies)).toEqual(
     new Set([
-      ...['pods', 'policy-pods', 'stamps', 'namespaces'].map((name) => `${name}.podrate.dev Fail`),
-      ...['templates', 'policy-templates'].map((name) => `${name}.podrate.dev Ignore`),
+      ...['pods', 'policy-pods'].flatMap((name) =>
+        ['/mutate', '/validate/strict'].map((path) => `${name}.podrate.dev ${path} Fail`),
+      ),
+      ...['stamps', 'namespaces'].map((name) => `${name}.podrate.dev /validate Fail`),
+      ...['templates', 'policy-templates'].map((name) => `${name}.podrate.dev /validate Ignore`),
     ]),
   );
 });

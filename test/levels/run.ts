@@ -85,8 +85,9 @@ async function runShown(command: string, args: readonly string[], quiet: boolean
 function failuresOf(report: VitestReport): Failure[] {
   return report.testResults.flatMap((file) => {
     const path = relative(process.cwd(), file.name);
-    if (file.status === 'failed' && file.assertionResults.length === 0) return [{ title: path, reason: file.message }];
     const failed = file.assertionResults.filter((test) => test.status === 'failed');
+    // It did not load, or was not set up.
+    if (file.status === 'failed' && failed.length === 0) return [{ title: path, reason: file.message }];
     return failed.map((test) => ({
       title: `${path} > ${test.fullName}`,
       reason: test.failureMessages.join('\n'),

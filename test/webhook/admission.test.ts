@@ -60,6 +60,22 @@ describe('validation', () => {
     }
   });
 
+  test('takes a new pod whose mutation was skipped, and says that its limit comes later; where it is strict it refuses it', async () => {
+    const webhook = admission({ mode: 'enforce', quota: '5M' });
+    const bare = podJson({ labels: { rate: '1M' } });
+    const decision = await webhook.validate(ofPod(bare));
+    expect(decision).toEqual({ outcome: 'leave', warnings: [expect.stringContaining('it starts without a limit')] });
+    expect(webhook.asked).toMatchObject([{ wanted: { egress: 1_000_000, ingress: 1_000_000 } }]);
+    const forged = { outcome: 'deny', code: 'stamp/forged' };
+    expect(await webhook.validate(ofPod(bare), { isStrict: true })).toMatchObject(forged);
+    // Half a stamp is not skipped mutation, a change can be tried again, and nobody finds a code point later.
+    const half = podJson({ labels: { rate: '1M', 'podrate.dev/shaped': 'true' } });
+    expect(await webhook.validate(ofPod(half))).toMatchObject(forged);
+    expect(await webhook.validate(ofPod(bare, podJson({})))).toMatchObject(forged);
+    const marked = podJson({ annotations: { 'podrate.dev/dscp': 'EF' } });
+    expect(await admission({}).validate(ofPod(marked))).toMatchObject(forged);
+  });
+
   test('refuses a label that another webhook raised after the stamp', async () => {
     const webhook = admission({ mode: 'enforce' });
     const { stored } = await admit(webhook, podJson({ labels: { rate: '1M' } }));

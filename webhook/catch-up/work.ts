@@ -67,7 +67,7 @@ async function attempt(seen: SeenPod, { validate, stamp }: WorkOptions): Promise
   const { namespace, name, uid, pod } = seen;
   const about = { uid, namespace, name, operation: 'CREATE', dryRun: true } as const;
   const review = { ...about, byNode: false, pod, oldPod: undefined };
-  const decision = await validate({ ...about, subject: { kind: 'pod', review } });
+  const decision = await validate({ ...about, subject: { kind: 'pod', review } }, { isStrict: true });
   if (decision.outcome === 'deny' && decision.code === 'stamp/forged') return stamp(seen);
   const fault = decision.outcome === 'deny' ? decision : decision.outcome === 'leave' ? decision.fault : undefined;
   return { outcome: 'refused', reason: fault?.message ?? 'by its labels and the policy it needs no stamp' };
