@@ -1,3 +1,4 @@
+import { ApiFailure } from '../kube/api-failure.ts';
 import { withInstallation } from '../rate/apply-policy.ts';
 import type { LabelKeys } from '../rate/keys.ts';
 import type { Labels } from '../rate/limit.ts';
@@ -44,6 +45,13 @@ export function createAdmission(parts: AdmissionParts): Admission {
     return policy && withInstallation(policy, installation);
   };
 
+  // API servers wait longer for the validation of pods than two reads take, and a busy one may not answer the first in its time.
+  const patientPolicyOf = (namespace: string) =>
+    policyOf(namespace).catch((error: unknown) => {
+      if (!(error instanceof ApiFailure)) throw error;
+      return policyOf(namespace);
+    });
+
   return {
     async mutate(review) {
       if (!needsPolicy(review.pod, keys)) return decide(review, keys);
@@ -63,8 +71,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
         return decision;
       }
       try {
-        const policy = await policyOf(namespace);
-        if (subject.kind === 'template') return validateTemplate(subject, keys, policy);
+        if (subject.kind === 'template') return validateTemplate(subject, keys, await policyOf(namespace));
+        const policy = await patientPolicyOf(namespace);
         const checkQuota: QuotaKeeper['check'] | undefined = quota && ((request) => quota.check(request, signal));
         return await validatePod(subject.review, { keys, policy, checkQuota, mayLackStamp: !isStrict });
       } catch (error) {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ApiFailure } from '../../kube/api-failure.ts';
 import { labelKeys } from '../../rate/keys.ts';
 import { createAdmission } from '../../webhook/admission.ts';
 import { podSchema } from '../../webhook/pod.ts';
@@ -296,6 +297,20 @@ test('a namespace that cannot be read is a fault of the webhook, not of the pod'
   const webhook = createAdmission({ keys: labelKeys('rate'), installation: none, readNamespace, quota: undefined });
   await expect(webhook.mutate(review(podJson({})))).rejects.toThrow('away');
   await expect(webhook.validate(ofPod(podJson({})))).rejects.toThrow('away');
+});
+
+test('a namespace that could not be read in time is read once more for the validation of a pod', async () => {
+  let reads = 0;
+  const readNamespace = async () => {
+    reads += 1;
+    if (reads % 2 === 1) throw new ApiFailure('no answer');
+    return { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '5M' };
+  };
+  const webhook = createAdmission({ keys: labelKeys('rate'), installation: none, readNamespace, quota: undefined });
+  const large = podJson({ labels: { rate: '6M' } });
+  expect(await webhook.validate(ofPod(large))).toMatchObject({ outcome: 'deny', status: 403 });
+  expect(reads).toBe(2);
+  await expect(webhook.mutate(review(podJson({})))).rejects.toThrow('no answer');
 });
 
 describe('a change of a policy', () => {
