@@ -124,7 +124,7 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
 
   return {
     async read(name) {
-      if (clock.nowMs() >= lookedMs + 0.6 * limits.leaseMs) lookSoon();
+      if (clock.nowMs() >= lookedMs + limits.leaseMs / 3) lookSoon();
       const found = recall(name);
       onRead(found === undefined ? 'api' : 'memory');
       return (found ?? (await readNow(name)))?.labels;

@@ -31,8 +31,7 @@ export function startPolicyMemory(options: PolicyMemoryOptions): PolicyMemory {
     store: changeStore(kubeConfig, home),
     clock,
     limits: {
-      // Longer makes the writing of a policy slower, shorter the creation of pods: one in so many meets a look.
-      leaseMs: 2_000,
+      leaseMs: 500,
       effectMs,
       keepMs: 10_000,
       most: 5_000,
