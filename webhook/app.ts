@@ -55,14 +55,14 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   function answer<Review extends Reviewed>(
     path: string,
     read: (body: unknown) => Review,
-    decide: (review: Review, signal: AbortSignal) => Promise<Decision>,
+    decide: (review: Review, response: Response) => Promise<Decision>,
   ) {
     return async (request: Request, response: Response): Promise<void> => {
       const review = read(await readBody(request));
       const { uid, namespace, name, operation, dryRun } = review;
       const about = { path, uid, namespace, name, operation, dryRun };
       try {
-        const decision = await decide(review, goneSignal(response));
+        const decision = await decide(review, response);
         const fault = decision.outcome === 'leave' ? decision.fault : undefined;
         const code = decision.outcome === 'deny' ? decision.code : fault?.code;
         if (fault !== undefined) metrics.fault(fault.mode, fault.code);
@@ -77,7 +77,9 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   }
 
   const validating = (path: string, isStrict: boolean) =>
-    answer(path, readValidationReview, (review, signal) => validate(review, { isStrict, signal }));
+    answer(path, readValidationReview, (review, response) =>
+      validate(review, { isStrict, signal: goneSignal(response) }),
+    );
 
   function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
     const status = error instanceof ReviewError ? 400 : clientStatus(error);
@@ -90,7 +92,7 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   }
 
   const handlers = {
-    '/mutate': answer('/mutate', readReview, mutate),
+    '/mutate': answer('/mutate', readReview, (review) => mutate(review)),
     '/validate': validating('/validate', false),
     // The registration says by the path whether a call that fails is ignored: a pod whose mutation failed is refused here.
     '/validate/strict': validating('/validate/strict', true),

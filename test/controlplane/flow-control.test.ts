@@ -1,9 +1,9 @@
 import process from 'node:process';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import type { CreatesOutcome } from './creates-at-once-program.ts';
+import type { CreateAnswer } from './create-pods-program.ts';
 import { accountKubeconfig } from './installation.ts';
-import { namespace } from './policy-objects.ts';
+import { namespace, pod } from './policy-objects.ts';
 import { type HostWebhook, installWebhook } from './webhook.ts';
 
 // The level of service accounts that are not of the cluster's own namespace.
@@ -47,24 +47,32 @@ async function leaveFewSeats(): Promise<void> {
   );
 }
 
-async function createAtOnce(name: string, count: number): Promise<CreatesOutcome> {
+/** Creates pods of 1 MB/s in a new namespace with the quota. */
+async function createAtOnce(name: string, count: number): Promise<CreateAnswer[]> {
   const labels = namespace(name, { mode: 'enforce', quota: `${quota}M` });
   await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(labels) });
   await kubectl('wait', '--for=create', 'serviceaccount/default', '-n', name, '--timeout=30s');
-  const args = ['test/controlplane/creates-at-once-program.ts', name, String(count)];
-  const { stdout } = await cluster.spawn(process.execPath, args, { env: { KUBECONFIG: deployer } });
+  const pods = Array.from({ length: count }, (_, index) => pod(name, `web-${index}`, { rate: '1M' }));
+  const { stdout } = await cluster.spawn(process.execPath, ['test/controlplane/create-pods-program.ts'], {
+    input: JSON.stringify(pods),
+    env: { KUBECONFIG: deployer },
+  });
   return JSON.parse(stdout);
 }
 
+const created = (answers: readonly CreateAnswer[]) => answers.filter(({ code }) => code === 201).length;
+
 test('a quota holds exactly while creates hold all the seats that service accounts have', async () => {
-  const { created, refused } = await createAtOnce('with-level', 40);
-  expect(created).toBe(quota);
-  expect(Object.keys(refused).join()).toContain('exceeded quota');
-  expect(Object.values(refused)).toEqual([40 - quota]);
+  const answers = await createAtOnce('with-level', 40);
+  expect(created(answers)).toBe(quota);
+  const refusals = answers.filter(({ code }) => code === 403);
+  expect(refusals).toHaveLength(40 - quota);
+  // All in the same words.
+  const words = refusals.map(({ body }) => JSON.parse(body ?? '').message.replace(/"web-\d+"/, ''));
+  expect([...new Set(words)]).toEqual([expect.stringContaining('exceeded quota')]);
 });
 
 test('without the flow schema the webhook would wait behind the creates that wait for it, and pods would get past the quota', async () => {
   await kubectl('delete', 'flowschema', 'podrate-webhook');
-  const { created } = await createAtOnce('without-level', 12);
-  expect(created).toBeGreaterThan(quota);
+  expect(created(await createAtOnce('without-level', 12))).toBeGreaterThan(quota);
 });

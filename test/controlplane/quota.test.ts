@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { servingFiles, writePairFiles } from '../../certs/files.ts';
 import { makeCertificates } from '../../certs/make.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import type { CreateAnswer } from './create-pods-program.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace } from './installation.ts';
 
 const hard = { egress: 20_000_000, ingress: 50_000_000 };
@@ -145,11 +146,11 @@ const stamp = (megabytes: number) => JSON.stringify({ egress: megabytes * 1_000_
 
 /** Creates pods all at once and counts the answers. */
 async function createAll(pods: readonly object[]): Promise<Record<number, number>> {
-  const { stdout } = await cluster.spawn(process.execPath, ['test/webhook/quota/create-pods.ts'], {
+  const { stdout } = await cluster.spawn(process.execPath, ['test/controlplane/create-pods-program.ts'], {
     input: JSON.stringify(pods),
     env: { KUBECONFIG: cluster.kubeconfig },
   });
-  const codes: number[] = JSON.parse(stdout);
+  const codes = (JSON.parse(stdout) as CreateAnswer[]).map(({ code }) => code);
   return Object.fromEntries([...new Set(codes)].map((code) => [code, codes.filter((other) => other === code).length]));
 }
 
