@@ -2,6 +2,7 @@ import { Agent, get, type RequestOptions, type Server } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
+import { limitConnections } from '../../webhook/connection-limit.ts';
 import {
   countRequests,
   createTlsServer,
@@ -24,7 +25,9 @@ async function start(answerMs = 0, isDraining = () => false): Promise<void> {
     if (isDraining()) response.setHeader('Connection', 'close');
     setTimeout(() => response.end('ok'), answerMs);
   }, servingPair(sets().first));
-  draining = { requestsUnderWay: countRequests(server), cutOff: () => server.closeAllConnections() };
+  // As the webhook does: the server itself does not know of a connection whose handshake has not ended on its side.
+  const { cutOff } = limitConnections(server, { most: 100, quietMs: 10_000, nowMs: () => performance.now() });
+  draining = { requestsUnderWay: countRequests(server), cutOff };
   port = await listen(server, 0);
 }
 
