@@ -14,12 +14,16 @@ import { connect } from './namespaces.ts';
 import { startPolicyMemory } from './policy-memory/start.ts';
 import { startQuota } from './quota/start.ts';
 import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
+import { followStampedPods } from './stamped-pods.ts';
 
 // An hour of failures at the usual interval of 10 s.
 const maxCertificateFailures = 360;
 // API servers keep 25 idle connections each. With more at once the memory of a thousand creates at once would reach the container's
 // limit. A busy API server may take seconds from a handshake to its request, so a shorter time would fail admissions.
 const connectionLimit = { most: 256, quietMs: 10_000, nowMs: () => performance.now() };
+
+// Meanwhile each admission in a namespace with a quota counts its pods.
+const watchRetryMs = 1_000;
 
 async function run(config: Config): Promise<void> {
   const log = pino({ base: null, level: config.logLevel });
@@ -68,25 +72,22 @@ async function run(config: Config): Promise<void> {
       ...{ kubeConfig, home: config.namespace, registry, clock: realClock, effectMs: config.requestLifeMs },
       onError: (err) => log.warn({ err }, 'policies'),
     });
+  const quota =
+    kubeConfig &&
+    startQuota({
+      ...{ kubeConfig, registry, home: config.namespace, clock: realClock, random: Math.random },
+      lifeMs: config.requestLifeMs,
+      // Only admissions read it, so replicas would know different ones and write over each other.
+      hardOf: () => undefined,
+      onError: (err) => log.warn({ err }, 'quota'),
+      signal: stop.signal,
+    });
   const admission = createAdmission({
     keys: config.keys,
     installation: config.installation,
     readNamespace: memory?.read,
     ...(memory && { announceChange: memory.announce }),
-    quota:
-      kubeConfig &&
-      startQuota({
-        kubeConfig,
-        home: config.namespace,
-        registry,
-        clock: realClock,
-        random: Math.random,
-        lifeMs: config.requestLifeMs,
-        // Only admissions read it, so replicas would know different ones and write over each other.
-        hardOf: () => undefined,
-        onError: (err) => log.warn({ err }, 'quota'),
-        signal: stop.signal,
-      }),
+    quota: quota?.keeper,
   });
   const app = createApp({
     ...admission,
@@ -103,11 +104,19 @@ async function run(config: Config): Promise<void> {
   const port = await listen(server, config.port);
   isListening = true;
   log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: config.keys.both }, 'listening');
-  if (kubeConfig !== undefined) {
-    startCatchUp({
+  if (kubeConfig !== undefined && quota !== undefined) {
+    const catchUp = startCatchUp({
       ...{ kubeConfig, log, keys: config.keys, home: config.namespace, validate: admission.validate },
       installation: config.installation,
       ...{ registry, clock: realClock, random: Math.random, signal: stop.signal },
+    });
+    void followStampedPods({
+      ...{ kubeConfig, followers: [quota.counting, catchUp], relistMs: 600_000 },
+      onError(error) {
+        quota.onWatchFailure(error);
+        return watchRetryMs;
+      },
+      ...{ clock: realClock, signal: stop.signal },
     });
   }
 

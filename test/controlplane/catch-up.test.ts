@@ -169,6 +169,18 @@ test('a pod whose mutation alone got no answer is taken with a warning, and stam
   });
 });
 
+test('a pod whose label was changed while the webhook was away gets the stamp for it', async () => {
+  expect((await stamps('away'))['pod-0']).toBe(stamp(1_000_000));
+  await webhook.stop();
+  await cluster.kubectl(['label', 'pod', 'pod-0', '-n', 'away', '--overwrite', 'rate=7M']);
+  expect((await stamps('away'))['pod-0']).toBe(stamp(1_000_000));
+  await webhook.start();
+  await vi.waitFor(async () => expect((await stamps('away'))['pod-0']).toBe(stamp(7_000_000)), {
+    timeout: 60_000,
+    interval: 250,
+  });
+});
+
 test('policies, quotas and late stamps go on after the API server was restarted, without a restart of the webhook', async () => {
   await cluster.controlPlane.restartApiServer();
   const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 });

@@ -1,5 +1,6 @@
 import type { LabelKeys } from '../../rate/keys.ts';
-import { hasRateLabel, hasSameRateLabels } from '../rate-labels.ts';
+import type { Pod } from '../pod.ts';
+import { hasSameRateLabels } from '../rate-labels.ts';
 import type { SeenPod } from './seen-pod.ts';
 import { lacksStamp } from './stamp-check.ts';
 
@@ -28,13 +29,10 @@ export const mostEntries = 5_000;
 export interface Backlog {
   /** Takes a pod as it is now; a new one only while there is room. @param dueMs its turn, if it is new here */
   see(pod: SeenPod, dueMs: number): void;
-  /** Forgets a pod that is gone, or stamped. */
-  remove(uid: string): void;
-  /**
-   * After a complete list of the pods with a label: forgets those with that label that were not in it.
-   * @param label undefined for the pods without any rate label
-   */
-  retain(label: string | undefined, uids: ReadonlySet<string>): void;
+  /** Forgets a pod that is gone, or stamped. @param version in which it left; absent if no later one can matter */
+  remove(uid: string, version?: string): void;
+  /** After a complete list: forgets the pods that it was meant to have and did not have. */
+  retain(isMeant: (pod: Pod) => boolean, uids: ReadonlySet<string>): void;
   /** Puts a pod off, if it is still here. While there is no room for others it is forgotten, until a list finds it again. */
   putOff(uid: string, to: Pick<BacklogEntry, 'state' | 'dueMs' | 'tries' | 'reason'>): void;
   /** The pod whose turn it is; those that were refused come last. */
@@ -49,8 +47,8 @@ export function createBacklog(keys: LabelKeys): Backlog {
     see(seen, dueMs) {
       const { uid, pod } = seen;
       const known = entries.get(uid);
-      // A pod with two labels is told of by two watches, and one of them may lag.
-      if (known !== undefined && BigInt(known.seen.resourceVersion) > BigInt(seen.resourceVersion)) return;
+      // A pod may be told of by several watches, and one of them may lag.
+      if (known !== undefined && versionOf(known) > BigInt(seen.resourceVersion)) return;
       if (!lacksStamp(pod, keys)) entries.delete(uid);
       // Anything else may change often, and is no reason to ask again before its time.
       else if (known !== undefined && hasSameRateLabels(known.seen.pod, pod, keys))
@@ -58,13 +56,14 @@ export function createBacklog(keys: LabelKeys): Backlog {
       else if (known !== undefined || entries.size < mostEntries)
         entries.set(uid, { seen, state: 'waiting', dueMs, tries: 0, reason: undefined });
     },
-    remove: (uid) => entries.delete(uid),
-    retain(label, uids) {
-      for (const [uid, { seen }] of entries) {
-        const isMeant =
-          label === undefined ? !hasRateLabel(seen.pod, keys) : Object.hasOwn(seen.pod.metadata.labels ?? {}, label);
-        if (isMeant && !uids.has(uid)) entries.delete(uid);
-      }
+    remove(uid, version) {
+      const known = entries.get(uid);
+      // What left one selection and came into another one did so in one version, of which another watch may have told first.
+      if (known !== undefined && version !== undefined && versionOf(known) >= BigInt(version)) return;
+      entries.delete(uid);
+    },
+    retain(isMeant, uids) {
+      for (const [uid, { seen }] of entries) if (isMeant(seen.pod) && !uids.has(uid)) entries.delete(uid);
     },
     putOff(uid, to) {
       const known = entries.get(uid);
@@ -81,6 +80,10 @@ export function createBacklog(keys: LabelKeys): Backlog {
     },
     count: (state) => [...entries.values()].filter((entry) => entry.state === state).length,
   };
+}
+
+function versionOf({ seen }: BacklogEntry): bigint {
+  return BigInt(seen.resourceVersion);
 }
 
 function isBefore(one: BacklogEntry, other: BacklogEntry): boolean {

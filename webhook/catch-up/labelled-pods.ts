@@ -1,17 +1,8 @@
-import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { followPods } from '../follow-pods.ts';
 import type { KeepTryingOptions } from '../keep-trying.ts';
-import { type SeenPod, seenPod } from './seen-pod.ts';
-
-/** Who is told of the pods. */
-export interface PodSink {
-  /** A pod that is there, from the list or changed. */
-  see(pod: SeenPod): void;
-  /** A pod that was deleted, finished, or lost the label. */
-  remove(uid: string): void;
-  /** The uids of a complete list. */
-  retain(uids: ReadonlySet<string>): void;
-}
+import { type PodSink, toSink } from './pod-sink.ts';
 
 /** What is listed and watched. */
 export interface LabelledPodsOptions extends KeepTryingOptions {
@@ -26,27 +17,15 @@ export interface LabelledPodsOptions extends KeepTryingOptions {
 }
 
 /**
- * Tells a sink of all pods with a label and of every change of them, until the signal is aborted; nothing is kept. One label at a
- * time, because a selector cannot say "or"; watching all pods instead would send every change of every pod to every replica.
+ * Tells a sink of all pods with a rate label and without the stamp's label and of every change of them, until the signal is aborted.
+ * One label at a time, because a selector cannot say "or"; watching all pods instead would send every change of every pod to every
+ * replica. The others with a rate label are among the pods with a stamp (stamped-pods.ts).
  */
 export function followLabelledPods(options: LabelledPodsOptions): Promise<void> {
   const { label, exceptNamespaces, sink } = options;
-  const list = () => {
-    const uids = new Set<string>();
-    const onPod = (metadata: V1ObjectMeta) => {
-      uids.add(metadata.uid ?? '');
-      sink.see(seenPod(metadata));
-    };
-    return { onPod, onEnd: () => sink.retain(uids) };
-  };
-  const onEvent = (type: 'put' | 'remove' | 'reach', metadata: V1ObjectMeta) => {
-    if (type === 'reach') return;
-    const seen = seenPod(metadata);
-    if (type === 'put') sink.see(seen);
-    else sink.remove(seen.uid);
-  };
-  const selection = { labelSelector: label, fieldSelector: fieldSelector(exceptNamespaces) };
-  return followPods({ ...options, selection, what: `the pods with ${label}`, follower: { list, onEvent } });
+  const labelSelector = `${label},${shapedLabel}!=${shapedValue}`;
+  const selection = { labelSelector, fieldSelector: fieldSelector(exceptNamespaces) };
+  return followPods({ ...options, selection, what: `the pods with ${label}`, follower: toSink(sink) });
 }
 
 function fieldSelector(exceptNamespaces: readonly string[]): string {

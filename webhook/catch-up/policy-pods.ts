@@ -5,7 +5,7 @@ import { isLimited } from '../../rate/limit.ts';
 import { type InstallationPolicy, PolicyError, parsePolicy } from '../../rate/policy.ts';
 import { type KeepTryingOptions, keepTrying } from '../keep-trying.ts';
 import { listPodMetadata } from '../pod-metadata.ts';
-import type { PodSink } from './labelled-pods.ts';
+import type { PodSink } from './pod-sink.ts';
 import { listPolicyNamespaces, type PolicyNamespace } from './policy-namespaces.ts';
 import { seenPod } from './seen-pod.ts';
 

@@ -1,13 +1,18 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
-import type { LabelKeys } from '../../rate/keys.ts';
+import { type LabelKeys, shapedValue } from '../../rate/keys.ts';
 import type { InstallationPolicy } from '../../rate/policy.ts';
 import type { Admission } from '../admission.ts';
 import type { Log } from '../app.ts';
 import type { Clock } from '../clock.ts';
+import type { PodFollower } from '../follow-pods.ts';
+import { stampOf } from '../judge.ts';
+import type { Pod } from '../pod.ts';
+import { hasRateLabel } from '../rate-labels.ts';
 import { createBacklog } from './backlog.ts';
 import { followLabelledPods } from './labelled-pods.ts';
 import { createCatchUpMetrics } from './metrics.ts';
+import { type PodSink, toSink } from './pod-sink.ts';
 import { followPolicyPods } from './policy-pods.ts';
 import type { SeenPod } from './seen-pod.ts';
 import { stampByUpdate } from './stamping.ts';
@@ -36,8 +41,11 @@ const spreadMs = 1_000;
 /** How often the pods that a policy gives a default are looked through, in ms. */
 const lookMs = 60_000;
 
-/** Starts to find the pods that lack the stamp for their rate label, or for their namespace's default, and to have them stamped. */
-export function startCatchUp(options: CatchUpOptions): void {
+/**
+ * Starts to find the pods that lack the stamp for their rate label, or for their namespace's default, and to have them stamped.
+ * @returns who is to be told of the pods with a stamp, which may be a wrong one
+ */
+export function startCatchUp(options: CatchUpOptions): PodFollower {
   const { kubeConfig, keys, installation, home, registry, log, clock, random, signal } = options;
   const backlog = createBacklog(keys);
   const metrics = createCatchUpMetrics(registry, backlog);
@@ -47,17 +55,31 @@ export function startCatchUp(options: CatchUpOptions): void {
     log.warn({ retryMs, reason: error instanceof Error ? error.message : String(error) }, 'pods without a stamp');
     return retryMs;
   };
-  const sink = (label: string | undefined) => ({
-    see: (pod: SeenPod) => backlog.see(pod, clock.nowMs() + random() * spreadMs),
-    remove: backlog.remove,
-    retain: (uids: ReadonlySet<string>) => backlog.retain(label, uids),
+  const exceptNamespaces = ['kube-system', home];
+  const see = (pod: SeenPod) => backlog.see(pod, clock.nowMs() + random() * spreadMs);
+  const sink = (isMeant: (pod: Pod) => boolean): PodSink => ({
+    see,
+    remove: ({ uid, resourceVersion }) => backlog.remove(uid, resourceVersion),
+    retain: (uids) => backlog.retain(isMeant, uids),
   });
-  const shared = { kubeConfig, exceptNamespaces: ['kube-system', home], clock, onError, signal };
+  const isStamped = (pod: Pod) => stampOf(pod).label === shapedValue;
+  const shared = { kubeConfig, exceptNamespaces, clock, onError, signal };
   for (const label of Object.values(keys)) {
-    void followLabelledPods({ ...shared, label, sink: sink(label), relistMs: 600_000 });
+    const isMeant = (pod: Pod) => !isStamped(pod) && Object.hasOwn(pod.metadata.labels ?? {}, label);
+    void followLabelledPods({ ...shared, label, sink: sink(isMeant), relistMs: 600_000 });
   }
   // Replicas that look in step would only be in each other's way.
   const everyMs = lookMs * (0.75 + random() / 2);
-  void followPolicyPods({ ...shared, keys, installation, sink: sink(undefined), everyMs });
+  void followPolicyPods({ ...shared, keys, installation, sink: sink((pod) => !hasRateLabel(pod, keys)), everyMs });
   void workOff({ ...options, backlog, metrics, stamp: stampByUpdate(kubeConfig, keys) });
+  const stamped = sink((pod) => isStamped(pod) && hasRateLabel(pod, keys));
+  return toSink({
+    ...stamped,
+    see(pod) {
+      if (exceptNamespaces.includes(pod.namespace)) return;
+      // By its labels nothing can be said about what a policy gave it.
+      if (hasRateLabel(pod.pod, keys)) stamped.see(pod);
+      else stamped.remove(pod);
+    },
+  });
 }

@@ -2,11 +2,12 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
 import { pageSize } from '../../kube/pages.ts';
 import type { Clock } from '../clock.ts';
+import type { PodFollower } from '../follow-pods.ts';
 import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
 import type { Hard } from './ledger.ts';
 import { ledgerStore } from './ledger-store.ts';
 import { createQuotaMetrics } from './metrics.ts';
-import { countNow, followCountedPods } from './pod-source.ts';
+import { countNow, toTable } from './pod-source.ts';
 import { createPodTable } from './pod-table.ts';
 import { tendLedgers } from './tending.ts';
 
@@ -23,17 +24,24 @@ export interface QuotaOptions {
   readonly hardOf: (namespace: string) => Hard | undefined;
   /** Called when something failed that is no admission; it is tried again. */
   readonly onError: (error: unknown) => void;
-  /** Ends the watch and the tending. */
+  /** Ends the tending. */
   readonly signal: AbortSignal;
   /** How long a grant can take effect, in ms. */
   readonly lifeMs: number;
 }
 
-const tendMs = 1_000;
-const retryMs = 1_000;
+/** A keeper, and who is to be told of the pods with a stamp, which count. */
+export interface Quota {
+  readonly keeper: QuotaKeeper;
+  readonly counting: PodFollower;
+  /** To be called when the pods could not be followed; they are counted for each admission then. */
+  onWatchFailure(error: unknown): void;
+}
 
-/** Starts a keeper: the watch of the pods that count, and the tending of the ledgers. It can be asked at once. */
-export function startQuota(options: QuotaOptions): QuotaKeeper {
+const tendMs = 1_000;
+
+/** Starts a keeper and the tending of the ledgers. It can be asked at once. */
+export function startQuota(options: QuotaOptions): Quota {
   const { kubeConfig, home, registry, clock, random, hardOf, signal, lifeMs } = options;
   const table = createPodTable(2 * lifeMs, clock.nowMs);
   const keeper = createQuotaKeeper({
@@ -59,11 +67,6 @@ export function startQuota(options: QuotaOptions): QuotaKeeper {
     metrics.failure();
     options.onError(error);
   };
-  const onListError = (error: unknown) => {
-    onError(error);
-    return retryMs;
-  };
-  void followCountedPods({ kubeConfig, table, clock, onError: onListError, signal, relistMs: 600_000 });
   void tendLedgers({ keeper, clock, random, onError, signal, everyMs: tendMs, lookMs: 30_000 });
-  return keeper;
+  return { keeper, counting: toTable(table), onWatchFailure: onError };
 }

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { labelKeys } from '../../../rate/keys.ts';
 import { type Backlog, createBacklog, mostEntries } from '../../../webhook/catch-up/backlog.ts';
+import type { Pod } from '../../../webhook/pod.ts';
 import { seenPod, stamped } from './seen-pods.ts';
 
 let backlog: Backlog;
@@ -54,19 +55,24 @@ test('an older version from a watch that lags is not taken', () => {
   expect(backlog.next(0)?.seen.resourceVersion).toBe('12');
 });
 
-test('a complete list of a label, or of pods without any, ends what it does not have and could have', () => {
+test('a complete list ends what it does not have and was meant to have', () => {
+  const has = (label: string) => (pod: Pod) => Object.hasOwn(pod.metadata.labels ?? {}, label);
   backlog.see(seenPod('a', 1), 0);
   backlog.see(seenPod('b', 2), 0);
   backlog.see(seenPod('c', 3, { 'rate-egress': '1M' }), 0);
-  backlog.retain('rate', new Set(['b']));
+  backlog.retain(has('rate'), new Set(['b']));
   expect(backlog.count('waiting')).toBe(2);
-  backlog.see(seenPod('d', 4, {}), 0);
-  backlog.see(seenPod('e', 5, { app: 'web' }), 0);
-  backlog.retain(undefined, new Set(['e']));
-  expect(backlog.count('waiting')).toBe(3);
-  backlog.remove('e');
   backlog.remove('b');
   expect(turn(0)).toBe('c');
   refuse('b', 0);
   expect(backlog.count('refused')).toBe(0);
+});
+
+test('a pod that goes from one watch to another stays, whichever tells first', () => {
+  backlog.see(seenPod('a', 3), 0);
+  backlog.see(seenPod('a', 7, { rate: '1M', 'podrate.dev/shaped': 'true' }), 0);
+  backlog.remove('a', '7');
+  expect(turn(0)).toBe('a');
+  backlog.remove('a', '8');
+  expect(turn(0)).toBeUndefined();
 });

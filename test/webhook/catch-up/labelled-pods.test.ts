@@ -27,7 +27,7 @@ const start = (relistMs = 600_000) => {
     ...{ kubeConfig: server.kubeConfig, label: 'rate', exceptNamespaces: ['kube-system', 'home'] },
     sink: {
       see: (seen) => pods.set(seen.uid, seen),
-      remove: (uid) => pods.delete(uid),
+      remove: ({ uid }) => pods.delete(uid),
       retain(uids) {
         for (const uid of pods.keys()) if (!uids.has(uid)) pods.delete(uid);
       },
@@ -42,12 +42,12 @@ const start = (relistMs = 600_000) => {
 const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 10 });
 const names = () => [...pods.keys()];
 
-test('the unfinished pods with the label are told, and every change of them', async () => {
+test('the unfinished pods with the label and without a stamp are told, and every change of them', async () => {
   server.put(pod('a'));
   start();
   await eventually(() => expect(server.watchers()).toBe(1));
   for (const query of [...server.lists, ...server.watches]) {
-    expect(query.get('labelSelector')).toBe('rate');
+    expect(query.get('labelSelector')).toBe('rate,podrate.dev/shaped!=true');
     expect(query.get('fieldSelector')).toBe(
       'status.phase!=Succeeded,status.phase!=Failed,metadata.namespace!=kube-system,metadata.namespace!=home',
     );

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { realClock } from '../../../webhook/clock.ts';
-import { followCountedPods } from '../../../webhook/quota/pod-source.ts';
+import { toTable } from '../../../webhook/quota/pod-source.ts';
 import { createPodTable, type PodTable } from '../../../webhook/quota/pod-table.ts';
+import { followStampedPods } from '../../../webhook/stamped-pods.ts';
 import { type FakeApiServer, startFakeApiServer } from '../../kube/fake-api-server.ts';
 
 let server: FakeApiServer;
@@ -34,7 +35,8 @@ const start = (relistMs = 600_000) => {
     errors.push(String(error));
     return 20;
   };
-  ended = followCountedPods({ kubeConfig, table, clock: realClock, onError, relistMs, signal: stop.signal });
+  const followers = [toTable(table)];
+  ended = followStampedPods({ kubeConfig, followers, clock: realClock, onError, relistMs, signal: stop.signal });
 };
 const sum = () => table.count('team').sum.egress;
 const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 10 });

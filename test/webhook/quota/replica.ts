@@ -12,16 +12,24 @@ import { loadPair } from '../../../webhook/certificate.ts';
 import { realClock } from '../../../webhook/clock.ts';
 import { connect } from '../../../webhook/namespaces.ts';
 import { startQuota } from '../../../webhook/quota/start.ts';
+import { followStampedPods } from '../../../webhook/stamped-pods.ts';
 
 const [port = '', folder = '', hard = '', lifeMs = ''] = process.argv.slice(2);
 const kubeConfig = connect(process.env.KUBECONFIG, {});
 if (kubeConfig === undefined) throw new Error('KUBECONFIG names no cluster.');
 const registry = new Registry();
-const keeper = startQuota({
-  ...{ kubeConfig, registry, home: 'podrate-system', clock: realClock, random: Math.random, lifeMs: Number(lifeMs) },
+const always = { clock: realClock, signal: new AbortController().signal };
+const { keeper, counting, onWatchFailure } = startQuota({
+  ...{ kubeConfig, registry, home: 'podrate-system', random: Math.random, lifeMs: Number(lifeMs), ...always },
   hardOf: () => undefined,
   onError: (error) => console.error(error),
-  signal: new AbortController().signal,
+});
+void followStampedPods({
+  ...{ kubeConfig, followers: [counting], relistMs: 600_000, ...always },
+  onError(error) {
+    onWatchFailure(error);
+    return 1_000;
+  },
 });
 
 interface Review {
