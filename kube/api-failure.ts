@@ -4,6 +4,13 @@ import { ApiException } from '@kubernetes/client-node';
 export class ApiFailure extends Error {
   override readonly name = 'ApiFailure';
   readonly code = 'kube/api';
+  /** The HTTP status of the API server's answer; undefined if there was none. */
+  readonly status: number | undefined;
+
+  constructor(message: string, options?: ErrorOptions & { readonly status?: number | undefined }) {
+    super(message, options);
+    this.status = options?.status;
+  }
 }
 
 /**
@@ -13,7 +20,7 @@ export class ApiFailure extends Error {
 export function apiFailure(what: string, cause: unknown): ApiFailure {
   const isAnswer = cause instanceof ApiException;
   const said = isAnswer ? `HTTP ${cause.code}: ${statusMessage(cause.body)}` : deepest(cause);
-  return new ApiFailure(`Could not ${what}: ${said}.`, { cause });
+  return new ApiFailure(`Could not ${what}: ${said}.`, { cause, status: isAnswer ? cause.code : undefined });
 }
 
 /**

@@ -1,4 +1,3 @@
-import { ApiFailure } from '../kube/api-failure.ts';
 import { withInstallation } from '../rate/apply-policy.ts';
 import type { LabelKeys } from '../rate/keys.ts';
 import type { Labels } from '../rate/limit.ts';
@@ -10,6 +9,7 @@ import type { PodReview } from './review.ts';
 import { changesPolicy, validateNamespace, validatePod, validateTemplate } from './validate.ts';
 import { validateSubresource } from './validate-subresource.ts';
 import type { ValidationReview } from './validation-review.ts';
+import { whileAwaited } from './while-awaited.ts';
 
 /** What admission is decided with. */
 export interface AdmissionParts {
@@ -18,45 +18,43 @@ export interface AdmissionParts {
   /** Gives a namespace's labels as they are now, undefined if there is none. Absent outside of a cluster: no namespace has a policy. */
   readonly readNamespace: ((name: string) => Promise<Labels>) | undefined;
   /** Waited for before a change of a namespace's policy is admitted. */
-  readonly announceChange?: (namespace: string) => Promise<void>;
+  readonly announceChange?: (namespace: string, signal?: AbortSignal) => Promise<void>;
   /** Undefined: no sum of rates is kept. */
   readonly quota: Pick<QuotaKeeper, 'check'> | undefined;
 }
 
+/** How something is decided. */
+export interface DecideOptions {
+  /** Aborted when nobody waits for the decision any more. Until then the API server is asked again when it did not answer. */
+  readonly signal?: AbortSignal;
+}
+
 /** How something is validated. */
-export interface ValidateOptions {
+export interface ValidateOptions extends DecideOptions {
   /** Whether a new pod without its stamp is refused. If not, it is stamped later: mutation may have been skipped. */
   readonly isStrict?: boolean;
-  /** Aborted when nobody waits for the decision any more. */
-  readonly signal?: AbortSignal;
 }
 
 /** Both halves of admission; each throws where nothing can be decided. */
 export interface Admission {
-  mutate(review: PodReview): Promise<Decision>;
+  mutate(review: PodReview, how?: DecideOptions): Promise<Decision>;
   validate(review: ValidationReview, how?: ValidateOptions): Promise<Decision>;
 }
 
 /** Joins the decisions with the policy of the namespace as it is at the time of the request. */
 export function createAdmission(parts: AdmissionParts): Admission {
   const { keys, installation, readNamespace, announceChange, quota } = parts;
-  const policyOf = async (namespace: string): Promise<Policy | undefined> => {
-    const policy = parsePolicy(await readNamespace?.(namespace), installation);
+  const policyOf = async (namespace: string, signal?: AbortSignal): Promise<Policy | undefined> => {
+    const labels = readNamespace && (await whileAwaited(() => readNamespace(namespace), signal));
+    const policy = parsePolicy(labels, installation);
     return policy && withInstallation(policy, installation);
   };
 
-  // API servers wait longer for the validation of pods than two reads take, and a busy one may not answer the first in its time.
-  const patientPolicyOf = (namespace: string) =>
-    policyOf(namespace).catch((error: unknown) => {
-      if (!(error instanceof ApiFailure)) throw error;
-      return policyOf(namespace);
-    });
-
   return {
-    async mutate(review) {
+    async mutate(review, { signal } = {}) {
       if (!needsPolicy(review.pod, keys)) return decide(review, keys);
       try {
-        return decide(review, keys, await policyOf(review.namespace));
+        return decide(review, keys, await policyOf(review.namespace, signal));
       } catch (error) {
         // Validation refuses the pod for it, if it is to be refused.
         if (error instanceof PolicyError) return decide(review, keys);
@@ -67,12 +65,12 @@ export function createAdmission(parts: AdmissionParts): Admission {
       if (subject.kind === 'subresource') return validateSubresource(subject.before, subject.after, keys);
       if (subject.kind === 'namespace') {
         const decision = validateNamespace(subject.labels, subject.oldLabels, installation);
-        if (decision.outcome !== 'deny' && !dryRun && changesPolicy(subject)) await announceChange?.(name);
+        if (decision.outcome !== 'deny' && !dryRun && changesPolicy(subject)) await announceChange?.(name, signal);
         return decision;
       }
       try {
-        if (subject.kind === 'template') return validateTemplate(subject, keys, await policyOf(namespace));
-        const policy = await patientPolicyOf(namespace);
+        const policy = await policyOf(namespace, signal);
+        if (subject.kind === 'template') return validateTemplate(subject, keys, policy);
         const checkQuota: QuotaKeeper['check'] | undefined = quota && ((request) => quota.check(request, signal));
         return await validatePod(subject.review, { keys, policy, checkQuota, mayLackStamp: !isStrict });
       } catch (error) {

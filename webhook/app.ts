@@ -1,5 +1,6 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import type { ValidateOptions } from './admission.ts';
+import type { DecideOptions, ValidateOptions } from './admission.ts';
+import { callerSignal } from './caller.ts';
 import type { Decision } from './decide.ts';
 import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
 import { createBodyReader } from './json-body.ts';
@@ -17,7 +18,7 @@ export interface Log {
 
 /** What the application is made of. */
 export interface AppParts {
-  readonly mutate: (review: PodReview) => Promise<Decision>;
+  readonly mutate: (review: PodReview, how: Required<DecideOptions>) => Promise<Decision>;
   readonly validate: (review: ValidationReview, how: Required<ValidateOptions>) => Promise<Decision>;
   readonly metrics: Pick<Metrics, 'admission' | 'fault'>;
   readonly log: Log;
@@ -55,14 +56,15 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   function answer<Review extends Reviewed>(
     path: string,
     read: (body: unknown) => Review,
-    decide: (review: Review, response: Response) => Promise<Decision>,
+    decide: (review: Review, signal: AbortSignal) => Promise<Decision>,
   ) {
     return async (request: Request, response: Response): Promise<void> => {
+      const signal = callerSignal(request, response);
       const review = read(await readBody(request));
       const { uid, namespace, name, operation, dryRun } = review;
       const about = { path, uid, namespace, name, operation, dryRun };
       try {
-        const decision = await decide(review, response);
+        const decision = await decide(review, signal);
         const fault = decision.outcome === 'leave' ? decision.fault : undefined;
         const code = decision.outcome === 'deny' ? decision.code : fault?.code;
         if (fault !== undefined) metrics.fault(fault.mode, fault.code);
@@ -77,9 +79,7 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   }
 
   const validating = (path: string, isStrict: boolean) =>
-    answer(path, readValidationReview, (review, response) =>
-      validate(review, { isStrict, signal: goneSignal(response) }),
-    );
+    answer(path, readValidationReview, (review, signal) => validate(review, { isStrict, signal }));
 
   function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
     const status = error instanceof ReviewError ? 400 : clientStatus(error);
@@ -92,7 +92,7 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   }
 
   const handlers = {
-    '/mutate': answer('/mutate', readReview, (review) => mutate(review)),
+    '/mutate': answer('/mutate', readReview, (review, signal) => mutate(review, { signal })),
     '/validate': validating('/validate', false),
     // The registration says by the path whether a call that fails is ignored: a pod whose mutation failed is refused here.
     '/validate/strict': validating('/validate/strict', true),
@@ -103,13 +103,4 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   app.use(notFound);
   app.use(unexpected((error) => log.error({ err: error }, 'unexpected error')));
   return app;
-}
-
-/** A signal that is aborted when the client closes the connection before it has its answer. */
-function goneSignal(response: Response): AbortSignal {
-  const gone = new AbortController();
-  response.once('close', () => {
-    if (!response.writableEnded) gone.abort(new Error('The API server does not wait for the answer any more.'));
-  });
-  return gone.signal;
 }

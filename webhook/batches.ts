@@ -1,3 +1,10 @@
+/** What somebody wants to be answered. */
+export interface Entry<Item> {
+  readonly item: Item;
+  /** Aborted when nobody waits for the answer any more; undefined if nobody can tell. */
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Runs work in batches, one at a time per key: whatever comes while a batch runs is in the next one. */
 export interface Batches<Item, Answer> {
   /**
@@ -12,21 +19,19 @@ export interface Batches<Item, Answer> {
 }
 
 interface Queue<Item, Answer> {
-  waiting: {
-    readonly item: Item;
-    readonly signal: AbortSignal | undefined;
+  waiting: (Entry<Item> & {
     readonly resolve: (answer: Answer) => void;
     readonly reject: (error: unknown) => void;
-  }[];
+  })[];
   kicks: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[];
 }
 
 /**
  * Builds batches.
- * @param work gives one answer for each item, in order
+ * @param work gives one answer for each entry, in order; undefined where nobody waits for one any more
  */
 export function createBatches<Item, Answer>(
-  work: (key: string, items: readonly Item[]) => Promise<readonly Answer[]>,
+  work: (key: string, entries: readonly Entry<Item>[]) => Promise<readonly (Answer | undefined)[]>,
 ): Batches<Item, Answer> {
   const queues = new Map<string, Queue<Item, Answer>>();
 
@@ -39,14 +44,11 @@ export function createBatches<Item, Answer>(
       queue.kicks = [];
       if (waiting.length === 0 && kicks.length === 0) continue;
       try {
-        const answers = await work(
-          key,
-          waiting.map(({ item }) => item),
-        );
-        for (const [index, { resolve, reject }] of waiting.entries()) {
+        const answers = await work(key, waiting);
+        for (const [index, { signal, resolve, reject }] of waiting.entries()) {
           const answer = answers[index];
-          if (answer === undefined) reject(new Error('a batch gave no answer for an item'));
-          else resolve(answer);
+          if (answer !== undefined) resolve(answer);
+          else reject(signal?.aborted ? signal.reason : new Error('a batch gave no answer for an item'));
         }
         for (const { resolve } of kicks) resolve();
       } catch (error) {

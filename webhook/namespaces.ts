@@ -22,7 +22,7 @@ const schema = z.object({
   }),
 });
 
-// API servers wait 5 s for the webhook, and a read may have to wait for one that is under way.
+// Part of what API servers wait for the webhook, so that an admission does not fail because of one read.
 const timeoutMs = 2_000;
 
 /**

@@ -299,18 +299,23 @@ test('a namespace that cannot be read is a fault of the webhook, not of the pod'
   await expect(webhook.validate(ofPod(podJson({})))).rejects.toThrow('away');
 });
 
-test('a namespace that could not be read in time is read once more for the validation of a pod', async () => {
+test('a namespace that could not be read is read again as long as somebody waits for the decision', async () => {
   let reads = 0;
   const readNamespace = async () => {
     reads += 1;
-    if (reads % 2 === 1) throw new ApiFailure('no answer');
-    return { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '5M' };
+    if (reads % 3 !== 0) throw new ApiFailure('no answer');
+    return { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '5M', 'podrate.dev/default': '2M' };
   };
   const webhook = createAdmission({ keys: labelKeys('rate'), installation: none, readNamespace, quota: undefined });
   const large = podJson({ labels: { rate: '6M' } });
-  expect(await webhook.validate(ofPod(large))).toMatchObject({ outcome: 'deny', status: 403 });
-  expect(reads).toBe(2);
-  await expect(webhook.mutate(review(podJson({})))).rejects.toThrow('no answer');
+  const { signal } = new AbortController();
+  expect(await webhook.validate(ofPod(large), { signal })).toMatchObject({ outcome: 'deny', status: 403 });
+  expect(await webhook.mutate(review(podJson({})), { signal })).toMatchObject({ outcome: 'patch' });
+  expect(reads).toBe(6);
+  await expect(webhook.validate(ofPod(large))).rejects.toThrow('no answer');
+  const late = { signal: AbortSignal.abort(new Error('late')) };
+  await expect(webhook.mutate(review(podJson({})), late)).rejects.toThrow('late');
+  expect(reads).toBe(7);
 });
 
 describe('a change of a policy', () => {

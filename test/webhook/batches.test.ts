@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
-import { createBatches } from '../../webhook/batches.ts';
+import { createBatches, type Entry } from '../../webhook/batches.ts';
 
 /** Work that ends when it is told to. */
 function heldWork() {
   const batches: { key: string; items: readonly number[]; end: (error?: Error) => void }[] = [];
-  const work = (key: string, items: readonly number[]) =>
+  const work = (key: string, entries: readonly Entry<number>[]) =>
     new Promise<readonly string[]>((resolve, reject) => {
+      const items = entries.map(({ item }) => item);
       const end = (error?: Error) => (error ? reject(error) : resolve(items.map((item) => `${key}${item}`)));
       batches.push({ key, items, end });
     });

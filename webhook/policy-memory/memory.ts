@@ -14,7 +14,7 @@ export interface MemoryLimits {
   readonly keepMs: number;
   /** How many namespaces are remembered. */
   readonly most: number;
-  /** How long to try to announce before giving up. */
+  /** How long to try to announce where nobody can tell whether the answer is still waited for. */
   readonly patienceMs: number;
 }
 
@@ -37,9 +37,10 @@ export interface PolicyMemory {
   read(name: string): Promise<SeenNamespace['labels']>;
   /**
    * To be waited for before a change of a namespace's policy is admitted: afterwards no replica uses what it remembers of it.
+   * @param signal aborted when nobody waits for it any more
    * @throws ApiFailure, or Error where that could not be had; then the change must not be admitted
    */
-  announce(name: string): Promise<void>;
+  announce(name: string, signal?: AbortSignal): Promise<void>;
 }
 
 /**
@@ -113,9 +114,10 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
     return seen;
   };
 
-  const announcements = createBatches<string, true>(async (_, names) => {
+  const announcements = createBatches<string, true>(async (_, entries) => {
     const untilMs = clock.nowMs() + limits.patienceMs;
-    while (clock.nowMs() <= untilMs) {
+    const names = entries.map(({ item }) => item);
+    while (entries.some(({ signal }) => (signal === undefined ? clock.nowMs() <= untilMs : !signal.aborted))) {
       const stored = await store.read();
       if (await store.write(addChanges(stored?.changes ?? noChanges, names), stored)) return names.map(() => true);
     }
@@ -129,8 +131,8 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
       onRead(found === undefined ? 'api' : 'memory');
       return (found ?? (await readNow(name)))?.labels;
     },
-    async announce(name) {
-      await announcements.add('', name);
+    async announce(name, signal) {
+      await announcements.add('', name, signal);
       await clock.sleep(limits.leaseMs);
     },
   };

@@ -35,7 +35,6 @@ export function startPolicyMemory(options: PolicyMemoryOptions): PolicyMemory {
       effectMs,
       keepMs: 10_000,
       most: 5_000,
-      // With the wait after it, less than the 5 s of API servers.
       patienceMs: 2_000,
     },
     onRead: (from) => reads.inc({ from }),

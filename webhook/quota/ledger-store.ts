@@ -35,7 +35,7 @@ interface LedgerObject {
   readonly metadata: LedgerMetadata & { readonly name: string };
 }
 
-// API servers wait 10 s for the webhook, and an admission may have to wait for a call of the one before that gets no answer either.
+// Part of what API servers wait for the webhook, so that an admission does not fail because of one call.
 const timeoutMs = 4_000;
 const labels = { 'app.kubernetes.io/name': 'podrate', 'app.kubernetes.io/component': 'quota' };
 

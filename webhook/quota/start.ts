@@ -51,7 +51,6 @@ export function startQuota(options: QuotaOptions): Quota {
     limits: {
       lifeMs,
       lagMs: 250,
-      // API servers wait 10 s for the answer.
       patienceMs: 8_000,
       // A tending or two of every other replica.
       mournMs: 2 * tendMs,

@@ -1,3 +1,4 @@
+import type { Entry } from '../batches.ts';
 import type { Clock } from '../clock.ts';
 import { type Claim, decide, type QuotaAnswer } from './decide.ts';
 import { QuotaError } from './errors.ts';
@@ -13,7 +14,7 @@ export interface SwapLimits {
   readonly lifeMs: number;
   /** How long to wait for the watch to tell what another replica has seen already. */
   readonly lagMs: number;
-  /** How long to try before giving up. */
+  /** How long to try where nobody can tell whether the answer is still waited for. */
   readonly patienceMs: number;
   /** How long to wait after a ledger was deleted, for other replicas to write again what they know. */
   readonly mournMs: number;
@@ -44,9 +45,11 @@ export interface SwapParts {
 export interface Swaps {
   /**
    * Decides about claims on one namespace and takes out of its ledger what is settled. To be run once at a time for a namespace.
-   * Without claims it only does the latter. @throws QuotaError, ApiFailure
+   * Without claims it only does the latter. It tries as long as an answer is waited for.
+   * @returns one answer for each claim, in order; undefined where nobody waits any more
+   * @throws QuotaError, ApiFailure
    */
-  run(namespace: string, claims: readonly Claim[]): Promise<readonly QuotaAnswer[]>;
+  run(namespace: string, entries: readonly Entry<Claim>[]): Promise<readonly (QuotaAnswer | undefined)[]>;
   /** The ledgers that are known here. */
   readonly known: ReadonlyMap<string, Known>;
 }
@@ -63,16 +66,18 @@ export function createSwaps(parts: SwapParts): Swaps {
     return isThere();
   };
 
-  async function run(namespace: string, claims: readonly Claim[]): Promise<readonly QuotaAnswer[]> {
+  async function run(namespace: string, entries: readonly Entry<Claim>[]): ReturnType<Swaps['run']> {
     const until = clock.nowMs() + limits.patienceMs;
-    const isTending = claims.length === 0;
-    const isDry = !isTending && claims.every(({ dryRun }) => dryRun);
+    const isPatient = () => clock.nowMs() <= until;
+    const isAwaited = ({ signal }: Entry<Claim>) => (signal === undefined ? isPatient() : !signal.aborted);
+    const isTending = entries.length === 0;
+    const isDry = !isTending && entries.every(({ item }) => item.dryRun);
     // If what is recalled has changed, the write fails and tells; a dry run writes nothing.
     let current = await (isTending || isDry ? known.read(namespace) : known.recall(namespace));
     let listed: Count | undefined;
     let expired = noneExpired;
     let isSure = false;
-    while (clock.nowMs() <= until) {
+    while (isTending ? isPatient() : entries.some(isAwaited)) {
       if (isTending && current?.stored === undefined && (current?.ledger.grants.length ?? 0) === 0) {
         known.forget(namespace);
         return [];
@@ -91,7 +96,12 @@ export function createSwaps(parts: SwapParts): Swaps {
       const count: Count = listed ?? table.count(namespace);
       const hard = isTending ? hardOf(namespace) : undefined;
       const ledger = within({ ...(current?.ledger ?? newLedger(count.version)), ...(hard && { hard }) }, listed);
+      // What nobody waits for is not granted: it would keep others out until it expires.
+      const awaited = entries.filter(isAwaited);
+      const claims = awaited.map(({ item }) => item);
       const decided = decide(settle(ledger, count, expired.has), count, claims);
+      const given = new Map(awaited.map((entry, index) => [entry, decided.answers[index]]));
+      const answers = entries.map((entry) => given.get(entry));
 
       const isRefusal = decided.answers.some(({ allowed }) => !allowed);
       if (!isSure && (isRefusal || (isTending && !known.expired(namespace).isEmpty))) {
@@ -104,9 +114,9 @@ export function createSwaps(parts: SwapParts): Swaps {
         continue;
       }
       const isWritten = current?.stored !== undefined && isSameLedger(decided.ledger, current.stored.ledger);
-      if (isDry || isWritten) return decided.answers;
+      if (isDry || isWritten) return answers;
       if (decided.ledger.grants.length > limits.maxGrants) throw full(namespace, limits.maxGrants);
-      if (await known.write(namespace, decided.ledger, current?.stored)) return decided.answers;
+      if (await known.write(namespace, decided.ledger, current?.stored)) return answers;
       current = await known.read(namespace);
       [isSure, expired, listed] = [false, noneExpired, undefined];
     }

@@ -217,6 +217,15 @@ describe('a change that is announced', () => {
       return false;
     };
     await expect(memory.announce('shop')).rejects.toThrow('others did so at each try');
+    const late = new AbortController();
+    const before = nowMs;
+    store.write = async () => {
+      nowMs += 3_000;
+      if (nowMs - before > 8_000) late.abort();
+      return false;
+    };
+    await expect(memory.announce('shop', late.signal)).rejects.toThrow('others did so at each try');
+    expect(nowMs - before).toBe(9_000);
     store.write = write;
   });
 

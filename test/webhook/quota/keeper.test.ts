@@ -195,6 +195,33 @@ describe('a replica', () => {
     expect(await code(one.keeper.check(request('b', 1)))).toBe('quota/contention');
   });
 
+  test('tries as long as somebody waits for an answer, and grants nothing that nobody waits for any more', async () => {
+    const cluster = simulateCluster(immediately, {}, { patienceMs: 0 });
+    const [one, other] = [cluster.start(), cluster.start()];
+    await one.keeper.check(request('a', 1));
+    const [gone, late] = [new AbortController(), new AbortController()];
+    const { write } = one.store;
+    let tries = 0;
+    const overtake =
+      (most: number) =>
+      async (...args: Parameters<typeof write>) => {
+        tries += 1;
+        cluster.clock.advance(1_000);
+        if (tries === 1) gone.abort(new Error('gone'));
+        if (tries < most) await other.keeper.check(request(`other-${tries}`, 1));
+        return write(...args);
+      };
+    vi.spyOn(one.store, 'write').mockImplementation(overtake(4));
+    const first = one.keeper.check(request('a', 1), late.signal);
+    const rest = [one.keeper.check(request('b', 1), gone.signal), one.keeper.check(request('c', 1), late.signal)];
+    expect(await first).toEqual({ allowed: true });
+    await expect(rest[0]).rejects.toThrow('gone');
+    expect(await rest[1]).toEqual({ allowed: true });
+    const names = cluster.ledger()?.ledger.grants.map(({ name }) => name);
+    expect(names).toContain('c');
+    expect(names).not.toContain('b');
+  });
+
   test('decides nothing when more has been granted than a ledger can hold', async () => {
     const { keeper } = simulateCluster(immediately, {}, { maxGrants: 2 }).start();
     await keeper.check(request('a', 1));
