@@ -7,8 +7,9 @@ import {
   PatchStrategy,
   setHeaderOptions,
   type V1Pod,
-  Watch,
+  type Watch,
 } from '@kubernetes/client-node';
+import { watchObjects } from '../kube/watch.ts';
 import { limitedCondition, shapedLabel, shapedValue } from '../rate/keys.ts';
 import { type BackOff, backOffWithJitter } from './back-off.ts';
 import type { LimitedCondition } from './condition.ts';
@@ -38,6 +39,13 @@ export interface PodsOptions {
 
 const path = '/api/v1/pods';
 const answerTimeoutMs = 30_000;
+// As client-go: between five and ten minutes, so that the agents of a cluster do not come at once.
+const watchSeconds = 300;
+
+interface WatchEvent {
+  readonly type: string;
+  readonly object: unknown;
+}
 
 /** What this node's pods are selected by, on the server. */
 function selectors(nodeName: string) {
@@ -65,18 +73,23 @@ export function watchPods(options: PodsOptions): Pods {
   let cancel = () => {};
 
   const start = () => {
-    const watch = new Watch(kubeConfig);
     const watcher = {
       // ListWatch opens the watch once the list is in its cache; that is the only sign of it.
-      watch: (...args: Parameters<Watch['watch']>) => {
+      watch: async (...[path, query, onEvent, onDone]: Parameters<Watch['watch']>) => {
         if (latest === attempt) {
           known = attempt;
           failures = 0;
           onChange();
         }
-        return watch.watch(...args);
+        const end = new AbortController();
+        void watchObjects<WatchEvent>({
+          ...{ kubeConfig, path, query, signal: end.signal },
+          timeoutSeconds: Math.round(watchSeconds * (1 + clock.random())),
+          onEvent: (event) => onEvent(event.type, event.object, event),
+        }).then(() => onDone(null), onDone);
+        return end;
       },
-    } as Watch;
+    } as Pick<Watch, 'watch'> as Watch;
     const list = () =>
       withTimeout(api.listPodForAllNamespaces({ fieldSelector, labelSelector }), answerTimeoutMs, clock);
     const attempt: ListWatch<V1Pod> = new ListWatch<V1Pod>(path, watcher, list, false, labelSelector, fieldSelector);

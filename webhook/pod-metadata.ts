@@ -1,8 +1,9 @@
 /** The API server's view of selected pods: one list or one watch of their metadata, a hundredth of some pods. */
-import { CoreV1Api, type KubeConfig, type RequestContext, type V1ObjectMeta, Watch } from '@kubernetes/client-node';
+import { ApiException, CoreV1Api, type KubeConfig, type V1ObjectMeta } from '@kubernetes/client-node';
 import { apiFailure } from '../kube/api-failure.ts';
 import { eachItem, type PageQuery } from '../kube/pages.ts';
 import { requestOptions } from '../kube/request-options.ts';
+import { watchObjects } from '../kube/watch.ts';
 
 /** Which pods, by their labels and fields. */
 export interface PodSelection {
@@ -66,6 +67,12 @@ export async function listPodMetadata(options: ListOptions): Promise<string> {
   }
 }
 
+/** An event of a watch; the object of one of type ERROR is a Status. */
+interface PodEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: { readonly metadata?: V1ObjectMeta; readonly code?: number; readonly message?: string };
+}
+
 /**
  * Watches pods of all namespaces until the watch ends, as each does after a while.
  * @returns the resource version to go on from; undefined if the API server has forgotten it
@@ -73,47 +80,21 @@ export async function listPodMetadata(options: ListOptions): Promise<string> {
  */
 export async function watchPodMetadata(options: WatchOptions): Promise<string | undefined> {
   const { kubeConfig, selection, what, from, timeoutSeconds, signal } = options;
-  const query = { ...selection, allowWatchBookmarks: true, resourceVersion: from, timeoutSeconds };
-  return new Promise((resolve, reject) => {
-    let version = from;
-    let fault: Error | undefined;
-    let isGone = false;
-    let isDone = false;
-    let abort = () => {};
-    const onEvent = (type: string, object: { metadata?: V1ObjectMeta; code?: number; message?: string }) => {
-      if (type === 'ERROR') {
-        if (object.code === 410) isGone = true;
-        else fault = new Error(`The watch of ${what} ended: ${object.message}`);
-        return;
-      }
-      const metadata = object.metadata ?? {};
-      version = metadata.resourceVersion ?? version;
-      options.onEvent(type === 'BOOKMARK' ? 'reach' : type === 'DELETED' ? 'remove' : 'put', metadata);
-    };
-    const onDone = (error: (Error & { statusCode?: number }) | null) => {
-      isDone = true;
-      signal.removeEventListener('abort', abort);
-      if (error?.statusCode === 410) isGone = true;
-      // Half a minute without an event is no fault.
-      const isFailure = error !== null && error.name !== 'TimeoutError' && !isGone;
-      const failure = fault ?? (isFailure ? error : undefined);
-      if (failure !== undefined && !signal.aborted) reject(failure);
-      else resolve(isGone ? undefined : version);
-    };
-    void new Watch(asMetadata(kubeConfig)).watch('/api/v1/pods', query, onEvent, onDone).then((controller) => {
-      abort = () => controller.abort();
-      if (signal.aborted) abort();
-      else if (!isDone) signal.addEventListener('abort', abort);
-    }, reject);
-  });
-}
-
-// client-node's Watch has no option for headers; it asks its configuration for those of authentication.
-function asMetadata(kubeConfig: KubeConfig): KubeConfig {
-  return Object.assign(Object.create(kubeConfig), {
-    async applySecurityAuthentication(context: RequestContext) {
-      await kubeConfig.applySecurityAuthentication(context);
-      context.setHeaderParam('Accept', metadataOnly('PartialObjectMetadata'));
-    },
-  });
+  let version = from;
+  const onEvent = ({ type, object }: PodEvent) => {
+    if (type === 'ERROR') throw new ApiException(object.code ?? 0, object.message ?? '', undefined, {});
+    const metadata = object.metadata ?? {};
+    version = metadata.resourceVersion ?? version;
+    options.onEvent(type === 'BOOKMARK' ? 'reach' : type === 'DELETED' ? 'remove' : 'put', metadata);
+  };
+  const query = { ...selection, resourceVersion: from };
+  const accept = metadataOnly('PartialObjectMetadata');
+  try {
+    await watchObjects({ kubeConfig, path: '/api/v1/pods', query, timeoutSeconds, accept, onEvent, signal });
+  } catch (error) {
+    if (error instanceof ApiException && error.code === 410) return undefined;
+    // The connection may be dead without a word: it goes on over another one.
+    if (!(error instanceof Error) || error.name !== 'TimeoutError') throw apiFailure(`watch ${what}`, error);
+  }
+  return version;
 }
