@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { request as requestPlain } from 'node:http';
+import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { type RequestOptions, request as requestTls } from 'node:https';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
@@ -47,12 +47,13 @@ export async function watchObjects<Event>(call: WatchCall<Event>): Promise<void>
   const send = url.protocol === 'http:' ? requestPlain : requestTls;
   try {
     const request = send(url, { ...options, headers, signal, timeout: silentMs });
-    request.once('timeout', () => request.destroy(silence(silentMs)));
-    // What ends the connection later is told by the response.
+    const giveUp = () => request.destroy(silence(silentMs));
+    request.once('timeout', giveUp).end();
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    // From here on the response tells what ended it.
     request.on('error', () => {});
-    request.end();
-    const [response] = await once(request, 'response');
-    if (response.statusCode !== 200) throw new ApiException(response.statusCode, path, await text(response), {});
+    request.off('timeout', giveUp).once('timeout', () => response.destroy(silence(silentMs)));
+    if (response.statusCode !== 200) throw new ApiException(response.statusCode ?? 0, path, await text(response), {});
     const lines = createInterface({ input: response });
     // It passes on what the response tells as well.
     lines.on('error', () => {});
