@@ -8,6 +8,8 @@ export interface PodFollower {
   list(): { readonly onPod: (metadata: V1ObjectMeta) => void; readonly onEnd: (version: string) => void };
   /** Something happened after the list. */
   readonly onEvent: WatchOptions['onEvent'];
+  /** Tells whether it let go of something that only another list can tell; if absent, it never does. */
+  mustList?(): boolean;
 }
 
 /** What is listed and watched. */
@@ -17,7 +19,7 @@ export interface FollowPodsOptions extends KeepTryingOptions {
   /** What the pods are called in an error. */
   readonly what: string;
   readonly follower: PodFollower;
-  /** How long to watch before everything is listed again, in ms. */
+  /** How long to watch before the follower is asked whether everything is to be listed again, in ms. */
   readonly relistMs: number;
 }
 
@@ -28,8 +30,8 @@ const reopenMs = 100;
 
 /**
  * Tells a follower of all pods of a selection and of every change of them, until the signal is aborted. A watch ends every few
- * minutes, and goes on where it was as long as the API server remembers that; else, after a failure, and now and then in any case
- * everything is listed again.
+ * minutes, and goes on where it was as long as the API server remembers that; else, after a failure, and where the follower needs it
+ * everything is listed again. Not without need: an API server reads all pods of the cluster for it, whatever is selected.
  */
 export async function followPods(options: FollowPodsOptions): Promise<void> {
   const { kubeConfig, selection, what, follower, clock, relistMs, signal } = options;
@@ -38,8 +40,12 @@ export async function followPods(options: FollowPodsOptions): Promise<void> {
     const version = await listPodMetadata({ kubeConfig, selection, what, timeoutMs: listTimeoutMs, onPod });
     onEnd(version);
     let from: string | undefined = version;
-    const until = clock.nowMs() + relistMs;
-    while (!signal.aborted && from !== undefined && clock.nowMs() < until) {
+    let until = clock.nowMs() + relistMs;
+    while (!signal.aborted && from !== undefined) {
+      if (clock.nowMs() >= until) {
+        if (follower.mustList?.()) return;
+        until = clock.nowMs() + relistMs;
+      }
       const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
       const { onEvent } = follower;
       from = await watchPodMetadata({ kubeConfig, selection, what, from, timeoutSeconds, onEvent, signal });

@@ -1,7 +1,6 @@
 /** The pods with a stamp, of which the quota and the catch-up are told by one watch. */
-import type { KubeConfig } from '@kubernetes/client-node';
 import { shapedLabel, shapedValue } from '../rate/keys.ts';
-import { followPods, type PodFollower } from './follow-pods.ts';
+import { type FollowPodsOptions, followPods, type PodFollower } from './follow-pods.ts';
 import type { KeepTryingOptions } from './keep-trying.ts';
 import type { PodSelection } from './pod-metadata.ts';
 
@@ -12,11 +11,10 @@ export const stampedPods: PodSelection & { readonly what: string } = {
   what: 'the pods with a stamp',
 };
 
-/** Who is told of the pods, and how long to watch before everything is listed again, in ms. */
-export interface StampedPodsOptions extends KeepTryingOptions {
-  readonly kubeConfig: KubeConfig;
+/** Who is told of the pods. */
+export interface StampedPodsOptions
+  extends Pick<FollowPodsOptions, 'kubeConfig' | 'relistMs' | keyof KeepTryingOptions> {
   readonly followers: readonly PodFollower[];
-  readonly relistMs: number;
 }
 
 /** Tells followers of all namespaces' pods with a stamp and of every change of them, until the signal is aborted. */
@@ -41,5 +39,6 @@ function together(followers: readonly PodFollower[]): PodFollower {
     onEvent(type, metadata) {
       for (const each of followers) each.onEvent(type, metadata);
     },
+    mustList: () => followers.some((each) => each.mustList?.()),
   };
 }

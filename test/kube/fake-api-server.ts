@@ -20,6 +20,10 @@ export interface FakeApiServer {
   failWatches(status: number, times: number): void;
   /** Answers all patches with a status; 200 is normal. */
   answerPatches(status: number): void;
+  /** Tells all who watch that they have heard of all that there was. */
+  bookmark(): void;
+  /** Ends the watches, as API servers do after a while. */
+  end(): void;
   /** Cuts the connections of all who watch. */
   drop(): void;
   /** Tells all who watch that their version is too old, and ends their connections. */
@@ -116,6 +120,13 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     },
     answerPatches(status) {
       patchStatus = status;
+    },
+    bookmark() {
+      tell('BOOKMARK', { kind: 'Pod', apiVersion: 'v1', metadata: { resourceVersion: String(version) } });
+    },
+    end() {
+      for (const response of open) response.end();
+      open.clear();
     },
     drop() {
       for (const response of open) response.destroy();

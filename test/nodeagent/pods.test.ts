@@ -77,6 +77,20 @@ describe('the list and the watch', () => {
   });
 });
 
+test('a watch that ends goes on from the last bookmark, however long nothing happened to these pods', async () => {
+  start();
+  await eventually(() => expect(server.watchers()).toBe(1));
+  for (let others = 0; others < 5; others += 1) server.delete('of others', false);
+  server.bookmark();
+  server.end();
+  await eventually(() => expect(server.watches).toHaveLength(2));
+  const asked = server.watches.map((query) => query.get('resourceVersion'));
+  expect(asked).toEqual(['1', '6']);
+  expect(server.watches.every((query) => query.get('allowWatchBookmarks') === 'true')).toBe(true);
+  expect(server.lists).toHaveLength(1);
+  expect(errors).toEqual([]);
+});
+
 describe('after a fault', () => {
   test('of the first list they try again until it succeeds', async () => {
     server.failLists(500, 3);

@@ -20,8 +20,8 @@ export interface BacklogEntry {
 }
 
 /**
- * How many pods are remembered: some megabytes, and more than are done until everything is listed again, which finds the others. A
- * first installation may find a hundred thousand.
+ * How many pods are remembered: some megabytes, and more than are done until everything is listed again, which finds those that were
+ * let go. A first installation may find a hundred thousand.
  */
 export const mostEntries = 5_000;
 
@@ -38,11 +38,14 @@ export interface Backlog {
   /** The pod whose turn it is; those that were refused come last. */
   next(nowMs: number): BacklogEntry | undefined;
   count(state: BacklogState): number;
+  /** How many pods there was no room for, since the start. */
+  letGo(): number;
 }
 
 /** Builds an empty backlog. */
 export function createBacklog(keys: LabelKeys): Backlog {
   const entries = new Map<string, BacklogEntry>();
+  let letGo = 0;
   return {
     see(seen, dueMs) {
       const { uid, pod } = seen;
@@ -55,6 +58,7 @@ export function createBacklog(keys: LabelKeys): Backlog {
         entries.set(uid, { ...known, seen });
       else if (known !== undefined || entries.size < mostEntries)
         entries.set(uid, { seen, state: 'waiting', dueMs, tries: 0, reason: undefined });
+      else letGo += 1;
     },
     remove(uid, version) {
       const known = entries.get(uid);
@@ -68,8 +72,11 @@ export function createBacklog(keys: LabelKeys): Backlog {
     putOff(uid, to) {
       const known = entries.get(uid);
       if (known === undefined) return;
-      if (entries.size >= mostEntries) entries.delete(uid);
-      else entries.set(uid, { ...known, ...to });
+      if (entries.size < mostEntries) entries.set(uid, { ...known, ...to });
+      else {
+        entries.delete(uid);
+        letGo += 1;
+      }
     },
     next(nowMs) {
       let best: BacklogEntry | undefined;
@@ -79,6 +86,7 @@ export function createBacklog(keys: LabelKeys): Backlog {
       return best;
     },
     count: (state) => [...entries.values()].filter((entry) => entry.state === state).length,
+    letGo: () => letGo,
   };
 }
 

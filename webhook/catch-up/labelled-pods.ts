@@ -12,7 +12,7 @@ export interface LabelledPodsOptions extends KeepTryingOptions {
   /** Namespaces that are left out. */
   readonly exceptNamespaces: readonly string[];
   readonly sink: PodSink;
-  /** How long to watch before everything is listed again, in ms. */
+  /** How long to watch before the sink is asked whether everything is to be listed again, in ms. */
   readonly relistMs: number;
 }
 

@@ -57,11 +57,18 @@ export function startCatchUp(options: CatchUpOptions): PodFollower {
   };
   const exceptNamespaces = ['kube-system', home];
   const see = (pod: SeenPod) => backlog.see(pod, clock.nowMs() + random() * spreadMs);
-  const sink = (isMeant: (pod: Pod) => boolean): PodSink => ({
-    see,
-    remove: ({ uid, resourceVersion }) => backlog.remove(uid, resourceVersion),
-    retain: (uids) => backlog.retain(isMeant, uids),
-  });
+  const sink = (isMeant: (pod: Pod) => boolean): PodSink => {
+    let letGoBefore = 0;
+    return {
+      begin() {
+        letGoBefore = backlog.letGo();
+      },
+      see,
+      remove: ({ uid, resourceVersion }) => backlog.remove(uid, resourceVersion),
+      retain: (uids) => backlog.retain(isMeant, uids),
+      mustList: () => backlog.letGo() > letGoBefore,
+    };
+  };
   const isStamped = (pod: Pod) => stampOf(pod).label === shapedValue;
   const shared = { kubeConfig, exceptNamespaces, clock, onError, signal };
   for (const label of Object.values(keys)) {

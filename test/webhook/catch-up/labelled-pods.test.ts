@@ -9,11 +9,15 @@ let pods: Map<string, SeenPod>;
 let failures: number[];
 let stop: AbortController;
 let ended: Promise<void>;
+let letGo: boolean;
+let begun: number;
 beforeEach(async () => {
   server = await startFakeApiServer();
   pods = new Map();
   failures = [];
   stop = new AbortController();
+  letGo = false;
+  begun = 0;
 });
 afterEach(async () => {
   stop.abort();
@@ -26,6 +30,10 @@ const start = (relistMs = 600_000) => {
   ended = followLabelledPods({
     ...{ kubeConfig: server.kubeConfig, label: 'rate', exceptNamespaces: ['kube-system', 'home'] },
     sink: {
+      begin() {
+        begun += 1;
+      },
+      mustList: () => letGo,
       see: (seen) => pods.set(seen.uid, seen),
       remove: ({ uid }) => pods.delete(uid),
       retain(uids) {
@@ -80,6 +88,36 @@ test('a version that the API server has forgotten is no fault: everything is lis
   server.expire();
   await eventually(() => expect(names()).toEqual([]));
   expect(failures).toEqual([]);
+});
+
+test('a watch that ends goes on from the last bookmark, however long nothing happened to these pods', async () => {
+  start();
+  await eventually(() => expect(server.watchers()).toBe(1));
+  for (let others = 0; others < 5; others += 1) server.delete('of others', false);
+  server.bookmark();
+  server.end();
+  await eventually(() => expect(server.watches).toHaveLength(2));
+  const asked = server.watches.map((query) => query.get('resourceVersion'));
+  expect(asked).toEqual(['1', '6']);
+  expect(server.watches.every((query) => query.get('allowWatchBookmarks') === 'true')).toBe(true);
+  expect(server.lists).toHaveLength(1);
+});
+
+test('everything is listed again after a while only if the sink let go of something', async () => {
+  start(50);
+  for (const [watches, isFull] of [
+    [1, false],
+    [2, true],
+  ] as const) {
+    await eventually(() => expect(server.watches).toHaveLength(watches));
+    await eventually(() => expect(server.watchers()).toBe(1));
+    expect(server.lists).toHaveLength(1);
+    letGo = isFull;
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    server.end();
+  }
+  await eventually(() => expect(server.lists).toHaveLength(2));
+  expect(begun).toBe(2);
 });
 
 test('of the annotations only the stamp and those of kubelets are kept', async () => {

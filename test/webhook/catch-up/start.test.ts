@@ -1,6 +1,7 @@
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { labelKeys } from '../../../rate/keys.ts';
+import { mostEntries } from '../../../webhook/catch-up/backlog.ts';
 import { startCatchUp } from '../../../webhook/catch-up/start.ts';
 import { realClock } from '../../../webhook/clock.ts';
 import type { PodFollower } from '../../../webhook/follow-pods.ts';
@@ -65,6 +66,18 @@ test('a stamp that came from a policy, and what is in the namespaces that are le
   // Its label was taken away while nobody was asked.
   stamped.onEvent('put', metadata('bare', 14, undefined));
   expect(await withoutStamp()).toBe(0);
+});
+
+test('another list is wanted only after more pods than there is room for', () => {
+  const { onEnd } = stamped.list();
+  onEnd('1');
+  for (let index = 0; index <= mostEntries; index += 1) {
+    expect(stamped.mustList?.()).toBe(false);
+    stamped.onEvent('put', metadata(`p-${index}`, 10 + index, '2M'));
+  }
+  expect(stamped.mustList?.()).toBe(true);
+  stamped.list();
+  expect(stamped.mustList?.()).toBe(false);
 });
 
 test('a complete list of the pods with a stamp ends what it does not have', async () => {
