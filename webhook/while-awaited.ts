@@ -6,34 +6,44 @@ const pauseMs = 100;
 
 /**
  * Makes a call to the API server, and makes it again as long as somebody waits for what it is for and the API server gives no answer, or
- * says that it cannot now.
- * @param attempt throws ApiFailure where the API server does not do as asked
- * @param signal aborted when nobody waits any more, which ends this even while a call is under way; undefined: there is one try
- * @throws what the last try threw, or the signal's reason if none ended
+ * says that it cannot now. The first try is not cut short: it costs nothing more than itself where all is well.
+ * @param attempt throws ApiFailure where the API server does not do as asked; it ends by itself
+ * @param signal aborted when nobody waits any more, which ends this also while another try is under way; undefined: there is one try
+ * @throws what the last try threw
  */
 export async function whileAwaited<T>(attempt: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return attempt();
-  let failure: unknown;
-  const end = Promise.withResolvers<never>();
-  const stop = () => end.reject(failure ?? signal.reason);
-  signal.addEventListener('abort', stop);
   try {
-    while (!signal.aborted) {
-      try {
-        return await Promise.race([attempt(), end.promise]);
-      } catch (error) {
-        if (!(error instanceof ApiFailure) || !mayPass(error)) throw error;
-        failure = error;
-      }
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
-    }
-    throw failure ?? signal.reason;
-  } finally {
-    signal.removeEventListener('abort', stop);
-    end.promise.catch(() => undefined);
+    return await attempt();
+  } catch (error) {
+    if (signal === undefined || !isPassing(error)) throw error;
+    return again(attempt, signal, error);
   }
 }
 
-function mayPass({ status }: ApiFailure): boolean {
+async function again<T>(attempt: () => Promise<T>, signal: AbortSignal, first: ApiFailure): Promise<T> {
+  let failure = first;
+  const end = Promise.withResolvers<never>();
+  const stop = () => end.reject(failure);
+  signal.addEventListener('abort', stop);
+  end.promise.catch(() => undefined);
+  try {
+    for (;;) {
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) throw failure;
+      try {
+        return await Promise.race([attempt(), end.promise]);
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        failure = error;
+      }
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+function isPassing(error: unknown): error is ApiFailure {
+  if (!(error instanceof ApiFailure)) return false;
+  const { status } = error;
   return status === undefined || status === 429 || status >= 500;
 }
