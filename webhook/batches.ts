@@ -5,6 +5,11 @@ export interface Entry<Item> {
   readonly signal: AbortSignal | undefined;
 }
 
+/** Tells whether somebody waits for an answer. @param isPatient asked where nobody can tell */
+export function isAwaited({ signal }: Entry<unknown>, isPatient: () => boolean): boolean {
+  return signal === undefined ? isPatient() : !signal.aborted;
+}
+
 /** Runs work in batches, one at a time per key: whatever comes while a batch runs is in the next one. */
 export interface Batches<Item, Answer> {
   /**

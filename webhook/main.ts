@@ -22,9 +22,6 @@ const maxCertificateFailures = 360;
 // limit. A busy API server may take seconds from a handshake to its request, so a shorter time would fail admissions.
 const connectionLimit = { most: 256, quietMs: 10_000, nowMs: () => performance.now() };
 
-// Meanwhile each admission in a namespace with a quota counts its pods.
-const watchRetryMs = 1_000;
-
 async function run(config: Config): Promise<void> {
   const log = pino({ base: null, level: config.logLevel });
   const metrics = createMetrics();
@@ -112,10 +109,7 @@ async function run(config: Config): Promise<void> {
     });
     void followStampedPods({
       ...{ kubeConfig, followers: [quota.counting, catchUp], relistMs: 600_000 },
-      onError(error) {
-        quota.onWatchFailure(error);
-        return watchRetryMs;
-      },
+      onError: quota.onWatchFailure,
       ...{ clock: realClock, signal: stop.signal },
     });
   }

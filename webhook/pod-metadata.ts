@@ -11,6 +11,9 @@ export interface PodSelection {
   readonly fieldSelector: string;
 }
 
+/** The field selector of pods that have not finished. */
+export const unfinished = 'status.phase!=Succeeded,status.phase!=Failed';
+
 /** What is listed. */
 export interface ListOptions {
   readonly kubeConfig: KubeConfig;

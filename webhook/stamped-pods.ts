@@ -2,12 +2,12 @@
 import { shapedLabel, shapedValue } from '../rate/keys.ts';
 import { type FollowPodsOptions, followPods, type PodFollower } from './follow-pods.ts';
 import type { KeepTryingOptions } from './keep-trying.ts';
-import type { PodSelection } from './pod-metadata.ts';
+import { type PodSelection, unfinished } from './pod-metadata.ts';
 
 /** Unfinished pods with the stamp's label. What finishes leaves the selection, which a watch tells as a deletion. */
 export const stampedPods: PodSelection & { readonly what: string } = {
   labelSelector: `${shapedLabel}=${shapedValue}`,
-  fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
+  fieldSelector: unfinished,
   what: 'the pods with a stamp',
 };
 

@@ -57,6 +57,10 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
   const tell = (type: string, object: object) => {
     for (const response of open) response.write(`${JSON.stringify({ type, object })}\n`);
   };
+  const end = () => {
+    for (const response of open) response.end();
+    open.clear();
+  };
   const watch = (response: ServerResponse, query: URLSearchParams) => {
     watches.push(query);
     const fault = watchFaults.shift();
@@ -124,16 +128,13 @@ export async function startFakeApiServer(): Promise<FakeApiServer> {
     bookmark() {
       tell('BOOKMARK', { kind: 'Pod', apiVersion: 'v1', metadata: { resourceVersion: String(version) } });
     },
-    end() {
-      for (const response of open) response.end();
-      open.clear();
-    },
+    end,
     drop() {
       for (const response of open) response.destroy();
     },
     expire() {
       tell('ERROR', failure(410));
-      for (const response of open) response.end();
+      end();
     },
     holdLists() {
       const { promise, resolve } = Promise.withResolvers<void>();

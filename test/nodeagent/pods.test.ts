@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { realClock } from '../../nodeagent/loop.ts';
 import { conditionPatch, type Pods, watchPods } from '../../nodeagent/pods.ts';
+import { expectToGoOnFromBookmark } from '../kube/bookmarks.ts';
 import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.ts';
 
 let server: FakeApiServer;
@@ -79,15 +80,7 @@ describe('the list and the watch', () => {
 
 test('a watch that ends goes on from the last bookmark, however long nothing happened to these pods', async () => {
   start();
-  await eventually(() => expect(server.watchers()).toBe(1));
-  for (let others = 0; others < 5; others += 1) server.delete('of others', false);
-  server.bookmark();
-  server.end();
-  await eventually(() => expect(server.watches).toHaveLength(2));
-  const asked = server.watches.map((query) => query.get('resourceVersion'));
-  expect(asked).toEqual(['1', '6']);
-  expect(server.watches.every((query) => query.get('allowWatchBookmarks') === 'true')).toBe(true);
-  expect(server.lists).toHaveLength(1);
+  await expectToGoOnFromBookmark(server);
   expect(errors).toEqual([]);
 });
 

@@ -2,6 +2,7 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { followPods } from '../follow-pods.ts';
 import type { KeepTryingOptions } from '../keep-trying.ts';
+import { unfinished } from '../pod-metadata.ts';
 import { type PodSink, toSink } from './pod-sink.ts';
 
 /** What is listed and watched. */
@@ -24,12 +25,7 @@ export interface LabelledPodsOptions extends KeepTryingOptions {
 export function followLabelledPods(options: LabelledPodsOptions): Promise<void> {
   const { label, exceptNamespaces, sink } = options;
   const labelSelector = `${label},${shapedLabel}!=${shapedValue}`;
-  const selection = { labelSelector, fieldSelector: fieldSelector(exceptNamespaces) };
+  const elsewhere = exceptNamespaces.map((name) => `metadata.namespace!=${name}`);
+  const selection = { labelSelector, fieldSelector: [unfinished, ...elsewhere].join(',') };
   return followPods({ ...options, selection, what: `the pods with ${label}`, follower: toSink(sink) });
-}
-
-function fieldSelector(exceptNamespaces: readonly string[]): string {
-  const phases = ['Succeeded', 'Failed'].map((phase) => `status.phase!=${phase}`);
-  const namespaces = exceptNamespaces.map((name) => `metadata.namespace!=${name}`);
-  return [...phases, ...namespaces].join(',');
 }

@@ -4,7 +4,7 @@ import { type LabelKeys, shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { isLimited } from '../../rate/limit.ts';
 import { type InstallationPolicy, PolicyError, parsePolicy } from '../../rate/policy.ts';
 import { type KeepTryingOptions, keepTrying } from '../keep-trying.ts';
-import { listPodMetadata } from '../pod-metadata.ts';
+import { listPodMetadata, unfinished } from '../pod-metadata.ts';
 import type { PodSink } from './pod-sink.ts';
 import { listPolicyNamespaces, type PolicyNamespace } from './policy-namespaces.ts';
 import { seenPod } from './seen-pod.ts';
@@ -42,10 +42,7 @@ export async function followPolicyPods(options: PolicyPodsOptions): Promise<void
 async function look(options: PolicyPodsOptions): Promise<void> {
   const { kubeConfig, keys, installation, exceptNamespaces, sink, clock, signal } = options;
   const labels = [`${shapedLabel}!=${shapedValue}`, ...Object.values(keys).map((key) => `!${key}`)];
-  const selection = {
-    labelSelector: labels.join(','),
-    fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
-  };
+  const selection = { labelSelector: labels.join(','), fieldSelector: unfinished };
   const uids = new Set<string>();
   for (const namespace of await listPolicyNamespaces(kubeConfig)) {
     if (signal.aborted) return;

@@ -1,4 +1,4 @@
-import { createBatches } from '../batches.ts';
+import { createBatches, isAwaited } from '../batches.ts';
 import type { Clock } from '../clock.ts';
 import type { SeenNamespace } from '../namespaces.ts';
 import type { ChangeStore } from './change-store.ts';
@@ -116,8 +116,9 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
 
   const announcements = createBatches<string, true>(async (_, entries) => {
     const untilMs = clock.nowMs() + limits.patienceMs;
+    const isPatient = () => clock.nowMs() <= untilMs;
     const names = entries.map(({ item }) => item);
-    while (entries.some(({ signal }) => (signal === undefined ? clock.nowMs() <= untilMs : !signal.aborted))) {
+    while (entries.some((entry) => isAwaited(entry, isPatient))) {
       const stored = await store.read();
       if (await store.write(addChanges(stored?.changes ?? noChanges, names), stored)) return names.map(() => true);
     }

@@ -34,11 +34,12 @@ export interface QuotaOptions {
 export interface Quota {
   readonly keeper: QuotaKeeper;
   readonly counting: PodFollower;
-  /** To be called when the pods could not be followed; they are counted for each admission then. */
-  onWatchFailure(error: unknown): void;
+  /** To be called when the pods could not be followed; they are counted for each admission then. @returns the wait before another try, in ms */
+  onWatchFailure(error: unknown): number;
 }
 
 const tendMs = 1_000;
+const retryMs = 1_000;
 
 /** Starts a keeper and the tending of the ledgers. It can be asked at once. */
 export function startQuota(options: QuotaOptions): Quota {
@@ -67,5 +68,9 @@ export function startQuota(options: QuotaOptions): Quota {
     options.onError(error);
   };
   void tendLedgers({ keeper, clock, random, onError, signal, everyMs: tendMs, lookMs: 30_000 });
-  return { keeper, counting: toTable(table), onWatchFailure: onError };
+  const onWatchFailure = (error: unknown) => {
+    onError(error);
+    return retryMs;
+  };
+  return { keeper, counting: toTable(table), onWatchFailure };
 }

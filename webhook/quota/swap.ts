@@ -1,4 +1,4 @@
-import type { Entry } from '../batches.ts';
+import { type Entry, isAwaited } from '../batches.ts';
 import type { Clock } from '../clock.ts';
 import { type Claim, decide, type QuotaAnswer } from './decide.ts';
 import { QuotaError } from './errors.ts';
@@ -69,7 +69,7 @@ export function createSwaps(parts: SwapParts): Swaps {
   async function run(namespace: string, entries: readonly Entry<Claim>[]): ReturnType<Swaps['run']> {
     const until = clock.nowMs() + limits.patienceMs;
     const isPatient = () => clock.nowMs() <= until;
-    const isAwaited = ({ signal }: Entry<Claim>) => (signal === undefined ? isPatient() : !signal.aborted);
+    const isWaiting = (entry: Entry<Claim>) => isAwaited(entry, isPatient);
     const isTending = entries.length === 0;
     const isDry = !isTending && entries.every(({ item }) => item.dryRun);
     // If what is recalled has changed, the write fails and tells; a dry run writes nothing.
@@ -77,7 +77,7 @@ export function createSwaps(parts: SwapParts): Swaps {
     let listed: Count | undefined;
     let expired = noneExpired;
     let isSure = false;
-    while (isTending ? isPatient() : entries.some(isAwaited)) {
+    while (isTending ? isPatient() : entries.some(isWaiting)) {
       if (isTending && current?.stored === undefined && (current?.ledger.grants.length ?? 0) === 0) {
         known.forget(namespace);
         return [];
@@ -97,7 +97,7 @@ export function createSwaps(parts: SwapParts): Swaps {
       const hard = isTending ? hardOf(namespace) : undefined;
       const ledger = within({ ...(current?.ledger ?? newLedger(count.version)), ...(hard && { hard }) }, listed);
       // What nobody waits for is not granted: it would keep others out until it expires.
-      const awaited = entries.filter(isAwaited);
+      const awaited = entries.filter(isWaiting);
       const claims = awaited.map(({ item }) => item);
       const decided = decide(settle(ledger, count, expired.has), count, claims);
       const given = new Map(awaited.map((entry, index) => [entry, decided.answers[index]]));

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { followLabelledPods } from '../../../webhook/catch-up/labelled-pods.ts';
 import type { SeenPod } from '../../../webhook/catch-up/seen-pod.ts';
 import { realClock } from '../../../webhook/clock.ts';
+import { expectToGoOnFromBookmark } from '../../kube/bookmarks.ts';
 import { type FakeApiServer, startFakeApiServer } from '../../kube/fake-api-server.ts';
 
 let server: FakeApiServer;
@@ -92,15 +93,7 @@ test('a version that the API server has forgotten is no fault: everything is lis
 
 test('a watch that ends goes on from the last bookmark, however long nothing happened to these pods', async () => {
   start();
-  await eventually(() => expect(server.watchers()).toBe(1));
-  for (let others = 0; others < 5; others += 1) server.delete('of others', false);
-  server.bookmark();
-  server.end();
-  await eventually(() => expect(server.watches).toHaveLength(2));
-  const asked = server.watches.map((query) => query.get('resourceVersion'));
-  expect(asked).toEqual(['1', '6']);
-  expect(server.watches.every((query) => query.get('allowWatchBookmarks') === 'true')).toBe(true);
-  expect(server.lists).toHaveLength(1);
+  await expectToGoOnFromBookmark(server);
 });
 
 test('everything is listed again after a while only if the sink let go of something', async () => {

@@ -202,16 +202,13 @@ describe('a replica', () => {
     const [gone, late] = [new AbortController(), new AbortController()];
     const { write } = one.store;
     let tries = 0;
-    const overtake =
-      (most: number) =>
-      async (...args: Parameters<typeof write>) => {
-        tries += 1;
-        cluster.clock.advance(1_000);
-        if (tries === 1) gone.abort(new Error('gone'));
-        if (tries < most) await other.keeper.check(request(`other-${tries}`, 1));
-        return write(...args);
-      };
-    vi.spyOn(one.store, 'write').mockImplementation(overtake(4));
+    vi.spyOn(one.store, 'write').mockImplementation(async (...args) => {
+      tries += 1;
+      cluster.clock.advance(1_000);
+      if (tries === 1) gone.abort(new Error('gone'));
+      if (tries < 4) await other.keeper.check(request(`other-${tries}`, 1));
+      return write(...args);
+    });
     const first = one.keeper.check(request('a', 1), late.signal);
     const rest = [one.keeper.check(request('b', 1), gone.signal), one.keeper.check(request('c', 1), late.signal)];
     expect(await first).toEqual({ allowed: true });

@@ -26,10 +26,7 @@ const { keeper, counting, onWatchFailure } = startQuota({
 });
 void followStampedPods({
   ...{ kubeConfig, followers: [counting], relistMs: 600_000, ...always },
-  onError(error) {
-    onWatchFailure(error);
-    return 1_000;
-  },
+  onError: onWatchFailure,
 });
 
 interface Review {
