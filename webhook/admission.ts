@@ -2,6 +2,7 @@ import { withInstallation } from '../rate/apply-policy.ts';
 import type { LabelKeys } from '../rate/keys.ts';
 import type { Labels } from '../rate/limit.ts';
 import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../rate/policy.ts';
+import type { Caller } from './caller.ts';
 import { type Decision, decide, needsPolicy } from './decide.ts';
 import type { QuotaKeeper } from './quota/keeper.ts';
 import { hasSameRateLabels } from './rate-labels.ts';
@@ -25,8 +26,8 @@ export interface AdmissionParts {
 
 /** How something is decided. */
 export interface DecideOptions {
-  /** Aborted when nobody waits for the decision any more. Until then the API server is asked again when it did not answer. */
-  readonly signal?: AbortSignal;
+  /** As long as it waits for the decision, the API server is asked again when it did not answer. */
+  readonly caller?: Caller;
 }
 
 /** How something is validated. */
@@ -44,34 +45,36 @@ export interface Admission {
 /** Joins the decisions with the policy of the namespace as it is at the time of the request. */
 export function createAdmission(parts: AdmissionParts): Admission {
   const { keys, installation, readNamespace, announceChange, quota } = parts;
-  const policyOf = async (namespace: string, signal?: AbortSignal): Promise<Policy | undefined> => {
-    const labels = readNamespace && (await whileAwaited(() => readNamespace(namespace), signal));
+  const policyOf = async (namespace: string, caller?: Caller): Promise<Policy | undefined> => {
+    const labels = readNamespace && (await whileAwaited(() => readNamespace(namespace), caller));
     const policy = parsePolicy(labels, installation);
     return policy && withInstallation(policy, installation);
   };
 
   return {
-    async mutate(review, { signal } = {}) {
+    async mutate(review, { caller } = {}) {
       if (!needsPolicy(review.pod, keys)) return decide(review, keys);
       try {
-        return decide(review, keys, await policyOf(review.namespace, signal));
+        return decide(review, keys, await policyOf(review.namespace, caller));
       } catch (error) {
         // Validation refuses the pod for it, if it is to be refused.
         if (error instanceof PolicyError) return decide(review, keys);
         throw error;
       }
     },
-    async validate({ namespace, name, dryRun, subject }, { isStrict = false, signal } = {}) {
+    async validate({ namespace, name, dryRun, subject }, { isStrict = false, caller } = {}) {
       if (subject.kind === 'subresource') return validateSubresource(subject.before, subject.after, keys);
       if (subject.kind === 'namespace') {
         const decision = validateNamespace(subject.labels, subject.oldLabels, installation);
-        if (decision.outcome !== 'deny' && !dryRun && changesPolicy(subject)) await announceChange?.(name, signal);
+        if (decision.outcome !== 'deny' && !dryRun && changesPolicy(subject))
+          await announceChange?.(name, caller?.signal);
         return decision;
       }
       try {
-        const policy = await policyOf(namespace, signal);
+        const policy = await policyOf(namespace, caller);
         if (subject.kind === 'template') return validateTemplate(subject, keys, policy);
-        const checkQuota: QuotaKeeper['check'] | undefined = quota && ((request) => quota.check(request, signal));
+        const checkQuota: QuotaKeeper['check'] | undefined =
+          quota && ((request) => quota.check(request, caller?.signal));
         return await validatePod(subject.review, { keys, policy, checkQuota, mayLackStamp: !isStrict });
       } catch (error) {
         if (!(error instanceof PolicyError)) throw error;

@@ -1,26 +1,21 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import type { DecideOptions, ValidateOptions } from './admission.ts';
-import { callerSignal } from './caller.ts';
+import { type Caller, callerOf } from './caller.ts';
 import type { Decision } from './decide.ts';
 import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
 import { createBodyReader } from './json-body.ts';
+import type { Log } from './log.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 import { type PodReview, readReview, writeReview } from './review.ts';
 import { ReviewError } from './review-schema.ts';
 import { readValidationReview, type ValidationReview } from './validation-review.ts';
-
-/** Where one line per request goes. */
-export interface Log {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
 
 /** What the application is made of. */
 export interface AppParts {
   readonly mutate: (review: PodReview, how: Required<DecideOptions>) => Promise<Decision>;
   readonly validate: (review: ValidationReview, how: Required<ValidateOptions>) => Promise<Decision>;
   readonly metrics: Pick<Metrics, 'admission' | 'fault'>;
+  /** Where one line per request goes. */
   readonly log: Log;
   /** Whether the process is about to stop, so that clients should open no further requests on their connections. */
   readonly isDraining: () => boolean;
@@ -56,15 +51,15 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   function answer<Review extends Reviewed>(
     path: string,
     read: (body: unknown) => Review,
-    decide: (review: Review, signal: AbortSignal) => Promise<Decision>,
+    decide: (review: Review, caller: Caller) => Promise<Decision>,
   ) {
     return async (request: Request, response: Response): Promise<void> => {
-      const signal = callerSignal(request, response);
+      const caller = callerOf(request, response, nowMs);
       const review = read(await readBody(request));
       const { uid, namespace, name, operation, dryRun } = review;
       const about = { path, uid, namespace, name, operation, dryRun };
       try {
-        const decision = await decide(review, signal);
+        const decision = await decide(review, caller);
         const fault = decision.outcome === 'leave' ? decision.fault : undefined;
         const code = decision.outcome === 'deny' ? decision.code : fault?.code;
         if (fault !== undefined) metrics.fault(fault.mode, fault.code);
@@ -79,7 +74,7 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   }
 
   const validating = (path: string, isStrict: boolean) =>
-    answer(path, readValidationReview, (review, signal) => validate(review, { isStrict, signal }));
+    answer(path, readValidationReview, (review, caller) => validate(review, { isStrict, caller }));
 
   function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
     const status = error instanceof ReviewError ? 400 : clientStatus(error);
@@ -92,7 +87,7 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   }
 
   const handlers = {
-    '/mutate': answer('/mutate', readReview, (review, signal) => mutate(review, { signal })),
+    '/mutate': answer('/mutate', readReview, (review, caller) => mutate(review, { caller })),
     '/validate': validating('/validate', false),
     // The registration says by the path whether a call that fails is ignored: a pod whose mutation failed is refused here.
     '/validate/strict': validating('/validate/strict', true),

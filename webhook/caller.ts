@@ -1,25 +1,63 @@
 /** The API server that asks, and how long it waits for the answer. */
 import type { Request, Response } from 'express';
 
+/** Who waits for a decision. */
+export interface Caller {
+  /** Aborted when it does not wait any more. */
+  readonly signal: AbortSignal;
+}
+
 // What a registration has that does not say, and the most that one can say.
 const [usualMs, mostMs] = [10_000, 30_000];
 // The answer must arrive in time.
 const ownPart = 0.95;
 
 /**
- * A signal that is aborted when the caller does not wait for the answer any more: it closed the connection, or the time is over
- * that it gave. API servers give `timeoutSeconds` of the registration with each call, as in `?timeout=5s`.
+ * The caller of a request. Its signal is aborted when it closed the connection, or when the time is over that it gave: API servers give
+ * `timeoutSeconds` of the registration with each call, as in `?timeout=5s`.
+ * @param nowMs a clock in milliseconds that never goes back
  */
-export function callerSignal(request: Pick<Request, 'url'>, response: Response): AbortSignal {
+export function callerOf(request: Pick<Request, 'url'>, response: Response, nowMs: () => number): Caller {
+  return new LazyCaller(request, response, nowMs);
+}
+
+// Most admissions are decided at once and need no signal, so it is made when it is first asked for. A class, since V8 makes an object
+// with a getter slowly, and there is one for each request.
+class LazyCaller implements Caller {
+  readonly #request: Pick<Request, 'url'>;
+  readonly #response: Response;
+  readonly #nowMs: () => number;
+  readonly #beganMs: number;
+  #signal: AbortSignal | undefined;
+
+  constructor(request: Pick<Request, 'url'>, response: Response, nowMs: () => number) {
+    this.#request = request;
+    this.#response = response;
+    this.#nowMs = nowMs;
+    this.#beganMs = nowMs();
+  }
+
+  get signal(): AbortSignal {
+    const waitedMs = this.#nowMs() - this.#beganMs;
+    this.#signal ??= signalUntil(this.#response, timeoutOf(this.#request.url), waitedMs);
+    return this.#signal;
+  }
+}
+
+function signalUntil(response: Response, waitsMs: number, waitedMs: number): AbortSignal {
   const gone = new AbortController();
-  const waitsMs = timeoutOf(request.url);
+  const leave = () => gone.abort(new Error('The API server does not wait for the answer any more.'));
+  if (response.destroyed) {
+    leave();
+    return gone.signal;
+  }
   const late = setTimeout(
     () => gone.abort(new Error(`There is no decision in the ${waitsMs / 1000} s that the API server waits.`)),
-    waitsMs * ownPart,
+    waitsMs * ownPart - waitedMs,
   );
   response.once('close', () => {
     clearTimeout(late);
-    if (!response.writableEnded) gone.abort(new Error('The API server does not wait for the answer any more.'));
+    if (!response.writableEnded) leave();
   });
   return gone.signal;
 }

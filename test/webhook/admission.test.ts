@@ -308,12 +308,12 @@ test('a namespace that could not be read is read again as long as somebody waits
   };
   const webhook = createAdmission({ keys: labelKeys('rate'), installation: none, readNamespace, quota: undefined });
   const large = podJson({ labels: { rate: '6M' } });
-  const { signal } = new AbortController();
-  expect(await webhook.validate(ofPod(large), { signal })).toMatchObject({ outcome: 'deny', status: 403 });
-  expect(await webhook.mutate(review(podJson({})), { signal })).toMatchObject({ outcome: 'patch' });
+  const caller = new AbortController();
+  expect(await webhook.validate(ofPod(large), { caller })).toMatchObject({ outcome: 'deny', status: 403 });
+  expect(await webhook.mutate(review(podJson({})), { caller })).toMatchObject({ outcome: 'patch' });
   expect(reads).toBe(6);
   await expect(webhook.validate(ofPod(large))).rejects.toThrow('no answer');
-  const late = { signal: AbortSignal.abort() };
+  const late = { caller: { signal: AbortSignal.abort() } };
   await expect(webhook.mutate(review(podJson({})), late)).rejects.toThrow('no answer');
   expect(reads).toBe(8);
 });

@@ -141,7 +141,7 @@ test('a decision that its client no longer waits for is told so, and is logged a
   await new Promise((resolve) => server.close(resolve));
   const begun = Promise.withResolvers<AbortSignal>();
   await start({
-    validate: (_, { signal }) => {
+    validate: (_, { caller: { signal } }) => {
       begun.resolve(signal);
       return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     },

@@ -16,20 +16,20 @@ const unanswered = new ApiFailure('no answer');
 const answered = (status: number) => new ApiFailure(`HTTP ${status}`, { status });
 
 test('a call without an answer, or to a server that is busy, is made again', async () => {
-  const { signal } = new AbortController();
-  expect(await whileAwaited(failing(unanswered, answered(429), answered(500), answered(503)), signal)).toBe(5);
+  const caller = new AbortController();
+  expect(await whileAwaited(failing(unanswered, answered(429), answered(500), answered(503)), caller)).toBe(5);
 });
 
 test('a refusal, and what is no failure of the API server, is final', async () => {
-  const { signal } = new AbortController();
-  await expect(whileAwaited(failing(answered(403)), signal)).rejects.toThrow('HTTP 403');
-  await expect(whileAwaited(failing(new Error('broken')), signal)).rejects.toThrow('broken');
+  const caller = new AbortController();
+  await expect(whileAwaited(failing(answered(403)), caller)).rejects.toThrow('HTTP 403');
+  await expect(whileAwaited(failing(new Error('broken')), caller)).rejects.toThrow('broken');
 });
 
 test('there is one try where nobody tells how long it is waited for, and no other one when nobody waits any more', async () => {
   await expect(whileAwaited(failing(unanswered), undefined)).rejects.toThrow('no answer');
   const late = new AbortController();
-  const trying = whileAwaited(failing(unanswered), late.signal);
+  const trying = whileAwaited(failing(unanswered), late);
   late.abort();
   await expect(trying).rejects.toThrow('no answer');
   const silent = new AbortController();
@@ -39,7 +39,7 @@ test('there is one try where nobody tells how long it is waited for, and no othe
     if (tries === 1) throw unanswered;
     silent.abort();
     return new Promise(() => {});
-  }, silent.signal);
+  }, silent);
   await expect(waiting).rejects.toThrow('no answer');
   expect(tries).toBe(2);
 });

@@ -1,6 +1,6 @@
 import type { Admission } from '../admission.ts';
-import type { Log } from '../app.ts';
 import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
 import type { Backlog, BacklogEntry } from './backlog.ts';
 import type { CatchUpMetrics } from './metrics.ts';
 import type { SeenPod } from './seen-pod.ts';
