@@ -1,5 +1,4 @@
 import process from 'node:process';
-import { pino } from 'pino';
 import { createAdmission } from './admission.ts';
 import { createApp } from './app.ts';
 import { startCatchUp } from './catch-up/start.ts';
@@ -9,6 +8,7 @@ import { realClock } from './clock.ts';
 import { type Config, ConfigError, help, readConfig } from './config.ts';
 import { limitConnections } from './connection-limit.ts';
 import { createHealthApp } from './health.ts';
+import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { connect } from './namespaces.ts';
 import { startPolicyMemory } from './policy-memory/start.ts';
@@ -23,8 +23,8 @@ const maxCertificateFailures = 360;
 const connectionLimit = { most: 256, quietMs: 10_000, nowMs: () => performance.now() };
 
 async function run(config: Config): Promise<void> {
-  const log = pino({ base: null, level: config.logLevel });
   const metrics = createMetrics();
+  const log = createLog(config.logLevel, metrics.logLineLost);
   const { registry } = metrics;
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(name));

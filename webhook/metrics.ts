@@ -18,6 +18,8 @@ export interface Metrics {
   connections(counts: LimitedConnections['counts']): void;
   /** Counts a failed attempt to read a new certificate. */
   certificateFailure(): void;
+  /** Counts a line of the log that nobody took. */
+  logLineLost(): void;
 }
 
 /** Makes the metrics, in a registry of their own. */
@@ -53,6 +55,11 @@ export function createMetrics(): Metrics {
     help: 'Failed attempts to read a certificate and its key; the last good pair stays in use.',
     registers,
   });
+  const lostLines = new Counter({
+    name: 'podrate_log_lines_lost_total',
+    help: 'Lines of the log that were given up because whoever collects them was too slow.',
+    registers,
+  });
   return {
     registry,
     admission(operation, outcome, seconds) {
@@ -73,5 +80,6 @@ export function createMetrics(): Metrics {
       });
     },
     certificateFailure: () => failures.inc(),
+    logLineLost: () => lostLines.inc(),
   };
 }

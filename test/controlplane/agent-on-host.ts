@@ -1,8 +1,8 @@
 import process from 'node:process';
 import { vi } from 'vitest';
 import type { Cluster } from '../cluster/cluster.ts';
+import { jsonLines } from '../webhook/json-lines.ts';
 import { accountKubeconfig, readPage } from './installation.ts';
-import { jsonLines } from './json-lines.ts';
 
 /** The agent as a process on the host, with the rights of the shipped service account on one node. */
 export interface HostAgent {

@@ -3,8 +3,8 @@ import process from 'node:process';
 import { vi } from 'vitest';
 import { servingFiles, writePairFiles } from '../../certs/files.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import { jsonLines } from '../webhook/json-lines.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace, readPage } from './installation.ts';
-import { jsonLines } from './json-lines.ts';
 
 const ports = [
   { https: 8443, http: 8080 },

@@ -6,6 +6,7 @@ import { execa } from 'execa';
 import request from 'supertest';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { servingFiles, writePairFiles } from '../../certs/files.ts';
+import { jsonLines } from './json-lines.ts';
 import { podJson } from './pods.ts';
 import { useCertificates } from './tls.ts';
 
@@ -30,10 +31,7 @@ function start(...args: string[]) {
       killSignal: 'SIGTERM',
     },
   );
-  const lines: Record<string, unknown>[] = [];
-  child.stdout.on('data', (chunk: Buffer) => {
-    for (const text of chunk.toString().split('\n').filter(Boolean)) lines.push(JSON.parse(text));
-  });
+  const lines = jsonLines(child.stdout);
   const line = (message: string) =>
     vi.waitFor(
       () => {
