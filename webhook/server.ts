@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import { createServer as createHttpServer, type Server as HttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -12,13 +13,16 @@ const handshakeTimeoutMs = 10_000;
 // API servers wait 30 s at most for a webhook.
 const requestTimeoutMs = 30_000;
 
+// API servers never resume a session (client-go sets no ClientSessionCache), so that each handshake would make tickets for nobody.
+const protocol = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET } as const;
+
 /** Makes the HTTPS server; it does not listen. */
 export function createTlsServer(listener: RequestListener, { cert, key }: ServingPair): HttpsServer {
   return createHttpsServer(
     {
       cert,
       key,
-      minVersion: 'TLSv1.2',
+      ...protocol,
       // Nothing is read from a connection before it is handed to TLS: it may have to wait for that.
       pauseOnConnect: true,
       handshakeTimeout: handshakeTimeoutMs,
@@ -32,7 +36,7 @@ export function createTlsServer(listener: RequestListener, { cert, key }: Servin
 
 /** Takes a new pair into use: handshakes from now on get it, open connections live on. */
 export function useCertificate(server: HttpsServer, { cert, key }: ServingPair): void {
-  server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' });
+  server.setSecureContext({ cert, key, ...protocol });
 }
 
 /** Makes the plain HTTP server for probes and metrics; it does not listen. */

@@ -31,20 +31,45 @@ async function start(answerMs = 0, isDraining = () => false): Promise<void> {
   port = await listen(server, 0);
 }
 
+interface Answer {
+  readonly text: string;
+  readonly serial: string;
+  readonly connection: string | undefined;
+  readonly isResumed: boolean;
+}
+
 /** One request; gives the answer and the serial number of the certificate of its connection. */
-function ask(agent: Agent): Promise<{ text: string; serial: string; connection: string | undefined }> {
+function ask(agent: Agent): Promise<Answer> {
   const options: RequestOptions = { port, agent, ca: sets().first.authority.certificate };
   return new Promise((resolve, reject) => {
     get('https://localhost', options, (response) => {
-      const serial = (response.socket as TLSSocket).getPeerCertificate().serialNumber;
+      const socket = response.socket as TLSSocket;
+      const serial = socket.getPeerCertificate().serialNumber;
+      const isResumed = socket.isSessionReused();
       let text = '';
       response.on('data', (chunk) => {
         text += chunk;
       });
-      response.on('end', () => resolve({ text, serial, connection: response.headers.connection }));
+      response.on('end', () => resolve({ text, serial, isResumed, connection: response.headers.connection }));
     }).on('error', reject);
   });
 }
+
+test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+  'no session of %s is kept, also with another certificate',
+  async (version) => {
+    await start();
+    const agent = new Agent({ minVersion: version, maxVersion: version });
+    for (let round = 0; round < 2; round += 1) {
+      // An Agent offers the session of the connection before.
+      for (let connection = 0; connection < 2; connection += 1) {
+        expect(await ask(agent)).toMatchObject({ text: 'ok', isResumed: false });
+      }
+      useCertificate(server, servingPair(sets().second));
+    }
+    agent.destroy();
+  },
+);
 
 describe('a certificate that is replaced', () => {
   test('is given to new connections, while an open one lives on with the old', async () => {
