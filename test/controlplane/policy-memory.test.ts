@@ -1,5 +1,5 @@
 import process from 'node:process';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { podrateNamespace } from './installation.ts';
 import type { PolicyChangesOutcome } from './policy-changes-program.ts';
@@ -65,9 +65,13 @@ test('a change of a policy is announced also where the record was deleted, one t
   await cluster.kubectl(['patch', 'configmap', 'podrate-policy-changes', '-n', podrateNamespace, '-p', spoilt]);
   // By failurePolicy it is written all the same.
   await label('podrate.dev/max=1M');
-  const lines = JSON.stringify(replicas.map((replica) => replica.lines));
-  expect(lines).toContain(
-    'ConfigMap podrate-policy-changes is not as podrate writes it: delete it, and it is made anew',
+  const advice = 'ConfigMap podrate-policy-changes is not as podrate writes it: delete it, and it is made anew';
+  await vi.waitFor(
+    () => {
+      const told = replicas.flatMap(({ lines }) => lines).filter((line) => JSON.stringify(line).includes(advice));
+      expect(told).not.toEqual([]);
+    },
+    { timeout: 10_000 },
   );
   await cluster.kubectl(['delete', 'configmap', 'podrate-policy-changes', '-n', podrateNamespace]);
   await label('podrate.dev/max=2M');
