@@ -14,34 +14,19 @@ const ownPart = 0.95;
 
 /**
  * The caller of a request. Its signal is aborted when it closed the connection, or when the time is over that it gave: API servers give
- * `timeoutSeconds` of the registration with each call, as in `?timeout=5s`.
+ * `timeoutSeconds` of the registration with each call, as in `?timeout=5s`. The signal is made when it is first asked for: most
+ * admissions are decided at once, and need none.
  * @param nowMs a clock in milliseconds that never goes back
  */
 export function callerOf(request: Pick<Request, 'url'>, response: Response, nowMs: () => number): Caller {
-  return new LazyCaller(request, response, nowMs);
-}
-
-// Most admissions are decided at once and need no signal, so it is made when it is first asked for. A class, since V8 makes an object
-// with a getter slowly, and there is one for each request.
-class LazyCaller implements Caller {
-  readonly #request: Pick<Request, 'url'>;
-  readonly #response: Response;
-  readonly #nowMs: () => number;
-  readonly #beganMs: number;
-  #signal: AbortSignal | undefined;
-
-  constructor(request: Pick<Request, 'url'>, response: Response, nowMs: () => number) {
-    this.#request = request;
-    this.#response = response;
-    this.#nowMs = nowMs;
-    this.#beganMs = nowMs();
-  }
-
-  get signal(): AbortSignal {
-    const waitedMs = this.#nowMs() - this.#beganMs;
-    this.#signal ??= signalUntil(this.#response, timeoutOf(this.#request.url), waitedMs);
-    return this.#signal;
-  }
+  const beganMs = nowMs();
+  let signal: AbortSignal | undefined;
+  return {
+    get signal() {
+      signal ??= signalUntil(response, timeoutOf(request.url), nowMs() - beganMs);
+      return signal;
+    },
+  };
 }
 
 function signalUntil(response: Response, waitsMs: number, waitedMs: number): AbortSignal {

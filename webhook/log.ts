@@ -21,7 +21,10 @@ const heldBytes = 1024 * 1024;
  */
 export function createLog(level: string, onLost: () => void) {
   const output = pino.destination({
-    ...{ sync: false, minLength: batchBytes, maxLength: heldBytes, periodicFlush: flushMs },
+    sync: false,
+    minLength: batchBytes,
+    maxLength: heldBytes,
+    periodicFlush: flushMs,
   });
   output.on('drop', onLost);
   return pino({ base: null, level }, output);

@@ -7,7 +7,7 @@ export interface Scenario {
   readonly clients: number;
   /** Of all clients together, in one run. */
   readonly requests: { readonly full: number; readonly quick: number };
-  /** How often each variant runs in a round; what is judged by a difference of percentiles takes many short runs. */
+  /** How often each variant runs in a round; what is judged by a difference of percentiles takes several runs, or long ones. */
   readonly times: number;
   readonly variants: readonly VariantName[];
   /** In the namespace that was filled with pods before, not in an empty one. */

@@ -38,7 +38,7 @@ interface Answer {
   readonly isResumed: boolean;
 }
 
-/** One request; gives the answer and the serial number of the certificate of its connection. */
+/** One request; gives the answer, and of its connection the certificate's serial number and whether its session is an older one's. */
 function ask(agent: Agent): Promise<Answer> {
   const options: RequestOptions = { port, agent, ca: sets().first.authority.certificate };
   return new Promise((resolve, reject) => {
