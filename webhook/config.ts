@@ -57,7 +57,7 @@ Options, each with its environment variable:
   --log-level LEVEL    trace, debug, info, warn, error or silent (info; $PODRATE_LOG_LEVEL)
   -h, --help           this text
 
-The label key must also be in the matchConditions of both webhook configurations.
+The label key must also be in the objectSelectors and matchConditions of both webhook configurations.
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage.
 `;
 

@@ -4,6 +4,7 @@ import { directions, type Labels, type Limit } from '../rate/limit.ts';
 import {
   type InstallationPolicy,
   type Mode,
+  modeLabel,
   type Policy,
   PolicyError,
   parsePolicy,
@@ -21,6 +22,8 @@ import type { ChangedLabels, ChangedTemplate } from './validation-review.ts';
 const good: Decision = { outcome: 'leave', warnings: [] };
 const stampedLate =
   'podrate could not be asked to stamp this pod: it starts without a limit, and gets it as soon as podrate has found it';
+// The selector of the mutating registration (manifests/webhook-configuration.yaml).
+const askedInPolicies = `; where one adds or removes rate labels of new pods after podrate, give the namespace a policy (label ${modeLabel}), and podrate is asked again`;
 
 /** What a pod is validated with. */
 export interface ValidationParts {
@@ -53,7 +56,7 @@ export async function validatePod(review: PodReview, parts: ValidationParts): Pr
   if (!isLate && (found.annotation !== stamp.annotation || found.label !== stamp.label)) {
     const wanted = stamp.annotation === undefined ? 'there should be none' : `${stamp.annotation} is right`;
     const is = found.annotation === undefined ? 'is missing' : `is ${found.annotation}`;
-    const message = `annotation ${stampAnnotation} ${is} or its label is wrong, where by the rate labels, the annotation ${dscpAnnotation} and the namespace's policy ${wanted}: leave both to podrate, and try again if no other webhook changes them`;
+    const message = `annotation ${stampAnnotation} ${is} or its label is wrong, where by the rate labels, the annotation ${dscpAnnotation} and the namespace's policy ${wanted}: leave both to podrate, and try again if no other webhook changes them${isNew && policy === undefined ? askedInPolicies : ''}`;
     return { outcome: 'deny', status: 403, code: 'stamp/forged', message };
   }
   const told = fault && admit(fault, mode === 'enforce' ? 'warn' : mode);

@@ -145,8 +145,13 @@ export function testOtherTools(clusterOf: () => Cluster, policies: PolicyCluster
         },
       ],
     };
-    const relabelled = async (rate: string, ask: () => Promise<Awaited<ReturnType<typeof apply>>>) => {
-      const args = ['test/controlplane/second-webhook.ts', '8444', `${clusterOf().dir}/webhook-tls`, rate];
+    const relabelled = async (rate: string | undefined, ask: () => Promise<Awaited<ReturnType<typeof apply>>>) => {
+      const args = [
+        'test/controlplane/second-webhook.ts',
+        '8444',
+        `${clusterOf().dir}/webhook-tls`,
+        ...(rate === undefined ? [] : [rate]),
+      ];
       const child = clusterOf().spawn(process.execPath, args, { reject: false });
       await new Promise((resolve) => child.stdout.once('data', resolve));
       try {
@@ -156,8 +161,8 @@ export function testOtherTools(clusterOf: () => Cluster, policies: PolicyCluster
         await child;
       }
     };
-    const create = (name: string, rate: string, labels: Strings = { rate: '1M' }) =>
-      relabelled(rate, () => apply(pod('tools', name, { ...labels, second: 'yes' })));
+    const create = (name: string, rate: string | undefined, labels: Strings = { rate: '1M' }, namespace = 'tools') =>
+      relabelled(rate, () => apply(pod(namespace, name, { ...labels, second: 'yes' })));
     expect(await apply(registration)).toMatchObject({ exitCode: 0 });
     // Until the API server knows the registration and where it leads.
     const input = JSON.stringify(pod('tools', 'early', { rate: '1M', second: 'yes' }));
@@ -177,6 +182,21 @@ export function testOtherTools(clusterOf: () => Cluster, policies: PolicyCluster
     expect(await create('labelled', '2M', {})).toMatchObject({ exitCode: 0 });
     expect(await stampOf('tools', 'labelled')).toBe(stamp(2_000_000));
     expect((await create('raised', '9M')).stderr).toContain('maximum rate per Pod is 5M, but limit is 9M');
+    expect(await create('removed', undefined, { rate: '4M' })).toMatchObject({ exitCode: 0 });
+    expect(await stampOf('tools', 'removed')).toBe(stamp(1_000_000));
+    // Without a policy podrate is not asked again where the label came or went.
+    await makeNamespace('unruled', {});
+    const lost = 'give the namespace a policy (label podrate.dev/mode), and podrate is asked again';
+    expect((await create('removed', undefined, { rate: '4M' }, 'unruled')).stderr).toContain(lost);
+    expect((await create('added', '2M', { 'rate-egress': '4M' }, 'unruled')).stderr).toContain(lost);
+    expect(await create('again', '3M', { rate: '4M' }, 'unruled')).toMatchObject({ exitCode: 0 });
+    expect(await stampOf('unruled', 'again')).toBe(stamp(3_000_000));
+    const late = await create('late', '2M', {}, 'unruled');
+    expect(late).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('it starts without a limit') });
+    await vi.waitFor(async () => expect(await stampOf('unruled', 'late')).toBe(stamp(2_000_000)), {
+      timeout: 30_000,
+      interval: 250,
+    });
     await kubectl('delete', 'mutatingwebhookconfiguration', 'second');
   });
 

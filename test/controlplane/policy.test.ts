@@ -344,9 +344,10 @@ test('the strict component makes exactly the calls that carry a limit mandatory,
     .map(({ name, failurePolicy, clientConfig }: Hook) => `${name} ${clientConfig.service.path} ${failurePolicy}`);
   expect(new Set(policies)).toEqual(
     new Set([
-      ...['pods', 'policy-pods'].flatMap((name) =>
+      ...['pods', 'other-pods', 'policy-pods'].flatMap((name) =>
         ['/mutate', '/validate/strict'].map((path) => `${name}.podrate.dev ${path} Fail`),
       ),
+      'changed-pods.podrate.dev /validate/strict Fail',
       ...['stamps', 'namespaces'].map((name) => `${name}.podrate.dev /validate Fail`),
       ...['templates', 'policy-templates'].map((name) => `${name}.podrate.dev /validate Ignore`),
     ]),

@@ -1,4 +1,4 @@
-/** Another mutating webhook than podrate's: sets the label `rate` of every pod that it is shown. Arguments: port, TLS folder, rate. */
+/** Another mutating webhook than podrate's: sets the label `rate` of every pod that it is shown, or removes it. Arguments: port, TLS folder, rate. */
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
@@ -11,7 +11,8 @@ const server = createServer({ cert: cert as Buffer, key: key as Buffer }, async 
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk);
   const review = JSON.parse(Buffer.concat(chunks).toString());
-  const operations = [{ op: 'add', path: '/metadata/labels/rate', value: rate }];
+  const change = rate === undefined ? { op: 'remove' } : { op: 'add', value: rate };
+  const operations = [{ ...change, path: '/metadata/labels/rate' }];
   const patch = Buffer.from(JSON.stringify(operations)).toString('base64');
   const answer = { uid: review.request.uid, allowed: true, patchType: 'JSONPatch', patch };
   response.setHeader('Content-Type', 'application/json');

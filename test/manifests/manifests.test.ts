@@ -59,41 +59,69 @@ test('the image has the version of package.json', async () => {
   expect(kustomization.images).toEqual([{ name: 'podrate', newName: 'podrate', newTag: version }]);
 });
 
-test('the webhook is asked about pods that carry any key that it reads or writes, and about no others', () => {
-  const [webhook] = find('MutatingWebhookConfiguration', 'podrate').webhooks;
-  const [{ expression }] = webhook.matchConditions;
-  const quoted = [...expression.matchAll(/'([^']+)'/g)].map(([, text]) => text);
-  const keys = labelKeys(defaultLabelKey);
-  const read = [keys.both, keys.egress, keys.ingress, dscpAnnotation];
-  expect(quoted.toSorted()).toEqual([...read, shapedLabel, stampAnnotation].toSorted());
-  expect(webhook.rules).toHaveLength(1);
-  expect(webhook.rules[0].resources).toEqual(['pods']);
+const kinds = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'];
+
+function hooks(kind: string, name: string): Manifest[] {
+  return find(kind, 'podrate').webhooks.filter((webhook: Manifest) => webhook.name === `${name}.podrate.dev`);
+}
+
+function quoted(webhook: Manifest): Set<string> {
+  return new Set([...JSON.stringify(webhook.matchConditions).matchAll(/'([^']+)'/g)].map(([, text]) => text as string));
+}
+
+const keys = labelKeys(defaultLabelKey);
+const rates = [keys.both, keys.egress, keys.ingress, dscpAnnotation];
+const stamps = [shapedLabel, stampAnnotation];
+
+test.each(kinds)(
+  'new pods with the usual label are told by a selector alone, the others by any other key: %s',
+  (kind) => {
+    const selector = (operator: string) => ({ matchExpressions: [{ key: keys.both, operator }] });
+    const [[usual], [others]] = [hooks(kind, 'pods'), hooks(kind, 'other-pods')];
+    expect(usual.matchConditions).toBeUndefined();
+    expect([usual.objectSelector, others.objectSelector]).toEqual([selector('Exists'), selector('DoesNotExist')]);
+    expect(quoted(others)).toEqual(new Set([...rates, ...stamps]).difference(new Set([keys.both])));
+    // They differ in nothing else.
+    const { name: _, objectSelector: __, matchConditions: ___, ...shared } = others;
+    expect(usual).toMatchObject(shared);
+    expect(usual.rules).toHaveLength(1);
+    expect(usual.rules[0].resources).toEqual(['pods']);
+    expect(usual.rules[0].operations).toContain('CREATE');
+  },
+);
+
+test('a change of a pod is mutated and validated whichever of the keys it is about', () => {
+  const changes = (kind: string) =>
+    find(kind, 'podrate').webhooks.filter(({ rules }: Manifest) =>
+      rules.some(({ resources, operations }: Manifest) => resources.includes('pods') && operations.includes('UPDATE')),
+    );
+  const names = kinds.map((kind) => changes(kind).map(({ name }: Manifest) => name));
+  expect(names).toEqual([['pods.podrate.dev', 'other-pods.podrate.dev'], ['changed-pods.podrate.dev']]);
+  const [changed] = hooks('ValidatingWebhookConfiguration', 'changed-pods');
+  expect(changed.objectSelector).toBeUndefined();
+  expect(quoted(changed)).toEqual(new Set([...rates, ...stamps, ...mirrorAnnotations]));
 });
 
 test('the registrations agree on the keys that count, and send labelled pods wherever they are', () => {
-  const keys = labelKeys(defaultLabelKey);
-  const rates = [keys.both, keys.egress, keys.ingress, dscpAnnotation];
-  const webhooks = [
-    ...find('MutatingWebhookConfiguration', 'podrate').webhooks,
-    ...find('ValidatingWebhookConfiguration', 'podrate').webhooks,
-  ];
-  const names = (name: string) => webhooks.filter((webhook: Manifest) => webhook.name === `${name}.podrate.dev`);
-  const quoted = (webhook: Manifest): Set<string> =>
-    new Set([...JSON.stringify(webhook.matchConditions).matchAll(/'([^']+)'/g)].map(([, text]) => text as string));
-  const [, validated] = names('pods');
-  for (const webhook of [...names('stamps'), validated]) {
-    expect(quoted(webhook)).toEqual(new Set([...rates, shapedLabel, stampAnnotation, ...mirrorAnnotations]));
+  const all = (name: string) => kinds.flatMap((kind) => hooks(kind, name));
+  const [stampHook] = all('stamps');
+  expect(quoted(stampHook)).toEqual(new Set([...rates, ...stamps, ...mirrorAnnotations]));
+  for (const webhook of ['pods', 'other-pods', 'changed-pods', 'stamps'].flatMap(all)) {
+    expect(JSON.stringify(webhook.namespaceSelector)).not.toContain(modeLabel);
   }
-  for (const webhook of names('pods')) expect(JSON.stringify(webhook.namespaceSelector)).not.toContain(modeLabel);
-  for (const name of ['templates', 'policy-templates']) {
-    for (const webhook of names(name)) expect(quoted(webhook)).toEqual(new Set([...rates, 'CronJob']));
+  for (const webhook of ['templates', 'policy-templates'].flatMap(all)) {
+    expect(quoted(webhook)).toEqual(new Set([...rates, 'CronJob']));
   }
-  // Between them, every template of a namespace with a policy is sent once.
-  const [[some], [others]] = [names('templates'), names('policy-templates')];
-  expect(others.rules).toEqual(some.rules);
+  // Between them, every new pod and every template of a namespace with a policy is validated once.
   const condition = (webhook: Manifest, name: string) =>
     webhook.matchConditions.find((found: Manifest) => found.name === name).expression;
+  const [[some], [others]] = [all('templates'), all('policy-templates')];
+  expect(others.rules).toEqual(some.rules);
   expect(condition(others, 'has-neither-rate-nor-mark')).toBe(`!(${condition(some, 'has-rate-or-mark')})`);
+  const [other] = hooks('ValidatingWebhookConfiguration', 'other-pods');
+  const [plain] = hooks('ValidatingWebhookConfiguration', 'policy-pods');
+  expect([plain.objectSelector, plain.rules]).toEqual([other.objectSelector, other.rules]);
+  expect(condition(plain, 'has-neither-rate-nor-stamp')).toBe(`!(${condition(other, 'has-other-rate-or-stamp')})`);
 });
 
 test('the webhook configuration reaches the port that the Deployment serves', () => {
@@ -109,24 +137,21 @@ test('the webhook configuration reaches the port that the Deployment serves', ()
   expect(names).toContain(port.targetPort);
 });
 
-test.each(['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'])(
-  'a webhook that is away stops nothing: %s',
-  (kind) => {
-    const { webhooks } = find(kind, 'podrate');
-    expect(webhooks.length).toBeGreaterThanOrEqual(2);
-    for (const webhook of webhooks) {
-      expect(webhook.failurePolicy).toBe('Ignore');
-      // Only what may have to wait for a ledger has longer.
-      const isCounted = kind.startsWith('Validating') && webhook.name === 'pods.podrate.dev';
-      expect([webhook.name, webhook.timeoutSeconds]).toEqual([webhook.name, isCounted ? 10 : 5]);
-    }
-  },
-);
+test.each(kinds)('a webhook that is away stops nothing: %s', (kind) => {
+  const { webhooks } = find(kind, 'podrate');
+  expect(webhooks.length).toBeGreaterThanOrEqual(2);
+  for (const webhook of webhooks) {
+    expect(webhook.failurePolicy).toBe('Ignore');
+    // Only what may have to wait for a ledger has longer.
+    const isCounted = kind.startsWith('Validating') && /^(other-|changed-)?pods\./.test(webhook.name);
+    expect([webhook.name, webhook.timeoutSeconds]).toEqual([webhook.name, isCounted ? 10 : 5]);
+  }
+});
 
 test('a dry run has no side effects: only what a quota counts, and changes of policies, have any at all', () => {
-  for (const kind of ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration']) {
+  for (const kind of kinds) {
     for (const { name, sideEffects } of find(kind, 'podrate').webhooks) {
-      const hasEffects = kind.startsWith('Validating') && /^(pods|namespaces)\./.test(name);
+      const hasEffects = kind.startsWith('Validating') && /^((other-|changed-)?pods|namespaces)\./.test(name);
       expect([name, sideEffects]).toEqual([name, hasEffects ? 'NoneOnDryRun' : 'None']);
     }
   }
