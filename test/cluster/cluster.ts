@@ -28,6 +28,8 @@ export interface ClusterOptions {
   cgroupDriver?: CgroupDriver;
   /** The API server records who writes pods, for auditedRequests. */
   audit?: boolean;
+  /** Switches of the API server, by the names of its `--feature-gates`. */
+  featureGates?: Readonly<Record<string, boolean>>;
   /** The cluster outlives this process; `npm run cluster -- stop` ends it. */
   keep?: boolean;
   /** Told about every step; quiet if not given. */
@@ -112,7 +114,10 @@ async function start(context: Start, options: ClusterOptions): Promise<Cluster> 
   );
   const controlPlane = Promise.all([programs, prepared]).then(([parts]) =>
     step('control plane', 'control plane', (_, report) =>
-      startControlPlane({ ...context, ...parts, certificates, audit: options.audit ?? false }, report),
+      startControlPlane(
+        { ...context, ...parts, certificates, audit: options.audit ?? false, featureGates: options.featureGates ?? {} },
+        report,
+      ),
     ),
   );
   const access = programs.then(

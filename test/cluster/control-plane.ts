@@ -21,6 +21,8 @@ export interface ControlPlaneOptions {
   certificates: string;
   /** Whether to record who writes pods. */
   audit: boolean;
+  /** Switches of the API server. */
+  featureGates: Readonly<Record<string, boolean>>;
   /** Directory of all logs. */
   logs: string;
   logOf: (name: string) => string;
@@ -35,7 +37,7 @@ export interface ControlPlane {
 
 /** Starts the control plane and waits until pods can be created. */
 export async function startControlPlane(options: ControlPlaneOptions, report: Report): Promise<ControlPlane> {
-  const { run, programs, etcd, certificates, audit, logs, logOf } = options;
+  const { run, programs, etcd, certificates, audit, featureGates, logs, logOf } = options;
   const start = (name: string, file: string, args: string[]) =>
     startDaemon(name, file, args, { log: logOf(name), onStart: run.add });
   const data = join(run.state.directory, 'etcd');
@@ -43,7 +45,11 @@ export async function startControlPlane(options: ControlPlaneOptions, report: Re
   const daemons = [await start('etcd', etcd, etcdArguments(data))];
   const recording = audit ? await auditArguments(run.state.directory, logs) : [];
   const startApiServer = () =>
-    start('kube-apiserver', join(programs, 'kube-apiserver'), [...apiServerArguments(certificates), ...recording]);
+    start('kube-apiserver', join(programs, 'kube-apiserver'), [
+      ...apiServerArguments(certificates),
+      ...Object.entries(featureGates).map(([name, isOn]) => `--feature-gates=${name}=${isOn}`),
+      ...recording,
+    ]);
   let apiServer = await startApiServer();
   const ready = (path: string) => waitForApi(options, [...daemons, apiServer], ['get', '--raw', path]);
   report('API server starts');
