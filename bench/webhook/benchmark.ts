@@ -69,7 +69,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
       await prepare();
     }
     const isCounted = variant === 'podrate-quota' && !scenario.crowded;
-    // What is counted begins at nothing; elsewhere pods of earlier runs do not matter.
+    // What is counted begins at nothing, the ledger too.
     const fresh = isCounted ? `bench-${variant}-${index}` : undefined;
     if (fresh !== undefined) await bed.makeNamespace(fresh, variants[variant]);
     const namespace = kind === 'reviews' ? 'default' : scenario.crowded ? crowded : (fresh ?? `bench-${variant}`);
@@ -78,6 +78,9 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
     const watch = isWatched && setInterval(async () => samples.push((await bed.memory()).now), memoryIntervalMs);
     const outcome = await load(variant, { kind, namespace, clients, count: scenario.requests[size] });
     if (watch) clearInterval(watch);
+    // The more pods there are, the larger is the API server's heap and the fewer but longer are its garbage collections, until it is chance
+    // whether a run meets one.
+    if (kind === 'pods' && !scenario.crowded) await bed.deletePods(namespace);
     const figures = figuresOf(outcome);
     results.push({ scenario: scenario.name, variant, round, figures, failures: outcome.failures });
     const left = formatDuration((seconds() / (index + 1)) * (runs.length - index - 1));

@@ -27,6 +27,8 @@ export type WebhookName = keyof typeof services;
 export interface Testbed {
   /** Makes an empty namespace in which pods can be created. */
   makeNamespace(name: string, variant: Variant): Promise<void>;
+  /** Deletes all pods of a namespace. */
+  deletePods(namespace: string): Promise<void>;
   /** Sends requests to the API server as its administrator. */
   loadApiServer(
     job: Pick<LoadJob, 'path' | 'body' | 'expect' | 'first' | 'requests' | 'clients'>,
@@ -79,6 +81,9 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
       async makeNamespace(name, { labels }) {
         await apply(cluster, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }]);
         await cluster.kubectl(['wait', '--for=create', 'serviceaccount/default', '-n', name, '--timeout=30s']);
+      },
+      async deletePods(namespace) {
+        await cluster.kubectl(['delete', '--raw', `/api/v1/namespaces/${namespace}/pods`]);
       },
       loadApiServer: (job) =>
         runLoad(cluster, { ...job, ...certificates, origin: `https://${cluster.hostAddress}:6443` }),
