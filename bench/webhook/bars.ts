@@ -16,7 +16,7 @@ export interface Judgement {
   readonly missedBy: number;
 }
 
-/** A figure, as a median over the runs; NaN if it was not measured. */
+/** A figure of all runs of a scenario; NaN if it was not measured. */
 type Figure = (scenario: string, variant: VariantName, name: FigureName) => number;
 
 /** What the webhook promises about scenarios. The same rows as the table in docs/benchmark.md. */

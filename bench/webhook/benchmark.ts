@@ -33,7 +33,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
   const size = quick ? 'quick' : 'full';
   const begun = performance.now();
   const seconds = () => (performance.now() - begun) / 1000;
-  const results: RunResult[] = [];
+  const runResults: RunResult[] = [];
   const samples: number[] = [];
   let afterReviews: number | undefined;
   let sent = 0;
@@ -82,21 +82,23 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
     // whether a run meets one.
     if (kind === 'pods' && !scenario.crowded) await bed.deletePods(namespace);
     const figures = figuresOf(outcome);
-    results.push({ scenario: scenario.name, variant, round, figures, failures: outcome.failures });
+    const latencies = outcome.latencies.toSorted((one, other) => one - other);
+    runResults.push({ scenario: scenario.name, variant, round, figures, latencies, failures: outcome.failures });
     const left = formatDuration((seconds() / (index + 1)) * (runs.length - index - 1));
     say(`[${index + 1}/${runs.length}, ${left} left] ${scenario.name}, ${variant}: ${brief(figures)}`);
   }
 
   const most = (await bed.memory()).most;
   const names = [...new Set(runs.map(({ scenario }) => scenario.name))];
-  const medians = summarizeRuns(
+  const results = summarizeRuns(
     scenarios.map(({ name }) => name),
-    results,
+    runResults,
   );
   const memory = { samples, afterReviews: afterReviews ?? most, afterAll: most };
   return {
     ...{ quick, rounds, machine: machine(), command: await shippedCommand() },
-    ...{ seconds: seconds(), runs: results, medians, memory, bars: judge(results, memory, names, Math.random) },
+    ...{ seconds: seconds(), runs: runResults.map(({ latencies: _, ...run }) => run), results, memory },
+    bars: judge(runResults, memory, names, Math.random),
   };
 }
 

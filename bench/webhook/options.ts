@@ -9,7 +9,7 @@ export const help = `Measures the admission webhook on a real API server, beside
 
 Options:
   --quick       fewer requests, two rounds, 2,000 instead of 10,000 pods and reviews by the ten thousand; some minutes
-  --rounds N    how often everything is repeated; figures are medians (default: 5, with --quick 2)
+  --rounds N    how often everything is repeated (default: 5, with --quick 2)
   --only NAME   only scenarios with this in their names, and their bars; can be given more than once
   --json FILE   write every figure of every run
   -h, --help    print this

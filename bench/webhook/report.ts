@@ -10,8 +10,8 @@ export interface Report {
   /** What podrate's webhook was started with: variables, flags of V8, program. */
   readonly command: string;
   readonly seconds: number;
-  readonly runs: readonly RunResult[];
-  readonly medians: readonly ScenarioResult[];
+  readonly runs: readonly Omit<RunResult, 'latencies'>[];
+  readonly results: readonly ScenarioResult[];
   readonly memory: Memory;
   readonly bars: readonly Judgement[];
 }

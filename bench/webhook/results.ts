@@ -1,6 +1,8 @@
-import { median } from '../statistics.ts';
+import { jointPercentile, median, sum } from '../statistics.ts';
 import { definitions, type FigureName, type Figures } from './definitions.ts';
 import type { VariantName } from './variants.ts';
+
+const parts = { p50: 0.5, p99: 0.99 } as const;
 
 /** The figures of one run. */
 export interface RunResult {
@@ -8,33 +10,40 @@ export interface RunResult {
   readonly variant: VariantName;
   readonly round: number;
   readonly figures: Figures;
+  /** Of each request that was answered as expected, in ms, in ascending order. */
+  readonly latencies: readonly number[];
   /** Why requests failed, and how many each time. */
   readonly failures: Readonly<Record<string, number>>;
 }
 
-/** One scenario: the median of each figure over its runs, for each variant that ran; of failures the sum. */
+/** One scenario: p50 and p99 of all requests of its runs together, the sum of failures and the median of the rest, for each variant that ran. */
 export interface ScenarioResult {
   readonly scenario: string;
   readonly variants: Readonly<Partial<Record<VariantName, Figures>>>;
 }
 
-/** Takes the medians, scenario by scenario in the order of the names. */
+/**
+ * Puts runs together, scenario by scenario in the order of the names. The median of the runs' p99 would be a poor measure of a p99 that lies
+ * where an API server's garbage collections begin: a run has few of them, and jumps with each from one side to the other.
+ */
 export function summarizeRuns(scenarios: readonly string[], runs: readonly RunResult[]): ScenarioResult[] {
   return scenarios.flatMap((scenario) => {
     const own = runs.filter((run) => run.scenario === scenario);
     const names = [...new Set(own.map(({ variant }) => variant))].sort();
-    const variants = names.map((name) => [
-      name,
-      combined(own.filter(({ variant }) => variant === name).map(({ figures }) => figures)),
-    ]);
+    const variants = names.map((name) => [name, combined(own.filter(({ variant }) => variant === name))]);
     return own.length === 0 ? [] : [{ scenario, variants: Object.fromEntries(variants) }];
   });
 }
 
-function combined(list: readonly Figures[]): Figures {
-  const names = (Object.keys(definitions) as FigureName[]).filter((name) => list.some((figures) => name in figures));
-  const values = (name: FigureName) => list.flatMap((figures) => (figures[name] === undefined ? [] : [figures[name]]));
-  const one = (name: FigureName) =>
-    name === 'failed' ? values(name).reduce((sum, value) => sum + value, 0) : median(values(name));
+function combined(runs: readonly RunResult[]): Figures {
+  const names = (Object.keys(definitions) as FigureName[]).filter((name) =>
+    runs.some(({ figures }) => name in figures),
+  );
+  const values = (name: FigureName) => runs.flatMap(({ figures }) => figures[name] ?? []);
+  const latencies = runs.map((run) => run.latencies);
+  const one = (name: FigureName) => {
+    if (name === 'failed') return sum(values(name));
+    return name === 'perSecond' ? median(values(name)) : jointPercentile(latencies, parts[name]);
+  };
   return Object.fromEntries(names.map((name) => [name, one(name)]));
 }

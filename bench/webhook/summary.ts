@@ -6,19 +6,19 @@ import type { Report } from './report.ts';
 import type { ScenarioResult } from './results.ts';
 
 /** The findings as a person reads them in a terminal. */
-export function summarize({ bars, medians, runs, memory, rounds, quick, command }: Report): string {
+export function summarize({ bars, results, runs, memory, rounds, quick, command }: Report): string {
   const reasons = runs.flatMap(({ scenario, variant, failures }) =>
     Object.entries(failures).map(([reason, count]) => `FAILED ${count} × ${scenario}, ${variant}: ${reason}`),
   );
   return [
-    formatTable([figureHeading, ...medians.flatMap(figureRows)], '─'),
+    formatTable([figureHeading, ...results.flatMap(figureRows)], '─'),
     '',
     formatTable([['bar', 'value', 'in 9 of 10', 'bound', ''], ...bars.map(barRow)], '─'),
     '',
     ...(reasons.length === 0 ? [] : [...reasons, '']),
     `Memory during the reviews, MB: ${memory.samples.map((value) => value.toFixed(0)).join(' ')}`,
     `podrate: ${command}`,
-    `Figures are medians over the runs of ${rounds} ${quick ? 'short ' : ''}round${rounds === 1 ? '' : 's'}, failures are sums.`,
+    `Of ${rounds} ${quick ? 'short ' : ''}round${rounds === 1 ? '' : 's'}: p50 and p99 of all requests together, failures are sums, the rest medians over the runs.`,
   ].join('\n');
 }
 

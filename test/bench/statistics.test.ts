@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { deviation, jain, median, percentile } from '../../bench/statistics.ts';
+import { deviation, jain, jointPercentile, median, percentile } from '../../bench/statistics.ts';
 
 test('the median of an even number of values is the mean of the two in the middle', () => {
   expect(median([3, 1, 2])).toBe(2);
@@ -14,6 +14,19 @@ test('a percentile is the nearest rank, and the order of the values does not mat
   expect(percentile(values, 1)).toBe(100);
   expect(percentile([7], 0.01)).toBe(7);
   expect(percentile([], 0.5)).toBeNaN();
+});
+
+test('a percentile of several lists is that of all their values', () => {
+  const ascending = (values: readonly number[]) => values.toSorted((one, other) => one - other);
+  for (let round = 0; round < 200; round += 1) {
+    const lists = Array.from({ length: 1 + (round % 4) }, () =>
+      ascending(Array.from({ length: Math.floor(Math.random() * 40) }, () => Math.round(Math.random() * 50) / 7)),
+    );
+    for (const part of [0, 0.01, 0.5, 0.99, 1])
+      expect(jointPercentile(lists, part)).toBe(percentile(lists.flat(), part));
+  }
+  expect(jointPercentile([], 0.5)).toBeNaN();
+  expect(jointPercentile([[], [4.1]], 0.01)).toBe(4.1);
 });
 
 test('the standard deviation is that of the values themselves', () => {
