@@ -47,13 +47,6 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
     else log.info(line, 'admission');
   }
 
-  // Express's own way would look for a character set, and for what the client has already, in each admission.
-  function send(response: Response, json: string): void {
-    response
-      .writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(json) })
-      .end(json);
-  }
-
   /** Makes the handler of one kind of review. */
   function answer<Review extends Reviewed>(
     path: string,
@@ -105,4 +98,9 @@ export function createApp({ mutate, validate, metrics, log, isDraining, nowMs }:
   app.use(notFound);
   app.use(unexpected((error) => log.error({ err: error }, 'unexpected error')));
   return app;
+}
+
+// Express's own way would look for a character set, and for what the client has already, in each admission.
+function send(response: Response, json: string): void {
+  response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(json) }).end(json);
 }
