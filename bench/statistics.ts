@@ -11,10 +11,10 @@ export function percentile(values: readonly number[], part: number): number {
  */
 export function jointPercentile(lists: readonly (readonly number[])[], part: number): number {
   const filled = lists.filter(({ length }) => length > 0);
+  if (filled.length === 0) return Number.NaN;
   const rank = Math.max(1, Math.ceil(part * sum(filled.map(({ length }) => length))));
   let below = Math.min(...filled.map(([first = 0]) => first)) - 1;
   let above = Math.max(...filled.map((list) => list.at(-1) ?? 0));
-  if (filled.length === 0) return Number.NaN;
   // Halved until no number is between: then the upper one is the smallest that is large enough, which is one of the values.
   for (;;) {
     const middle = below + (above - below) / 2;

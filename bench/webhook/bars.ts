@@ -1,5 +1,5 @@
 import { type Bounds, outside } from '../bar.ts';
-import type { FigureName } from './definitions.ts';
+import type { FigureName } from './figures.ts';
 import { interval } from './interval.ts';
 import { growth, type Memory } from './memory.ts';
 import { type RunResult, summarizeRuns } from './results.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { formatDuration, formatValue } from '../format.ts';
-import { percentile } from '../statistics.ts';
+import { percentile, sum } from '../statistics.ts';
 import { judge } from './bars.ts';
 import { shippedStart } from './bundle.ts';
 import type { LoadOutcome } from './load-job.ts';
@@ -113,7 +113,7 @@ function figuresOf({ seconds, latencies, failures }: LoadOutcome) {
     perSecond: latencies.length / seconds,
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
-    failed: Object.values(failures).reduce((sum, count) => sum + count, 0),
+    failed: sum(Object.values(failures)),
   };
 }
 

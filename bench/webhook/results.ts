@@ -1,8 +1,6 @@
 import { jointPercentile, median, sum } from '../statistics.ts';
-import { definitions, type FigureName, type Figures } from './definitions.ts';
+import type { FigureName, Figures } from './figures.ts';
 import type { VariantName } from './variants.ts';
-
-const parts = { p50: 0.5, p99: 0.99 } as const;
 
 /** The figures of one run. */
 export interface RunResult {
@@ -36,14 +34,12 @@ export function summarizeRuns(scenarios: readonly string[], runs: readonly RunRe
 }
 
 function combined(runs: readonly RunResult[]): Figures {
-  const names = (Object.keys(definitions) as FigureName[]).filter((name) =>
-    runs.some(({ figures }) => name in figures),
-  );
   const values = (name: FigureName) => runs.flatMap(({ figures }) => figures[name] ?? []);
   const latencies = runs.map((run) => run.latencies);
-  const one = (name: FigureName) => {
-    if (name === 'failed') return sum(values(name));
-    return name === 'perSecond' ? median(values(name)) : jointPercentile(latencies, parts[name]);
+  return {
+    perSecond: median(values('perSecond')),
+    p50: jointPercentile(latencies, 0.5),
+    p99: jointPercentile(latencies, 0.99),
+    failed: sum(values('failed')),
   };
-  return Object.fromEntries(names.map((name) => [name, one(name)]));
 }

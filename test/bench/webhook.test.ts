@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { judge } from '../../bench/webhook/bars.ts';
 import { shippedStart } from '../../bench/webhook/bundle.ts';
-import type { Figures } from '../../bench/webhook/definitions.ts';
+import type { Figures } from '../../bench/webhook/figures.ts';
 import { growth } from '../../bench/webhook/memory.ts';
 import { parseOptions } from '../../bench/webhook/options.ts';
 import { planRuns } from '../../bench/webhook/plan.ts';
@@ -17,7 +17,7 @@ const run = (
   latencies: readonly number[],
   figures: Figures = {},
 ): RunResult => ({
-  ...{ scenario, variant, round: 0, latencies, figures: { p50: 0, p99: 0, ...figures }, failures: {} },
+  ...{ scenario, variant, round: 0, latencies, figures, failures: {} },
 });
 const times = (count: number, value: number) => Array.from({ length: count }, () => value);
 const memory = { samples: [100, 110, 110, 112], afterReviews: 112, afterAll: 201 };
