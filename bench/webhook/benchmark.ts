@@ -46,20 +46,24 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
     return bed.loadWebhook(variant === 'peer' ? 'peer' : 'podrate', { ...job, expect: '"patch":' });
   };
 
-  /** What must be there before the pods: a crowd, and code that was compiled because it ran before. */
+  /** What must be there before pods: their namespaces, and code that was compiled because it ran before. */
   const prepare = async () => {
     for (const [name, variant] of Object.entries(variants)) {
       await bed.makeNamespace(`bench-${name}`, variant);
       await load(name as VariantName, { kind: 'pods', namespace: `bench-${name}`, clients: 10, count: 300 });
     }
-    if (runs.some(({ scenario }) => scenario.crowded)) {
-      await bed.makeNamespace(crowded, variants['podrate-quota']);
-      say(`${crowd[size]} pods for the crowded namespace`);
-      await load('podrate-quota', { kind: 'pods', namespace: crowded, clients: 50, count: crowd[size] });
-    }
     say('waiting until the webhook uses what it remembers of namespaces, 90 s after its start');
     await bed.warmUp(signal);
   };
+
+  const fillCrowded = async () => {
+    await bed.makeNamespace(crowded, variants['podrate-quota']);
+    say(`${crowd[size]} pods for the crowded namespace`);
+    await load('podrate-quota', { kind: 'pods', namespace: crowded, clients: 50, count: crowd[size] });
+  };
+  // With the first of its stage, so that all others of that stage run beside a crowd as well.
+  const crowdedStage = runs.find(({ scenario }) => scenario.crowded)?.scenario.stage;
+  const firstCrowded = runs.findIndex(({ scenario }) => scenario.stage === crowdedStage);
 
   for (const [index, run] of runs.entries()) {
     const { scenario, variant, round } = run;
@@ -68,6 +72,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
       afterReviews = (await bed.memory()).most;
       await prepare();
     }
+    if (index === firstCrowded) await fillCrowded();
     const isCounted = variant === 'podrate-quota' && !scenario.crowded;
     // What is counted begins at nothing, the ledger too.
     const fresh = isCounted ? `bench-${variant}-${index}` : undefined;

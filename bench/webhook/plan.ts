@@ -1,5 +1,5 @@
 import { shuffled } from '../shuffled.ts';
-import type { Scenario } from './scenarios.ts';
+import { type Scenario, stages } from './scenarios.ts';
 import type { VariantName } from './variants.ts';
 
 /** One run: a scenario with one variant, in one round, of which there may be several. */
@@ -10,16 +10,15 @@ export interface Run {
 }
 
 /**
- * All runs: reviews first, because the webhook's memory under reviews alone is judged, then round by round, each in an order of
- * its own, so that what drifts meets everybody alike.
+ * All runs: stage by stage, each round by round, and each round in an order of its own, so that what drifts meets everybody alike.
  *
  * @param random Numbers from 0 to below 1.
  */
 export function planRuns(scenarios: readonly Scenario[], rounds: number, random: () => number): Run[] {
-  const round = (kind: Scenario['kind'], number: number) =>
+  const round = (stage: Scenario['stage'], number: number) =>
     shuffled(
       scenarios
-        .filter((scenario) => scenario.kind === kind)
+        .filter((scenario) => scenario.stage === stage)
         .flatMap((scenario) =>
           Array.from({ length: scenario.times }, () =>
             scenario.variants.map((variant): Run => ({ scenario, variant, round: number })),
@@ -27,7 +26,5 @@ export function planRuns(scenarios: readonly Scenario[], rounds: number, random:
         ),
       random,
     );
-  return (['reviews', 'pods'] as const).flatMap((kind) =>
-    Array.from({ length: rounds }, (_, number) => round(kind, number)).flat(),
-  );
+  return stages.flatMap((stage) => Array.from({ length: rounds }, (_, number) => round(stage, number)).flat());
 }

@@ -93,7 +93,7 @@ test('memory that stays as it was in the first half has not grown', () => {
   expect(growth([100, 100, 110, 120])).toBe(1.2);
 });
 
-test('each round has every variant of every scenario, the reviews come before all pods', () => {
+test('each round has every variant of every scenario, few pods come before many, and reviews before all pods', () => {
   const runs = planRuns(scenarios, 2, Math.random);
   const inRound = scenarios.map(({ variants, times }) => variants.length * times).reduce((one, other) => one + other);
   expect(runs).toHaveLength(2 * inRound);
@@ -101,6 +101,10 @@ test('each round has every variant of every scenario, the reviews come before al
   expect(hundred.filter(({ variant }) => variant === 'peer')).toHaveLength(4);
   const kinds = runs.map(({ scenario }) => scenario.kind);
   expect(kinds.lastIndexOf('reviews')).toBeLessThan(kinds.indexOf('pods'));
+  const names = runs.map(({ scenario }) => scenario.name);
+  expect(names.lastIndexOf('pods, 1 client')).toBeLessThan(
+    names.findIndex((name) => name.includes('100 clients') && name.startsWith('pods')),
+  );
 });
 
 test('everybody takes the pods of their own namespaces only, and nothing that fails is admitted', async () => {
