@@ -1,4 +1,5 @@
 import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
+import type { Demand } from './demand.ts';
 import { type KeepTryingOptions, keepTrying } from './keep-trying.ts';
 import { listPodMetadata, type PodSelection, type WatchOptions, watchPodMetadata } from './pod-metadata.ts';
 
@@ -8,6 +9,8 @@ export interface PodFollower {
   list(): { readonly onPod: (metadata: V1ObjectMeta) => void; readonly onEnd: (version: string) => void };
   /** Something happened after the list. */
   readonly onEvent: WatchOptions['onEvent'];
+  /** From now on it is told of what happens some seconds later, or at once again from where it was. */
+  onRest?(isResting: boolean): void;
   /** Tells whether it let go of something that only another list can tell; if absent, it never does. */
   mustList?(): boolean;
 }
@@ -21,23 +24,34 @@ export interface FollowPodsOptions extends KeepTryingOptions {
   readonly follower: PodFollower;
   /** How long to watch before the follower is asked whether everything is to be listed again, in ms. */
   readonly relistMs: number;
+  /** Whether the follower has to be told at once; if absent, it always has. */
+  readonly demand?: Demand;
 }
 
 // Of one page of a large list on a busy API server.
 const listTimeoutMs = 10_000;
 // Something between here and the API server may end each watch at once.
 const reopenMs = 100;
+// A processor that has done something else takes longer to wake for an event than to look at twenty more.
+const restMs = 10_000;
+// An API server sends a bookmark two seconds before the end, after which there is nothing left to tell.
+const gatherSeconds = 3;
 
 /**
  * Tells a follower of all pods of a selection and of every change of them, until the signal is aborted. A watch ends every few
  * minutes, and goes on where it was as long as the API server remembers that; else, after a failure, and where the follower needs it
  * everything is listed again. Not without need: an API server reads all pods of the cluster for it, whatever is selected.
+ *
+ * While nothing is urgent, the watch is open for a second or two of every ten or so, and tells what happened since then at once: each event
+ * of an open one wakes the process, which costs ten times as much.
  */
 export async function followPods(options: FollowPodsOptions): Promise<void> {
-  const { kubeConfig, selection, what, follower, clock, relistMs, signal } = options;
+  const { kubeConfig, selection, what: name, follower, clock, relistMs, demand, signal } = options;
+  const what = { kubeConfig, selection, what: name };
+  const onEvent: PodFollower['onEvent'] = (type, metadata) => follower.onEvent(type, metadata);
   await keepTrying(options, async (worked) => {
     const { onPod, onEnd } = follower.list();
-    const version = await listPodMetadata({ kubeConfig, selection, what, timeoutMs: listTimeoutMs, onPod });
+    const version = await listPodMetadata({ ...what, timeoutMs: listTimeoutMs, onPod });
     onEnd(version);
     let from: string | undefined = version;
     let until = clock.nowMs() + relistMs;
@@ -46,11 +60,31 @@ export async function followPods(options: FollowPodsOptions): Promise<void> {
         if (follower.mustList?.()) return;
         until = clock.nowMs() + relistMs;
       }
-      const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
-      const { onEvent } = follower;
-      from = await watchPodMetadata({ kubeConfig, selection, what, from, timeoutSeconds, onEvent, signal });
+      const isUrgent = demand?.isThere() ?? true;
+      const turn = demand === undefined ? signal : AbortSignal.any([signal, demand.changed()]);
+      follower.onRest?.(!isUrgent);
+      if (isUrgent) {
+        const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
+        from = await watchPodMetadata({ ...what, from, timeoutSeconds, onEvent, signal: turn });
+      } else {
+        from = await gather({ ...what, from, onEvent, signal: turn });
+      }
       worked();
-      await clock.sleep(reopenMs, signal);
+      await clock.sleep(isUrgent ? reopenMs : restMs, turn);
     }
+  });
+}
+
+/** Watches until everything is told that has happened. @returns as watchPodMetadata does */
+function gather(options: Omit<WatchOptions, 'timeoutSeconds'>): ReturnType<typeof watchPodMetadata> {
+  const all = new AbortController();
+  return watchPodMetadata({
+    ...options,
+    timeoutSeconds: gatherSeconds,
+    onEvent(type, metadata) {
+      options.onEvent(type, metadata);
+      if (type === 'reach') all.abort();
+    },
+    signal: AbortSignal.any([options.signal, all.signal]),
   });
 }

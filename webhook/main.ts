@@ -108,7 +108,7 @@ async function run(config: Config): Promise<void> {
       ...{ registry, clock: realClock, random: Math.random, signal: stop.signal },
     });
     void followStampedPods({
-      ...{ kubeConfig, followers: [quota.counting, catchUp], relistMs: 600_000 },
+      ...{ kubeConfig, followers: [quota.counting, catchUp], demand: quota.demand, relistMs: 600_000 },
       onError: quota.onWatchFailure,
       ...{ clock: realClock, signal: stop.signal },
     });

@@ -13,7 +13,7 @@ export const stampedPods: PodSelection & { readonly what: string } = {
 
 /** Who is told of the pods. */
 export interface StampedPodsOptions
-  extends Pick<FollowPodsOptions, 'kubeConfig' | 'relistMs' | keyof KeepTryingOptions> {
+  extends Pick<FollowPodsOptions, 'kubeConfig' | 'relistMs' | 'demand' | keyof KeepTryingOptions> {
   readonly followers: readonly PodFollower[];
 }
 
@@ -38,6 +38,9 @@ function together(followers: readonly PodFollower[]): PodFollower {
     },
     onEvent(type, metadata) {
       for (const each of followers) each.onEvent(type, metadata);
+    },
+    onRest(isResting) {
+      for (const each of followers) each.onRest?.(isResting);
     },
     mustList: () => followers.some((each) => each.mustList?.()),
   };

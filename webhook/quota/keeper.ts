@@ -1,6 +1,6 @@
 import { directions } from '../../rate/limit.ts';
 import { createBatches } from '../batches.ts';
-import { type Amounts, amountsOf, isSame } from './amounts.ts';
+import { type Amounts, amountsOf, isSame, nothing } from './amounts.ts';
 import type { Claim, QuotaAnswer } from './decide.ts';
 import { QuotaError } from './errors.ts';
 import type { Hard, Ledger } from './ledger.ts';
@@ -39,6 +39,8 @@ export interface QuotaKeeper {
   look(): Promise<void>;
   /** The ledgers that may have to be tended now. */
   untended(): readonly string[];
+  /** Whether it has to know of each change of a pod at once: while quotas are asked about or used. */
+  needsPods(): boolean;
   /** The ledgers that are known here, by namespace. */
   ledgers(): ReadonlyMap<string, Ledger>;
 }
@@ -47,6 +49,7 @@ export interface QuotaKeeper {
 export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
   const { store, clock, limits } = parts;
   const askedMs = new Map<string, number>();
+  let lastMs = Number.NEGATIVE_INFINITY;
   const isBusy = (namespace: string) => {
     const sinceMs = clock.nowMs() - (askedMs.get(namespace) ?? Number.NEGATIVE_INFINITY);
     if (sinceMs >= limits.restMs) askedMs.delete(namespace);
@@ -61,6 +64,7 @@ export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
       const had = claim.before?.amounts ?? amountsOf(undefined);
       const isRaised = directions.some((way) => claim.hard[way] !== undefined && claim.wanted[way] > had[way]);
       if (!isRaised) return { allowed: true };
+      lastMs = clock.nowMs();
       if (!request.dryRun) askedMs.set(request.namespace, clock.nowMs());
       return batches.add(request.namespace, claim, signal);
     },
@@ -78,6 +82,9 @@ export function createQuotaKeeper(parts: SwapParts): QuotaKeeper {
       [...swaps.known]
         .filter(([namespace, { ledger }]) => isUntended(namespace, ledger, parts) && !isBusy(namespace))
         .map(([name]) => name),
+    needsPods: () =>
+      clock.nowMs() < lastMs + limits.lingerMs ||
+      [...swaps.known.values()].some(({ ledger: { grants, used } }) => grants.length > 0 || !isSame(used, nothing)),
     ledgers: () => new Map([...swaps.known].map(([namespace, { ledger }]) => [namespace, ledger])),
   };
 }

@@ -29,6 +29,7 @@ export function toTable(table: PodTable): PodFollower {
       const onEnd = (version: string) => table.replace(pods, BigInt(version));
       return { onPod: (metadata: V1ObjectMeta) => void pods.push(counted(metadata)), onEnd };
     },
+    onRest: table.rest,
     onEvent(type, metadata) {
       if (type === 'reach') table.reach(BigInt(metadata.resourceVersion ?? 0));
       else table[type](counted(metadata));

@@ -25,8 +25,15 @@ export interface Count {
 
 /** A table of counted pods of all namespaces, fed by a list and a watch. A count of 10,000 pods costs what one of none does. */
 export interface PodTable {
-  /** The version of the list or of the last event; undefined before the first list. */
+  /**
+   * The version of the list or of the last event; undefined where it may lack what others have seen long ago: before the first list, and
+   * after a rest until it has reached a count that was begun later.
+   */
   version(): bigint | undefined;
+  /** Takes note that it is told of what happens some seconds later from now on, or at once again from where it was. */
+  rest(isResting: boolean): void;
+  /** Takes note of a count that somebody began just now, at a version. */
+  counted(version: bigint): void;
   /** Takes a whole list. */
   replace(pods: Iterable<CountedPod>, version: bigint): void;
   /** Takes a pod that was added or changed. */
@@ -52,6 +59,8 @@ interface Namespace {
 export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
   let namespaces = new Map<string, Namespace>();
   let version: bigint | undefined;
+  // Which version it must have reached to be used, once a count after the rest has told.
+  let awaited: bigint | 'end of rest' | 'count' | undefined;
   const left = new Map<string, { readonly version: bigint; readonly atMs: number }>();
 
   const leave = (uid: string, at: bigint) => {
@@ -79,12 +88,24 @@ export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
     namespace.sum = plus(namespace.sum, pod.amounts);
     return former;
   };
+  const caughtUp = () => {
+    if (typeof awaited === 'bigint' && version !== undefined && version >= awaited) awaited = undefined;
+  };
   const reach = (to: bigint) => {
     if (version === undefined || to > version) version = to;
+    caughtUp();
   };
 
   return {
-    version: () => version,
+    version: () => (awaited === undefined ? version : undefined),
+    rest(isResting) {
+      if (isResting) awaited = 'end of rest';
+      else if (awaited === 'end of rest') awaited = 'count';
+    },
+    counted(at) {
+      if (awaited === 'count') awaited = at;
+      caughtUp();
+    },
     reach,
     replace(pods, at) {
       const before = namespaces;
@@ -98,6 +119,7 @@ export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
       }
       // Not reach(): after a restore of etcd from a backup, versions are smaller than before.
       version = at;
+      awaited = undefined;
     },
     put(pod) {
       const former = insert(namespaces, pod);

@@ -2,6 +2,7 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
 import { pageSize } from '../../kube/pages.ts';
 import type { Clock } from '../clock.ts';
+import { createDemand, type Demand } from '../demand.ts';
 import type { PodFollower } from '../follow-pods.ts';
 import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
 import type { Hard } from './ledger.ts';
@@ -30,10 +31,12 @@ export interface QuotaOptions {
   readonly lifeMs: number;
 }
 
-/** A keeper, and who is to be told of the pods with a stamp, which count. */
+/** A keeper, who is to be told of the pods with a stamp, which count, and when. */
 export interface Quota {
   readonly keeper: QuotaKeeper;
   readonly counting: PodFollower;
+  /** Whether they have to be told at once. */
+  readonly demand: Demand;
   /** To be called when the pods could not be followed; they are counted for each admission then. @returns the wait before another try, in ms */
   onWatchFailure(error: unknown): number;
 }
@@ -45,10 +48,15 @@ const retryMs = 1_000;
 export function startQuota(options: QuotaOptions): Quota {
   const { kubeConfig, home, registry, clock, random, hardOf, signal, lifeMs } = options;
   const table = createPodTable(2 * lifeMs, clock.nowMs);
+  const demand = createDemand();
   const keeper = createQuotaKeeper({
     ...{ table, clock, hardOf },
     store: ledgerStore(kubeConfig, home),
-    countNow: (namespace) => countNow(kubeConfig, namespace),
+    async countNow(namespace) {
+      const count = await countNow(kubeConfig, namespace);
+      table.counted(count.version);
+      return count;
+    },
     limits: {
       lifeMs,
       lagMs: 250,
@@ -56,6 +64,7 @@ export function startQuota(options: QuotaOptions): Quota {
       // A tending or two of every other replica.
       mournMs: 2 * tendMs,
       restMs: tendMs,
+      lingerMs: 10_000,
       recountPods: pageSize,
       // With the longest names, 1.3 MB.
       maxGrants: 3_000,
@@ -67,10 +76,15 @@ export function startQuota(options: QuotaOptions): Quota {
     metrics.failure();
     options.onError(error);
   };
-  void tendLedgers({ keeper, clock, random, onError, signal, everyMs: tendMs, lookMs: 30_000 });
+  void tendLedgers({ keeper, demand, clock, random, onError, signal, everyMs: tendMs, lookMs: 30_000 });
   const onWatchFailure = (error: unknown) => {
     onError(error);
     return retryMs;
   };
-  return { keeper, counting: toTable(table), onWatchFailure };
+  const check: QuotaKeeper['check'] = (request, awaited) => {
+    const answer = keeper.check(request, awaited);
+    demand.tell(keeper.needsPods());
+    return answer;
+  };
+  return { keeper: { ...keeper, check }, counting: toTable(table), demand, onWatchFailure };
 }

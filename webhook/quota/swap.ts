@@ -20,6 +20,8 @@ export interface SwapLimits {
   readonly mournMs: number;
   /** How long after an admission a ledger need not be tended: the admissions of a busy namespace tend it themselves. */
   readonly restMs: number;
+  /** How long after the last admission under a quota each change of a pod is to be told at once. */
+  readonly lingerMs: number;
   /** Up to how many pods a refusal is made only on a count made anew; more make it too slow. */
   readonly recountPods: number;
   /** How many grants a ledger can hold: an object in etcd has at most 1.5 MB. */

@@ -1,9 +1,12 @@
 import type { Clock } from '../clock.ts';
+import type { ToldDemand } from '../demand.ts';
 import type { QuotaKeeper } from './keeper.ts';
 
 /** How ledgers are tended. */
 export interface TendingOptions {
-  readonly keeper: Pick<QuotaKeeper, 'tend' | 'look' | 'untended'>;
+  readonly keeper: Pick<QuotaKeeper, 'tend' | 'look' | 'untended' | 'needsPods'>;
+  /** Told after each turn whether changes of pods have to be known at once. */
+  readonly demand: Pick<ToldDemand, 'tell'>;
   readonly clock: Clock;
   /** Time between looks at the ledgers that are known here, in ms. */
   readonly everyMs: number;
@@ -19,7 +22,7 @@ export interface TendingOptions {
 
 /** Keeps the ledgers up to date between admissions, until the signal is aborted. */
 export async function tendLedgers(options: TendingOptions): Promise<void> {
-  const { keeper, clock, everyMs, lookMs, random, onError, signal } = options;
+  const { keeper, demand, clock, everyMs, lookMs, random, onError, signal } = options;
   let lookAt = clock.nowMs();
   while (!signal.aborted) {
     const work = keeper.untended().map(keeper.tend);
@@ -30,6 +33,7 @@ export async function tendLedgers(options: TendingOptions): Promise<void> {
     for (const result of await Promise.allSettled(work)) {
       if (result.status === 'rejected') onError(result.reason);
     }
+    demand.tell(keeper.needsPods());
     // Replicas that tend in step would only be in each other's way.
     await clock.sleep(everyMs * (0.75 + random() / 2), signal);
   }

@@ -7,6 +7,7 @@ import { limits, namespace, simulateCluster } from './simulated-cluster.ts';
 
 const both = (bytes: number): Amounts => ({ egress: bytes, ingress: bytes });
 const hard = both(10);
+const noQuota = both(Number.POSITIVE_INFINITY);
 const immediately = () => Promise.resolve();
 const seeAll = Number.POSITIVE_INFINITY;
 
@@ -51,6 +52,22 @@ describe('an admission', () => {
       used: 8,
       hard: 10,
     });
+  });
+
+  test('after a rest of the watch is decided by pods counted anew, until the watch has told of as much', async () => {
+    const cluster = simulateCluster(immediately);
+    const [replica, other] = [cluster.start(), cluster.start()];
+    replica.table.rest(true);
+    // Without a quota nobody asks a keeper.
+    await cluster.create(other, 'a', both(8), noQuota, false);
+    replica.table.rest(false);
+    expect(await replica.keeper.check(request('b', 3))).toMatchObject({ allowed: false, used: 8 });
+    expect(cluster.lists()).toBe(1);
+    expect(await replica.keeper.check(request('b', 3))).toMatchObject({ allowed: false, used: 8 });
+    expect(cluster.lists()).toBe(2);
+    replica.watch(seeAll);
+    expect(await replica.keeper.check(request('b', 2))).toEqual({ allowed: true });
+    expect(cluster.lists()).toBe(2);
   });
 
   test('as a dry run gets the same answer and leaves no ledger where there was none', async () => {
@@ -288,6 +305,27 @@ describe('a ledger', () => {
     await keeper.tend(namespace);
     expect(keeper.untended()).toEqual([]);
     expect(cluster.ledger()?.ledger.hard).toEqual({ egress: 5, ingress: 0 });
+  });
+
+  test('needs each change of a pod at once while it is asked about, or something of it is used', async () => {
+    const cluster = simulateCluster(immediately);
+    const replica = cluster.start();
+    const { keeper } = replica;
+    expect(keeper.needsPods()).toBe(false);
+    await keeper.check(request('a', 11, { dryRun: true }));
+    cluster.clock.advance(limits.lingerMs - 1_000);
+    expect(keeper.needsPods()).toBe(true);
+    cluster.clock.advance(2_000);
+    expect(keeper.needsPods()).toBe(false);
+    await cluster.create(replica, 'a', both(4), hard, false);
+    replica.watch(seeAll);
+    await keeper.tend(namespace);
+    cluster.clock.advance(limits.lingerMs + 1_000);
+    expect(keeper.needsPods()).toBe(true);
+    cluster.end('a');
+    replica.watch(seeAll);
+    await keeper.tend(namespace);
+    expect(keeper.needsPods()).toBe(false);
   });
 
   test('need not be tended at once after an admission, which is followed by others in a busy namespace', async () => {

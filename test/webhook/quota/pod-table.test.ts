@@ -58,6 +58,34 @@ test('a version is never older than the last event, and that of a list is taken 
   expect(table.version()).toBe(3n);
 });
 
+test('after a rest a table has no version until it has reached a count that was made since', () => {
+  const table = createPodTable(1_000, () => 0);
+  table.replace([], 10n);
+  table.rest(false);
+  table.counted(50n);
+  expect(table.version()).toBe(10n);
+  table.rest(true);
+  table.counted(10n);
+  table.reach(20n);
+  expect(table.version()).toBeUndefined();
+  table.rest(false);
+  table.reach(25n);
+  expect(table.version()).toBeUndefined();
+  table.counted(30n);
+  table.counted(40n);
+  table.put(pod('a', 'a1', 29));
+  expect(table.version()).toBeUndefined();
+  table.put(pod('b', 'b1', 30));
+  expect(table.version()).toBe(30n);
+  table.rest(true);
+  table.rest(false);
+  table.counted(30n);
+  expect(table.version()).toBe(30n);
+  table.rest(true);
+  table.replace([], 60n);
+  expect(table.version()).toBe(60n);
+});
+
 test('a pod that was deleted, replaced under its name or missing in a list has left, at a version that is not too late', () => {
   const table = createPodTable(1_000, () => 0);
   table.replace([pod('a', 'a1', 1), pod('b', 'b1', 2), pod('c', 'c1', 3), pod('d', 'd1', 4)], 10n);

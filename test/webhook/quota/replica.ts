@@ -19,13 +19,13 @@ const kubeConfig = connect(process.env.KUBECONFIG, {});
 if (kubeConfig === undefined) throw new Error('KUBECONFIG names no cluster.');
 const registry = new Registry();
 const always = { clock: realClock, signal: new AbortController().signal };
-const { keeper, counting, onWatchFailure } = startQuota({
+const { keeper, counting, demand, onWatchFailure } = startQuota({
   ...{ kubeConfig, registry, home: 'podrate-system', random: Math.random, lifeMs: Number(lifeMs), ...always },
   hardOf: () => undefined,
   onError: (error) => console.error(error),
 });
 void followStampedPods({
-  ...{ kubeConfig, followers: [counting], relistMs: 600_000, ...always },
+  ...{ kubeConfig, followers: [counting], demand, relistMs: 600_000, ...always },
   onError: onWatchFailure,
 });
 

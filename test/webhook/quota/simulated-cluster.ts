@@ -18,6 +18,7 @@ export const limits: SwapLimits = {
   patienceMs: Number.POSITIVE_INFINITY,
   mournMs: 2_500,
   restMs: 0,
+  lingerMs: 10_000,
   recountPods: 500,
   maxGrants: 3_000,
 };
@@ -174,8 +175,13 @@ export function simulateCluster(
       table.replace(counted(), version);
       let seen = events.length;
       const store = createStore();
+      const tellingTable = async () => {
+        const count = await countNow();
+        table.counted(count.version);
+        return count;
+      };
       const keeper = createQuotaKeeper({
-        ...{ store, table, countNow, clock, limits: { ...limits, ...changed }, hardOf, onSwap: () => {} },
+        ...{ store, table, countNow: tellingTable, clock, limits: { ...limits, ...changed }, hardOf, onSwap: () => {} },
       });
       const watch = (count: number) => {
         for (const { type, pod } of events.slice(seen, seen + count)) table[type](pod);

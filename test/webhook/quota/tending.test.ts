@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
 import { tendLedgers } from '../../../webhook/quota/tending.ts';
 
-test('what is untended is tended at each turn, what others made is looked for less often, and failures end nothing', async () => {
+test('what is untended is tended at each turn, what others made is looked for less often, failures end nothing, and each tells whether pods are to be known at once', async () => {
   const stop = new AbortController();
   const done: string[] = [];
   const errors: unknown[] = [];
   const waits: number[] = [];
+  const told: boolean[] = [];
   let now = 0;
   await tendLedgers({
     keeper: {
@@ -14,10 +15,12 @@ test('what is untended is tended at each turn, what others made is looked for le
         done.push(namespace);
         if (namespace === 'a') throw new Error('away');
       },
+      needsPods: () => done.length < 6,
       async look() {
         done.push('look');
       },
     },
+    demand: { tell: (isThere) => told.push(isThere) },
     clock: {
       nowMs: () => now,
       async sleep(ms) {
@@ -31,5 +34,6 @@ test('what is untended is tended at each turn, what others made is looked for le
   });
   expect(done).toEqual(['a', 'b', 'look', 'a', 'b', 'a', 'b', 'a', 'b', 'look']);
   expect(errors).toHaveLength(4);
+  expect(told).toEqual([true, true, false, false]);
   expect(waits).toEqual([1_000, 1_000, 1_000, 1_000]);
 });
