@@ -46,12 +46,12 @@ const gatherSeconds = 3;
  * of an open one wakes the process, which costs ten times as much.
  */
 export async function followPods(options: FollowPodsOptions): Promise<void> {
-  const { kubeConfig, selection, what: name, follower, clock, relistMs, demand, signal } = options;
-  const what = { kubeConfig, selection, what: name };
+  const { kubeConfig, selection, what, follower, clock, relistMs, demand, signal } = options;
+  const pods = { kubeConfig, selection, what };
   const onEvent: PodFollower['onEvent'] = (type, metadata) => follower.onEvent(type, metadata);
   await keepTrying(options, async (worked) => {
     const { onPod, onEnd } = follower.list();
-    const version = await listPodMetadata({ ...what, timeoutMs: listTimeoutMs, onPod });
+    const version = await listPodMetadata({ ...pods, timeoutMs: listTimeoutMs, onPod });
     onEnd(version);
     let from: string | undefined = version;
     let until = clock.nowMs() + relistMs;
@@ -65,9 +65,9 @@ export async function followPods(options: FollowPodsOptions): Promise<void> {
       follower.onRest?.(!isUrgent);
       if (isUrgent) {
         const timeoutSeconds = Math.max(1, Math.ceil((until - clock.nowMs()) / 1_000));
-        from = await watchPodMetadata({ ...what, from, timeoutSeconds, onEvent, signal: turn });
+        from = await watchPodMetadata({ ...pods, from, timeoutSeconds, onEvent, signal: turn });
       } else {
-        from = await gather({ ...what, from, onEvent, signal: turn });
+        from = await gather({ ...pods, from, onEvent, signal: turn });
       }
       worked();
       await clock.sleep(isUrgent ? reopenMs : restMs, turn);

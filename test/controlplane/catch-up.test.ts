@@ -213,3 +213,19 @@ test('policies, quotas and late stamps go on after the API server was restarted,
   await apply(pod('away', 'after', { rate: '4M' }));
   await eventually(async () => expect((await stamps('away')).after).toBe(stamp(4_000_000)));
 });
+
+test('a label that is changed without the webhook while no quota is used, so that nothing about pods is urgent, is found too', async () => {
+  await cluster.kubectl(['delete', 'pods', '--all', '-n', 'full', '--now']);
+  const used = /podrate_quota_used_bytes_per_second\{namespace="full",direction="egress"\} 0\b/;
+  const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 });
+  await eventually(async () => expect(await metrics(8080)).toMatch(used));
+  const registrations = ['mutatingwebhookconfiguration/podrate', 'validatingwebhookconfiguration/podrate'];
+  const { items } = JSON.parse((await cluster.kubectl(['get', ...registrations, '-o', 'json'])).stdout);
+  await cluster.kubectl(['delete', ...registrations]);
+  // Longer than quotas that were asked about are urgent.
+  await delay(12_000);
+  await cluster.kubectl(['label', 'pod', 'pod-0', '-n', 'away', '--overwrite', 'rate=9M']);
+  expect((await stamps('away'))['pod-0']).toBe(stamp(7_000_000));
+  await apply(...items.map((item: { metadata: object }) => ({ ...item, metadata: { name: 'podrate' } })));
+  await eventually(async () => expect((await stamps('away'))['pod-0']).toBe(stamp(9_000_000)));
+});
