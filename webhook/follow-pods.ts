@@ -48,7 +48,7 @@ const gatherSeconds = 3;
 export async function followPods(options: FollowPodsOptions): Promise<void> {
   const { kubeConfig, selection, what, follower, clock, relistMs, demand, signal } = options;
   const pods = { kubeConfig, selection, what };
-  const onEvent: PodFollower['onEvent'] = (type, metadata) => follower.onEvent(type, metadata);
+  const { onEvent } = follower;
   await keepTrying(options, async (worked) => {
     const { onPod, onEnd } = follower.list();
     const version = await listPodMetadata({ ...pods, timeoutMs: listTimeoutMs, onPod });

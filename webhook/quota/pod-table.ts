@@ -59,8 +59,8 @@ interface Namespace {
 export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
   let namespaces = new Map<string, Namespace>();
   let version: bigint | undefined;
-  // Which version it must have reached to be used, once a count after the rest has told.
-  let awaited: bigint | 'end of rest' | 'count' | undefined;
+  // The version that it must have reached to be used: after a rest, once a count has told one.
+  let needed: bigint | 'end of rest' | 'count' = 0n;
   const left = new Map<string, { readonly version: bigint; readonly atMs: number }>();
 
   const leave = (uid: string, at: bigint) => {
@@ -88,23 +88,18 @@ export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
     namespace.sum = plus(namespace.sum, pod.amounts);
     return former;
   };
-  const caughtUp = () => {
-    if (typeof awaited === 'bigint' && version !== undefined && version >= awaited) awaited = undefined;
-  };
   const reach = (to: bigint) => {
     if (version === undefined || to > version) version = to;
-    caughtUp();
   };
 
   return {
-    version: () => (awaited === undefined ? version : undefined),
+    version: () => (typeof needed === 'bigint' && version !== undefined && version >= needed ? version : undefined),
     rest(isResting) {
-      if (isResting) awaited = 'end of rest';
-      else if (awaited === 'end of rest') awaited = 'count';
+      if (isResting) needed = 'end of rest';
+      else if (needed === 'end of rest') needed = 'count';
     },
     counted(at) {
-      if (awaited === 'count') awaited = at;
-      caughtUp();
+      if (needed === 'count') needed = at;
     },
     reach,
     replace(pods, at) {
@@ -119,7 +114,7 @@ export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
       }
       // Not reach(): after a restore of etcd from a backup, versions are smaller than before.
       version = at;
-      awaited = undefined;
+      needed = 0n;
     },
     put(pod) {
       const former = insert(namespaces, pod);

@@ -52,11 +52,7 @@ export function startQuota(options: QuotaOptions): Quota {
   const keeper = createQuotaKeeper({
     ...{ table, clock, hardOf },
     store: ledgerStore(kubeConfig, home),
-    async countNow(namespace) {
-      const count = await countNow(kubeConfig, namespace);
-      table.counted(count.version);
-      return count;
-    },
+    countNow: (namespace) => countNow(kubeConfig, namespace),
     limits: {
       lifeMs,
       lagMs: 250,

@@ -58,9 +58,14 @@ export interface Swaps {
 
 /** Builds swaps that know no ledger yet. */
 export function createSwaps(parts: SwapParts): Swaps {
-  const { table, countNow, clock, limits, hardOf } = parts;
+  const { table, clock, limits, hardOf } = parts;
   const known = createKnownLedgers({ ...parts, lifeMs: limits.lifeMs });
 
+  const countNow = async (namespace: string): Promise<Count> => {
+    const count = await parts.countNow(namespace);
+    table.counted(count.version);
+    return count;
+  };
   const hasCaughtUp = async (settled: bigint): Promise<boolean> => {
     const isThere = () => (table.version() ?? -1n) >= settled;
     const until = clock.nowMs() + limits.lagMs;

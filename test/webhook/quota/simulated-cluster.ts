@@ -175,13 +175,8 @@ export function simulateCluster(
       table.replace(counted(), version);
       let seen = events.length;
       const store = createStore();
-      const tellingTable = async () => {
-        const count = await countNow();
-        table.counted(count.version);
-        return count;
-      };
       const keeper = createQuotaKeeper({
-        ...{ store, table, countNow: tellingTable, clock, limits: { ...limits, ...changed }, hardOf, onSwap: () => {} },
+        ...{ store, table, countNow, clock, limits: { ...limits, ...changed }, hardOf, onSwap: () => {} },
       });
       const watch = (count: number) => {
         for (const { type, pod } of events.slice(seen, seen + count)) table[type](pod);
