@@ -5,7 +5,6 @@ import { callUnless } from '../kube/api-failure.ts';
 import { readObject } from '../kube/objects.ts';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import type { Labels } from '../rate/limit.ts';
-import { freshReads } from './fresh-reads.ts';
 import { rereadToken } from './token-file.ts';
 
 /** What matters of a namespace. */
@@ -48,11 +47,10 @@ export function connect(
  * pod sees whatever was written before it. The reader throws ApiFailure.
  */
 export function readNamespaces(kubeConfig: KubeConfig): (name: string) => Promise<SeenNamespace | undefined> {
-  return freshReads((name) =>
+  return (name) =>
     callUnless([404], `read namespace ${name}`, async () => {
       const object = await readObject(kubeConfig, `/api/v1/namespaces/${encodeURIComponent(name)}`, timeoutMs);
       const { labels, deletionTimestamp } = schema.parse(object).metadata;
       return { labels: labels ?? {}, isEnding: Boolean(deletionTimestamp) };
-    }),
-  );
+    });
 }

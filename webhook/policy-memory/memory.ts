@@ -1,5 +1,6 @@
 import { createBatches, isAwaited } from '../batches.ts';
 import type { Clock } from '../clock.ts';
+import { freshReads } from '../fresh-reads.ts';
 import type { SeenNamespace } from '../namespaces.ts';
 import type { ChangeStore } from './change-store.ts';
 import { addChanges, changesSince, noChanges } from './changes.ts';
@@ -25,7 +26,7 @@ export interface MemoryParts {
   readonly store: ChangeStore;
   readonly clock: Clock;
   readonly limits: MemoryLimits;
-  /** Told where each answer came from. */
+  /** Told of each answer: whether what was remembered could be used at once, or the API server had to answer first. */
   readonly onRead: (from: 'memory' | 'api') => void;
   /** Called when the changes could not be looked at. Until they can, everything is read from the API server. */
   readonly onError: (error: unknown) => void;
@@ -113,6 +114,20 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
     remembered.set(name, { seen, sinceMs });
     return seen;
   };
+  // Who asks while a read is under way needs a newer one, unless what that one has remembered may be used by then.
+  const readInTurn = freshReads(async (name: string) => recall(name) ?? readNow(name));
+  /**
+   * The next read, or what is remembered if the look that is under way allows to use it before that. It does mostly: it is ahead of the
+   * read. Where an API server is so busy that a look took too long, all who ask wait here, and one answer is the less for them to wait for.
+   */
+  const readSoon = (name: string): Promise<SeenNamespace | undefined> =>
+    new Promise((resolve, reject) => {
+      readInTurn(name).then(resolve, reject);
+      void looking?.then(() => {
+        const found = recall(name);
+        if (found !== undefined) resolve(found);
+      });
+    });
 
   const announcements = createBatches<string, true>(async (_, entries) => {
     const untilMs = clock.nowMs() + limits.patienceMs;
@@ -127,10 +142,10 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
 
   return {
     async read(name) {
-      if (clock.nowMs() >= lookedMs + limits.leaseMs / 3) lookSoon();
+      if (clock.nowMs() >= lookedMs + limits.leaseMs / 4) lookSoon();
       const found = recall(name);
       onRead(found === undefined ? 'api' : 'memory');
-      return (found ?? (await readNow(name)))?.labels;
+      return (found ?? (await readSoon(name)))?.labels;
     },
     async announce(name, signal) {
       await announcements.add('', name, signal);

@@ -22,7 +22,7 @@ export function startPolicyMemory(options: PolicyMemoryOptions): PolicyMemory {
   const { kubeConfig, home, registry, clock, effectMs, onError } = options;
   const reads = new Counter({
     name: 'podrate_namespace_reads_total',
-    help: 'Namespaces that admissions needed, by where they came from: memory, or the API server (api).',
+    help: 'Namespaces that admissions needed, by what they came from: memory, or an answer of the API server that was waited for (api).',
     labelNames: ['from'],
     registers: [registry],
   });
@@ -31,7 +31,7 @@ export function startPolicyMemory(options: PolicyMemoryOptions): PolicyMemory {
     store: changeStore(kubeConfig, home),
     clock,
     limits: {
-      leaseMs: 500,
+      leaseMs: 800,
       effectMs,
       keepMs: 10_000,
       most: 5_000,

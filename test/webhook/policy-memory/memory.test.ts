@@ -11,11 +11,15 @@ let policies: Map<string, { version: number; isEnding: boolean }>;
 let stored: StoredChanges | undefined;
 let isAway: boolean;
 let looks: number;
+let reads: number;
+/** What reads of a namespace wait for. */
+let answer: Promise<void>;
 let errors: number;
 let froms: string[];
 
 beforeEach(() => {
-  [nowMs, stored, isAway, looks, errors, froms] = [0, undefined, false, 0, 0, []];
+  [nowMs, stored, isAway, looks, reads, errors, froms] = [0, undefined, false, 0, 0, 0, []];
+  answer = Promise.resolve();
   policies = new Map([['shop', { version: 1, isEnding: false }]]);
 });
 
@@ -45,8 +49,10 @@ const start = (): PolicyMemory =>
   createPolicyMemory({
     ...{ store, clock, limits, onRead: (from) => froms.push(from) },
     async read(name) {
+      reads += 1;
       reach();
       const found = policies.get(name);
+      await answer;
       return found && { labels: { version: String(found.version) }, isEnding: found.isEnding };
     },
     onError: () => {
@@ -101,6 +107,46 @@ describe('a namespace', () => {
     await settled();
     await ask(memory);
     expect(froms.at(-1)).toBe('memory');
+  });
+
+  test('is known as soon as the look shows no change, though a read takes longer', async () => {
+    const memory = await startCalm();
+    nowMs += 450;
+    answer = new Promise(() => undefined);
+    const asked = await Promise.all(Array.from({ length: 20 }, () => memory.read('shop')));
+    expect(asked.map((labels) => labels?.version)).toEqual(Array.from({ length: 20 }, () => '1'));
+  });
+
+  test('is waited for by all who ask where the look shows a change', async () => {
+    const memory = await startCalm();
+    await start().announce('shop');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    [answer, reads, nowMs] = [promise, 0, nowMs + 450];
+    let known = 0;
+    const asked = Array.from({ length: 20 }, async () => {
+      const labels = await memory.read('shop');
+      known += 1;
+      return labels?.version;
+    });
+    await settled();
+    expect([known, reads]).toEqual([0, 1]);
+    set(2);
+    resolve();
+    // The first read began before the change, which only its own asker may not see.
+    expect(await Promise.all(asked)).toEqual(['1', ...Array.from({ length: 19 }, () => '2')]);
+    expect(reads).toBe(2);
+  });
+
+  test('that many ask for at once is read once, where nothing changes', async () => {
+    const memory = await startCalm();
+    set(1, 'new');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    [answer, reads] = [promise, 0];
+    const asked = Array.from({ length: 20 }, () => memory.read('new'));
+    await settled();
+    resolve();
+    expect((await Promise.all(asked)).every((labels) => labels?.version === '1')).toBe(true);
+    expect(reads).toBe(1);
   });
 
   test('is read anew for as long after a start as changes may still take effect that were announced before', async () => {
