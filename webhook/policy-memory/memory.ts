@@ -70,9 +70,19 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
   const isChanging = (name: string) =>
     clock.nowMs() < Math.max(allChangingUntilMs, changingUntilMs.get(name) ?? Number.NEGATIVE_INFINITY);
 
+  /**
+   * Makes the record where there is none. If the first change did that, it would have everything be read anew for `effectMs`: who sees a new
+   * record cannot know what was announced in one before it.
+   */
+  const readRecord = async () => {
+    const stored = await store.read();
+    if (stored !== undefined) return stored;
+    await store.write(noChanges, undefined);
+    return store.read();
+  };
   const look = async () => {
     const begunMs = clock.nowMs();
-    const stored = await store.read();
+    const stored = await readRecord();
     const changes = stored?.changes ?? noChanges;
     const names = last !== undefined && last.uid === stored?.uid ? changesSince(changes, last.serial) : undefined;
     const untilMs = clock.nowMs() + limits.effectMs;
@@ -142,7 +152,7 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
 
   return {
     async read(name) {
-      if (clock.nowMs() >= lookedMs + limits.leaseMs / 4) lookSoon();
+      if (clock.nowMs() >= lookedMs + 0.4 * limits.leaseMs) lookSoon();
       const found = recall(name);
       onRead(found === undefined ? 'api' : 'memory');
       return (found ?? (await readSoon(name)))?.labels;

@@ -31,7 +31,7 @@ export function startPolicyMemory(options: PolicyMemoryOptions): PolicyMemory {
     store: changeStore(kubeConfig, home),
     clock,
     limits: {
-      leaseMs: 800,
+      leaseMs: 1_000,
       effectMs,
       keepMs: 10_000,
       most: 5_000,
