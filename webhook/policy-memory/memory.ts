@@ -5,6 +5,11 @@ import type { SeenNamespace } from '../namespaces.ts';
 import type { ChangeStore } from './change-store.ts';
 import { addChanges, changesSince, noChanges } from './changes.ts';
 
+// Parts of `leaseMs`. Clocks of replicas may differ in their pace, so that what is remembered is not used to the end of it; and a look begins
+// early enough that a busy API server can take half of it to answer, before what is remembered may not be used any more.
+const usedPart = 0.9;
+const lookAgainPart = 0.4;
+
 /** Times in milliseconds, and a number. */
 export interface MemoryLimits {
   /** How long a look at the announced changes allows to use what is remembered, and an announced change waits. */
@@ -110,7 +115,7 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
   const recall = (name: string) => {
     const found = remembered.get(name);
     const nowMs = clock.nowMs();
-    const isCurrent = nowMs < lookedMs + 0.9 * limits.leaseMs && !isChanging(name);
+    const isCurrent = nowMs < lookedMs + usedPart * limits.leaseMs && !isChanging(name);
     return isCurrent && found !== undefined && nowMs < found.sinceMs + limits.keepMs ? found.seen : undefined;
   };
   const readNow = async (name: string) => {
@@ -127,8 +132,8 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
   // Who asks while a read is under way needs a newer one, unless what that one has remembered may be used by then.
   const readInTurn = freshReads(async (name: string) => recall(name) ?? readNow(name));
   /**
-   * The next read, or what is remembered if the look that is under way allows to use it before that. It does mostly: it is ahead of the
-   * read. Where an API server is so busy that a look took too long, all who ask wait here, and one answer is the less for them to wait for.
+   * The next read, or what is remembered if the look that is under way allows to use it before that. It mostly does, because it began
+   * earlier. Where an API server is so busy that a look took too long, all who ask wait here.
    */
   const readSoon = (name: string): Promise<SeenNamespace | undefined> =>
     new Promise((resolve, reject) => {
@@ -152,7 +157,7 @@ export function createPolicyMemory(parts: MemoryParts): PolicyMemory {
 
   return {
     async read(name) {
-      if (clock.nowMs() >= lookedMs + 0.4 * limits.leaseMs) lookSoon();
+      if (clock.nowMs() >= lookedMs + lookAgainPart * limits.leaseMs) lookSoon();
       const found = recall(name);
       onRead(found === undefined ? 'api' : 'memory');
       return (found ?? (await readSoon(name)))?.labels;
