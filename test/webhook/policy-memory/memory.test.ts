@@ -276,10 +276,10 @@ describe('a change that is announced', () => {
   test('waits, and many at once are one write', async () => {
     const memory = await startCalm();
     const before = nowMs;
+    const versionBefore = Number(stored?.resourceVersion);
     await Promise.all(Array.from({ length: 50 }, (_, index) => memory.announce(`n-${index}`)));
     expect(stored?.changes.serial).toBe(50);
-    // One write made the record.
-    expect(Number(stored?.resourceVersion)).toBeLessThanOrEqual(3);
+    expect(Number(stored?.resourceVersion) - versionBefore).toBeLessThanOrEqual(2);
     expect(nowMs - before).toBeGreaterThanOrEqual(limits.leaseMs);
   });
 });
