@@ -10,6 +10,15 @@ export const shapedLabel = 'podrate.dev/shaped';
 /** The value of {@link shapedLabel}. */
 export const shapedValue = 'true';
 
+/**
+ * The annotation of a pod that was stamped in a namespace with a policy: the policy's mode, or {@link unknownPolicy}. New pods without it
+ * need not be validated by the webhook where the API server itself sees that stamp and label agree; it means nothing later.
+ */
+export const policyAnnotation = 'podrate.dev/policy';
+
+/** The value of {@link policyAnnotation} where the policy could not be read, or is unusable. */
+export const unknownPolicy = 'unknown';
+
 /** The pod condition that tells whether the limit is in force. */
 export const limitedCondition = 'podrate.dev/Limited';
 

@@ -1,5 +1,5 @@
 import { withInstallation } from '../rate/apply-policy.ts';
-import type { LabelKeys } from '../rate/keys.ts';
+import { type LabelKeys, unknownPolicy } from '../rate/keys.ts';
 import type { Labels } from '../rate/limit.ts';
 import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../rate/policy.ts';
 import type { Caller } from './caller.ts';
@@ -53,12 +53,14 @@ export function createAdmission(parts: AdmissionParts): Admission {
 
   return {
     async mutate(review, { caller } = {}) {
-      if (!needsPolicy(review.pod, keys)) return decide(review, keys);
+      const isNeeded = needsPolicy(review.pod, keys);
+      // Whether a changed pod is validated does not depend on it.
+      if (!isNeeded && review.oldPod !== undefined) return decide(review, keys);
       try {
-        return decide(review, keys, await policyOf(review.namespace, caller));
+        return decide(review, keys, await policyOf(review.namespace, isNeeded ? caller : undefined));
       } catch (error) {
-        // Validation refuses the pod for it, if it is to be refused.
-        if (error instanceof PolicyError) return decide(review, keys);
+        // Validation refuses the pod for it, if it is to be refused; and what can be stamped is, whatever became of the API server.
+        if (!isNeeded || error instanceof PolicyError) return decide(review, keys, unknownPolicy);
         throw error;
       }
     },

@@ -1,9 +1,15 @@
-import { type LabelKeys, shapedLabel, stampAnnotation } from '../rate/keys.ts';
+import { type LabelKeys, policyAnnotation, shapedLabel, stampAnnotation, unknownPolicy } from '../rate/keys.ts';
 import { canonicalLabels, directions, LabelError, requestedRates } from '../rate/limit.ts';
 import type { Mode, Policy } from '../rate/policy.ts';
 import { type Fault, judge, type PodChange, type Stamp } from './judge.ts';
 import { type Operation, setStrings } from './patch.ts';
 import { isMirror, isOwned, type Pod } from './pod.ts';
+
+/** A namespace's policy as far as it is known: undefined where there is none, unknown where it could not be read or is unusable. */
+export type FoundPolicy = Policy | typeof unknownPolicy | undefined;
+
+/** Key to value; undefined: none. */
+type Wanted = ReadonlyMap<string, string | undefined>;
 
 /** The answer about an object. */
 export type Decision =
@@ -20,24 +26,27 @@ export type Decision =
  * Decides about a pod: refuses rate labels that are no rates and code points that are none, stamps what they and the namespace's policy give, removes or
  * overwrites any other stamp, and rewrites the rate labels to their canonical form where no controller would take the pod for a
  * stranger then. Deciding again about the patched pod changes nothing. Whether the policy allows the limit is for validation to
- * say, which sees what other webhooks make of the pod.
+ * say, which sees what other webhooks make of the pod; a new pod for which there is, or may be, a policy is marked for it.
  */
-export function decide(change: PodChange, keys: LabelKeys, policy?: Policy): Decision {
+export function decide(change: PodChange, keys: LabelKeys, found?: FoundPolicy): Decision {
   const { pod } = change;
+  const policy = found === unknownPolicy ? undefined : found;
   const { stamp, warnings: told, malformed, malformedMark, hasOldRate } = judge(change, keys, policy);
   if (malformedMark !== undefined) return { outcome: 'deny', ...malformedMark };
+  const annotations: Wanted = new Map([[stampAnnotation, stamp.annotation], ...foundPolicy(change, stamp, found)]);
+  const label: Wanted = new Map([[shapedLabel, stamp.label]]);
   if (malformed !== undefined) {
     const mode = policy?.mode ?? 'enforce';
     // A pod that got in with a bad label while the webhook was away must still lose its finalizers and be adopted.
     if (mode === 'enforce' && !hasOldRate) return { outcome: 'deny', ...malformed };
-    return settle(pod, stamp, new Map(), mode === 'audit' ? [] : [`this pod has no limit: ${malformed.message}`]);
+    return settle(pod, annotations, label, mode === 'audit' ? [] : [`this pod has no limit: ${malformed.message}`]);
   }
-  return settle(pod, stamp, isMirror(pod) ? new Map() : rewritten(pod, keys), told);
+  return settle(pod, annotations, new Map([...(isMirror(pod) ? [] : rewritten(pod, keys)), ...label]), told);
 }
 
 /**
  * Tells whether a decision about a pod needs the policy of its namespace: it does where the labels leave a direction to a default,
- * or are no rates. Others need not wait for the policy to be read; validation reads it.
+ * or are no rates. Validation needs it for all of them.
  */
 export function needsPolicy({ metadata }: Pod, keys: LabelKeys): boolean {
   try {
@@ -54,11 +63,15 @@ function rewritten(pod: Pod, keys: LabelKeys): ReadonlyMap<string, string> {
   return isOwned(pod) ? new Map() : canonicalLabels(pod.metadata.labels ?? undefined, keys);
 }
 
-function settle(pod: Pod, stamp: Stamp, rateLabels: ReadonlyMap<string, string>, told: readonly string[]): Decision {
-  const operations = [
-    ...setStrings(pod, 'annotations', new Map([[stampAnnotation, stamp.annotation]])),
-    ...setStrings(pod, 'labels', new Map<string, string | undefined>([...rateLabels, [shapedLabel, stamp.label]])),
-  ];
+// Of a new pod only: what follows from it, whether validation is asked, is about new pods.
+function foundPolicy({ pod, oldPod }: PodChange, stamp: Stamp, found: FoundPolicy): Wanted {
+  if (oldPod !== undefined || isMirror(pod)) return new Map();
+  const value = typeof found === 'object' ? found.mode : found;
+  return new Map([[policyAnnotation, stamp.annotation === undefined ? undefined : value]]);
+}
+
+function settle(pod: Pod, annotations: Wanted, labels: Wanted, told: readonly string[]): Decision {
+  const operations = [...setStrings(pod, 'annotations', annotations), ...setStrings(pod, 'labels', labels)];
   return operations.length === 0
     ? { outcome: 'leave', warnings: told }
     : { outcome: 'patch', operations, warnings: told };

@@ -46,7 +46,10 @@ test('prints what would be stored, which is the pod with its stamp, and says not
       name: 'plain',
       namespace: 'shop',
       labels: { 'podrate.dev/shaped': 'true' },
-      annotations: { 'podrate.dev/limit': '{"egress":1000000,"ingress":1000000}' },
+      annotations: {
+        'podrate.dev/limit': '{"egress":1000000,"ingress":1000000}',
+        'podrate.dev/policy': 'enforce',
+      },
     },
   });
   expect(own.metadata.labels.rate).toBe('2M');

@@ -347,7 +347,7 @@ test('the strict component makes exactly the calls that carry a limit mandatory,
       ...['pods', 'other-pods', 'policy-pods'].flatMap((name) =>
         ['/mutate', '/validate/strict'].map((path) => `${name}.podrate.dev ${path} Fail`),
       ),
-      'changed-pods.podrate.dev /validate/strict Fail',
+      ...['changed-pods', 'unmarked-pods'].map((name) => `${name}.podrate.dev /validate/strict Fail`),
       ...['stamps', 'namespaces'].map((name) => `${name}.podrate.dev /validate Fail`),
       ...['templates', 'policy-templates'].map((name) => `${name}.podrate.dev /validate Ignore`),
     ]),

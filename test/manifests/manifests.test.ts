@@ -2,16 +2,19 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { readQuantity } from '../../rate/grammar.ts';
 import {
   defaultLabelKey,
   dscpAnnotation,
   labelKeys,
   limitedCondition,
+  policyAnnotation,
   shapedLabel,
   stampAnnotation,
 } from '../../rate/keys.ts';
 import { requestedLimit } from '../../rate/limit.ts';
 import { modeLabel } from '../../rate/policy.ts';
+import { maxRate, minRate } from '../../rate/rate.ts';
 import { mirrorAnnotations } from '../../webhook/pod.ts';
 
 const directory = new URL('../../manifests/', import.meta.url).pathname;
@@ -73,22 +76,44 @@ const keys = labelKeys(defaultLabelKey);
 const rates = [keys.both, keys.egress, keys.ingress, dscpAnnotation];
 const stamps = [shapedLabel, stampAnnotation];
 
-test.each(kinds)(
-  'new pods with the usual label are told by a selector alone, the others by any other key: %s',
-  (kind) => {
-    const selector = (operator: string) => ({ matchExpressions: [{ key: keys.both, operator }] });
-    const [[usual], [others]] = [hooks(kind, 'pods'), hooks(kind, 'other-pods')];
-    expect(usual.matchConditions).toBeUndefined();
-    expect([usual.objectSelector, others.objectSelector]).toEqual([selector('Exists'), selector('DoesNotExist')]);
-    expect(quoted(others)).toEqual(new Set([...rates, ...stamps]).difference(new Set([keys.both])));
-    // They differ in nothing else.
-    const { name: _, objectSelector: __, matchConditions: ___, ...shared } = others;
-    expect(usual).toMatchObject(shared);
-    expect(usual.rules).toHaveLength(1);
-    expect(usual.rules[0].resources).toEqual(['pods']);
-    expect(usual.rules[0].operations).toContain('CREATE');
-  },
-);
+test.each(kinds)('new pods with the usual label are told by a selector, the others by any other key: %s', (kind) => {
+  const selector = (operator: string) => ({ matchExpressions: [{ key: keys.both, operator }] });
+  const [[usual], [others]] = [hooks(kind, 'pods'), hooks(kind, 'other-pods')];
+  expect([usual.objectSelector, others.objectSelector]).toEqual([selector('Exists'), selector('DoesNotExist')]);
+  expect(quoted(others)).toEqual(new Set([...rates, ...stamps]).difference(new Set([keys.both])));
+  // They differ in nothing else.
+  const { name: _, objectSelector: __, matchConditions: ___, ...shared } = others;
+  expect(usual).toMatchObject(shared);
+  expect(usual.rules).toHaveLength(1);
+  expect(usual.rules[0].resources).toEqual(['pods']);
+  expect(usual.rules[0].operations).toContain('CREATE');
+});
+
+test('new pods with the usual label are mutated always, and each is validated unless it is plain and has no policy', () => {
+  const [mutated] = hooks('MutatingWebhookConfiguration', 'pods');
+  expect(mutated.matchConditions).toBeUndefined();
+  const [usual] = hooks('ValidatingWebhookConfiguration', 'pods');
+  const [unmarked] = hooks('ValidatingWebhookConfiguration', 'unmarked-pods');
+  const expressions = [usual, unmarked].map(({ matchConditions }) => matchConditions[0].expression);
+  expect([usual.matchConditions.length, unmarked.matchConditions.length]).toEqual([1, 1]);
+  expect(expressions[0]).toBe(`!(${expressions[1]})`);
+  // Nothing that has a say in what the stamp should be is forgotten.
+  for (const key of [...rates, ...stamps, ...mirrorAnnotations, policyAnnotation]) {
+    expect(expressions[1]).toContain(`'${key}'`);
+  }
+  const units = [...expressions[1].matchAll(/'(\w+)': (\d+)/g)];
+  expect(units).toHaveLength(9);
+  for (const [, unit, factor] of units) {
+    const { numerator, denominator } = readQuantity(`1${unit}`) ?? { numerator: 0n, denominator: 1n };
+    expect([unit, BigInt(factor ?? 0) * denominator]).toEqual([unit, numerator]);
+  }
+  expect(expressions[1]).toContain(`${minRate} <= bytes && bytes <= ${maxRate}`);
+  // They differ in nothing else than where they apply.
+  const { name: _, namespaceSelector, matchConditions: __, ...shared } = unmarked;
+  expect(usual).toMatchObject(shared);
+  expect(namespaceSelector.matchExpressions.at(-1)).toEqual({ key: modeLabel, operator: 'Exists' });
+  expect(namespaceSelector.matchExpressions.slice(0, -1)).toEqual(usual.namespaceSelector.matchExpressions);
+});
 
 test('a change of a pod is mutated and validated whichever of the keys it is about', () => {
   const changes = (kind: string) =>
@@ -143,7 +168,7 @@ test.each(kinds)('a webhook that is away stops nothing: %s', (kind) => {
   for (const webhook of webhooks) {
     expect(webhook.failurePolicy).toBe('Ignore');
     // Only what may have to wait for a ledger has longer.
-    const isCounted = kind.startsWith('Validating') && /^(other-|changed-)?pods\./.test(webhook.name);
+    const isCounted = kind.startsWith('Validating') && /^(other-|changed-|unmarked-)?pods\./.test(webhook.name);
     expect([webhook.name, webhook.timeoutSeconds]).toEqual([webhook.name, isCounted ? 10 : 5]);
   }
 });
@@ -151,7 +176,7 @@ test.each(kinds)('a webhook that is away stops nothing: %s', (kind) => {
 test('a dry run has no side effects: only what a quota counts, and changes of policies, have any at all', () => {
   for (const kind of kinds) {
     for (const { name, sideEffects } of find(kind, 'podrate').webhooks) {
-      const hasEffects = kind.startsWith('Validating') && /^((other-|changed-)?pods|namespaces)\./.test(name);
+      const hasEffects = kind.startsWith('Validating') && /^((other-|changed-|unmarked-)?pods|namespaces)\./.test(name);
       expect([name, sideEffects]).toEqual([name, hasEffects ? 'NoneOnDryRun' : 'None']);
     }
   }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { labelKeys } from '../../rate/keys.ts';
 import type { Mode, Policy } from '../../rate/policy.ts';
-import { type Decision, decide, needsPolicy } from '../../webhook/decide.ts';
+import { type Decision, decide, type FoundPolicy, needsPolicy } from '../../webhook/decide.ts';
 import { isMirror, podSchema } from '../../webhook/pod.ts';
 import { applied, pod, podJson } from './pods.ts';
 
@@ -142,6 +142,37 @@ describe('a changed pod', () => {
   });
 });
 
+describe('the annotation podrate.dev/policy', () => {
+  const bounds = { egress: 1_000_000, ingress: 2_000_000 };
+  const policy = { mode: 'warn', default: bounds, min: {}, max: {}, quota: {} } as Policy;
+  const policyOf = (metadata: object, found?: FoundPolicy, old?: object) => {
+    const change = { pod: pod(metadata), oldPod: old && pod(old), byNode: false };
+    return podSchema.parse(applied(podJson(metadata), decide(change, keys, found))).metadata.annotations?.[
+      'podrate.dev/policy'
+    ];
+  };
+  const rated = { labels: { rate: '1M' } };
+  const claimed = { ...rated, annotations: { 'podrate.dev/policy': 'audit' } };
+
+  test('of a new pod that is stamped says the mode of the policy that there is, or that it is not known', () => {
+    expect(policyOf(rated, policy)).toBe('warn');
+    expect(policyOf({}, policy)).toBe('warn');
+    expect(policyOf(rated, 'unknown')).toBe('unknown');
+    expect(policyOf(rated)).toBeUndefined();
+    expect(policyOf({ labels: { rate: 'none' } }, policy)).toBeUndefined();
+  });
+
+  test('cannot be claimed, nor avoided, by the writer of a new pod', () => {
+    expect(policyOf(claimed)).toBeUndefined();
+    expect(policyOf(claimed, policy)).toBe('warn');
+  });
+
+  test('is left as it is when a pod changes: it is about new pods', () => {
+    expect(policyOf(rated, policy, {})).toBeUndefined();
+    expect(policyOf(claimed, undefined, claimed)).toBe('audit');
+  });
+});
+
 describe('a mirror pod', () => {
   const mirror = (value: string) => {
     const { annotations, labels } = stamped(value);
@@ -243,7 +274,10 @@ describe('whatever pod is decided about,', () => {
     ),
     fc.string({ maxLength: 20 }),
   );
-  const ownKeys = ['rate', 'rate-egress', 'rate-ingress', 'podrate.dev/shaped', 'podrate.dev/limit'];
+  const ownKeys = [
+    ...['rate', 'rate-egress', 'rate-ingress'],
+    ...['podrate.dev/shaped', 'podrate.dev/limit', 'podrate.dev/policy'],
+  ];
   const strings = fc.option(
     fc.dictionary(
       fc.constantFrom(
@@ -314,13 +348,20 @@ describe('whatever pod is decided about,', () => {
         const pod = podSchema.parse(json);
         const change = { pod, oldPod: old && podSchema.parse(old), byNode };
         fc.pre(!needsPolicy(pod, keys));
-        expect(decide(change, keys, policy as Policy)).toEqual(decide(change, keys));
+        const result = (found?: Policy) => {
+          const decision = decide(change, keys, found);
+          const { annotations: { 'podrate.dev/policy': _, ...annotations } = {}, ...rest } = podSchema.parse(
+            applied(json, decision),
+          ).metadata as { annotations?: Record<string, string> };
+          return { told: told(decision), outcome: decision.outcome === 'deny', annotations, rest };
+        };
+        expect(result(policy as Policy)).toEqual(result());
       }),
       { numRuns: 200 },
     );
   });
 
-  test('nothing but the stamp and the rate labels changes', () => {
+  test('nothing but the stamp, what is known of the policy, and the rate labels changes', () => {
     fc.assert(
       fc.property(changes, ({ json, old, byNode }) => {
         const before = structuredClone(json);
@@ -338,7 +379,10 @@ describe('whatever pod is decided about,', () => {
   const foreign = (json: object) => {
     const copy = structuredClone(json) as { metadata: { labels?: object; annotations?: object } };
     copy.metadata.labels = pick(copy.metadata.labels, (key) => !ownKeys.includes(key) || key === 'podrate.dev/limit');
-    copy.metadata.annotations = pick(copy.metadata.annotations, (key) => key !== 'podrate.dev/limit');
+    copy.metadata.annotations = pick(
+      copy.metadata.annotations,
+      (key) => !['podrate.dev/limit', 'podrate.dev/policy'].includes(key),
+    );
     return copy;
   };
   const rates = (json: object) =>
