@@ -34,7 +34,7 @@ export async function podrateRegistrations(caBundle: string): Promise<object[]> 
   }));
 }
 
-/** The peer's: one mutation as podrate's, and one validation in the namespaces where it is called as often as podrate. */
+/** The peer's: one mutation as podrate's, and one validation of each pod in the namespaces where it validates. */
 export function peerRegistrations(service: string, caBundle: string): object[] {
   const hook = (path: string, ...takers: string[]) => ({
     name: `${path.slice(1)}.peer.podrate.dev`,

@@ -23,13 +23,13 @@ const quota = { 'podrate.dev/mode': 'enforce', 'podrate.dev/quota': '100000G' };
 export const variants = {
   /** No webhook takes the pod. */
   none: { labels: {}, label: peerLabel, expect: '"phase":"Pending"' },
-  /** Mutation and validation by podrate, in a namespace without a policy. */
+  /** Admission by podrate, in a namespace without a policy: one call, because the API server itself finds the mutated pods right. */
   podrate: { labels: { [takerLabel]: 'podrate' }, label: defaultLabelKey, expect: stampAnnotation },
-  /** The same in a namespace with a quota. */
+  /** The same in a namespace with a quota: two calls to mutate, of which the second changes nothing, and one to validate. */
   'podrate-quota': { labels: { [takerLabel]: 'podrate', ...quota }, label: defaultLabelKey, expect: stampAnnotation },
-  /** The Go webhook, called as often as podrate: it mutates, and is asked to validate. */
+  /** The Go webhook, which mutates and is asked to validate: what it says is right, only it can tell. */
   peer: { labels: { [takerLabel]: 'peer' }, label: peerLabel, expect: peerAnnotation },
-  /** The Go webhook, which only mutates. */
+  /** The Go webhook, which only mutates, so that it is called as often as podrate. Nobody validates. */
   'peer-mutate': { labels: { [takerLabel]: 'peer-mutate' }, label: peerLabel, expect: peerAnnotation },
 } as const satisfies Record<string, Variant>;
 
