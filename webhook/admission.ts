@@ -3,7 +3,7 @@ import { type LabelKeys, unknownPolicy } from '../rate/keys.ts';
 import type { Labels } from '../rate/limit.ts';
 import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../rate/policy.ts';
 import type { Caller } from './caller.ts';
-import { type Decision, decide, needsPolicy } from './decide.ts';
+import { type Decision, decide, type FoundPolicy, needsPolicy } from './decide.ts';
 import type { QuotaKeeper } from './quota/keeper.ts';
 import { hasSameRateLabels } from './rate-labels.ts';
 import type { PodReview } from './review.ts';
@@ -11,6 +11,10 @@ import { changesPolicy, validateNamespace, validatePod, validateTemplate } from 
 import { validateSubresource } from './validate-subresource.ts';
 import type { ValidationReview } from './validation-review.ts';
 import { whileAwaited } from './while-awaited.ts';
+import { within } from './within.ts';
+
+// As long as a busy API server takes for a read. A pod that was mutated later would only hold a place among those that wait for an API server.
+const patienceMs = 500;
 
 /** What admission is decided with. */
 export interface AdmissionParts {
@@ -50,17 +54,26 @@ export function createAdmission(parts: AdmissionParts): Admission {
     const policy = parsePolicy(labels, installation);
     return policy && withInstallation(policy, installation);
   };
+  /** What can be stamped is stamped, whatever became of the API server: validation is asked about a pod whose policy is unknown. */
+  const policySoon = async ({ namespace }: PodReview): Promise<FoundPolicy> => {
+    try {
+      const found = await within(patienceMs, policyOf(namespace));
+      return found === undefined ? unknownPolicy : found.value;
+    } catch {
+      return unknownPolicy;
+    }
+  };
 
   return {
     async mutate(review, { caller } = {}) {
-      const isNeeded = needsPolicy(review.pod, keys);
-      // Whether a changed pod is validated does not depend on it.
-      if (!isNeeded && review.oldPod !== undefined) return decide(review, keys);
+      // Whether a changed pod is validated does not depend on the policy.
+      const isNew = review.oldPod === undefined;
+      if (!needsPolicy(review.pod, keys)) return decide(review, keys, isNew ? await policySoon(review) : undefined);
       try {
-        return decide(review, keys, await policyOf(review.namespace, isNeeded ? caller : undefined));
+        return decide(review, keys, await policyOf(review.namespace, caller));
       } catch (error) {
-        // Validation refuses the pod for it, if it is to be refused; and what can be stamped is, whatever became of the API server.
-        if (!isNeeded || error instanceof PolicyError) return decide(review, keys, unknownPolicy);
+        // Validation refuses the pod for it, if it is to be refused.
+        if (error instanceof PolicyError) return decide(review, keys, unknownPolicy);
         throw error;
       }
     },

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ApiFailure } from '../../kube/api-failure.ts';
 import { labelKeys } from '../../rate/keys.ts';
 import { createAdmission } from '../../webhook/admission.ts';
@@ -325,9 +325,14 @@ describe('a new pod whose labels say all', () => {
     });
   });
 
-  test('is stamped all the same where the policy cannot be read, at one try, or is unusable, and marked', async () => {
+  test('is stamped all the same where the policy cannot be read at one try, not within half a second, or is unusable, and marked', async () => {
     const away = await stamped(() => Promise.reject(new ApiFailure('no answer')));
     expect(away).toMatchObject({ reads: 1, annotations: marked('unknown') });
+    vi.useFakeTimers();
+    const slow = stamped(() => new Promise(() => undefined));
+    await vi.advanceTimersByTimeAsync(500);
+    expect(await slow).toMatchObject({ reads: 1, annotations: marked('unknown') });
+    vi.useRealTimers();
     const malformed = await stamped(async () => ({ 'podrate.dev/max': '500K' }));
     expect(malformed.annotations).toMatchObject(marked('unknown'));
   });
