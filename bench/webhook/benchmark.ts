@@ -46,13 +46,13 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
     return bed.loadWebhook(variant === 'peer' ? 'peer' : 'podrate', { ...job, expect: '"patch":' });
   };
 
-  /** What must be there before pods: their namespaces, and code that was compiled because it ran before. */
+  /** What must be there before all runs: namespaces, code that was compiled because it ran before, and what the webhook remembers. */
   const prepare = async () => {
     for (const [name, variant] of Object.entries(variants)) {
       await bed.makeNamespace(`bench-${name}`, variant);
       await load(name as VariantName, { kind: 'pods', namespace: `bench-${name}`, clients: 10, count: 300 });
     }
-    say('waiting until the webhook uses what it remembers of namespaces, 90 s after its start');
+    say('waiting until the webhook uses what it remembers of namespaces, 90 s after the first question');
     await bed.warmUp(signal);
   };
 
@@ -65,13 +65,11 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
   const crowdedStage = runs.find(({ scenario }) => scenario.crowded)?.scenario.stage;
   const firstCrowded = runs.findIndex(({ scenario }) => scenario.stage === crowdedStage);
 
+  await prepare();
   for (const [index, run] of runs.entries()) {
     const { scenario, variant, round } = run;
     const { kind, clients } = scenario;
-    if (kind === 'pods' && afterReviews === undefined) {
-      afterReviews = (await bed.memory()).most;
-      await prepare();
-    }
+    if (kind === 'pods') afterReviews ??= (await bed.memory()).most;
     if (index === firstCrowded) await fillCrowded();
     const isCounted = variant === 'podrate-quota' && !scenario.crowded;
     // What is counted begins at nothing, the ledger too.

@@ -17,7 +17,7 @@ import type { Variant } from './variants.ts';
 const services = { podrate: 'podrate-webhook', peer: 'peer' } as const;
 const ports = { podrate: 8443, podrateHttp: 8080, peer: 8444 } as const;
 
-/** After its start the webhook reads namespaces from the API server for 90 s: half as much again as `--request-timeout`. */
+/** After the first question the webhook reads namespaces from the API server for 90 s: half as much again as `--request-timeout`. */
 const warmMs = 92_000;
 
 /** Whose answers can be asked for without an API server. */
@@ -38,7 +38,7 @@ export interface Testbed {
     name: WebhookName,
     job: Pick<LoadJob, 'path' | 'body' | 'expect' | 'first' | 'requests' | 'clients'>,
   ): Promise<LoadOutcome>;
-  /** Waits until podrate's webhook has run for so long that it uses what it remembers of namespaces, as it does all its life. */
+  /** Waits after the first creates until podrate's webhook uses what it remembers of namespaces, as it does all its life. */
   warmUp(signal: AbortSignal): Promise<void>;
   /** Resident memory of podrate's webhook, and the most that it ever was, in MB. */
   memory: HostProcess['memory'];
@@ -69,7 +69,6 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
     await writePairFiles(files.tls, servingFiles, serving);
     const podrate = await startPodrate(cluster, files);
     processes.push(podrate);
-    const started = performance.now();
     processes.push(await startPeer(cluster, peer, files.tls));
     const caBundle = Buffer.from(authority.certificate).toString('base64');
     await apply(cluster, [
@@ -93,7 +92,7 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
           origin: `https://${cluster.hostAddress}:${ports[name]}`,
         }),
       async warmUp(signal) {
-        await sleep(Math.max(0, started + warmMs - performance.now()), undefined, { signal });
+        await sleep(warmMs, undefined, { signal });
       },
       memory: podrate.memory,
       close,
