@@ -70,7 +70,9 @@ export function judge(change: PodChange, keys: LabelKeys, policy?: Policy): Judg
   try {
     const asked = requestedRates(pod.metadata.labels ?? undefined, keys);
     const kept =
-      oldPod !== undefined && hasOldRate && !asksForStamp(pod, oldPod) ? keptLimit(oldPod, asked) : undefined;
+      oldPod !== undefined && hasOldRate && !asksForStamp(pod, oldPod, stampFor(marked))
+        ? keptLimit(oldPod, asked)
+        : undefined;
     const { limit, violations } = applyPolicy(kept ?? asked, policy);
     const stamped = { ...limit, ...marked };
     const stamp = stampFor(stamped);
@@ -117,10 +119,12 @@ function judgeMirror(oldPod: Pod | undefined, policy: Policy | undefined): Parti
   return { stamp: noStamp, warnings: [told], violations: faults };
 }
 
-// Whoever puts the stamp's label on a pod without a stamp, whatever its value, asks to have the policy decide as about a new pod.
-function asksForStamp(pod: Pod, oldPod: Pod): boolean {
-  const old = stampOf(oldPod);
-  return old.annotation === undefined && old.label !== shapedValue && stampOf(pod).label !== undefined;
+// Whoever puts the stamp's label on a pod without a stamp, whatever its value, asks to have the policy decide as about a new pod. Mutation
+// puts it there too when a pod without a stamp gets a code point: then the stamp says the code point alone, and nobody has asked.
+function asksForStamp(pod: Pod, oldPod: Pod, ofMark: Stamp): boolean {
+  const [old, { annotation, label }] = [stampOf(oldPod), stampOf(pod)];
+  if (old.annotation !== undefined || old.label === shapedValue || label === undefined) return false;
+  return annotation !== ofMark.annotation || label !== ofMark.label;
 }
 
 // A policy that changed leaves running pods alone: they keep what an earlier one gave them, or did not give them. A stamp that does

@@ -71,6 +71,21 @@ describe('the annotation podrate.dev/dscp', () => {
     }
   });
 
+  test('of a running pod without a stamp is stamped alone: the default that came later is not given with it', async () => {
+    for (const old of [podJson({}), podJson({ annotations: dscp('CS1') })]) {
+      const result = await admit(podJson({ annotations: dscp('EF') }), old, { mode: 'enforce', default: '3M' });
+      expect([result.decision, result.stamp]).toEqual([good, stamped('{"dscp":46}')]);
+      const again = await admit(result.stored, old, { mode: 'enforce', default: '3M' });
+      expect([again.mutated.outcome, again.decision]).toEqual(['leave', good]);
+    }
+    // Unless it is asked for.
+    const asking = podJson({ annotations: dscp('EF'), labels: { 'podrate.dev/shaped': 'wanted' } });
+    const result = await admit(asking, podJson({}), { mode: 'enforce', default: '3M' });
+    expect(result.stamp).toEqual(stamped('{"egress":3000000,"ingress":3000000,"dscp":46}'));
+    expect(result.decision).toEqual(good);
+    expect((await admit(result.stored, podJson({}), { mode: 'enforce', default: '3M' })).mutated.outcome).toBe('leave');
+  });
+
   test('changes while the pod runs, and its stamp with it', async () => {
     const { stored } = await admit(podJson({ labels: { rate: '1M' }, annotations: dscp('EF') }));
     const change = async (text: string | undefined) => {
