@@ -55,14 +55,8 @@ export function createAdmission(parts: AdmissionParts): Admission {
     return policy && withInstallation(policy, installation);
   };
   /** What can be stamped is stamped, whatever became of the API server: validation is asked about a pod whose policy is unknown. */
-  const policySoon = async ({ namespace }: PodReview): Promise<FoundPolicy> => {
-    try {
-      const found = await within(patienceMs, policyOf(namespace));
-      return found === undefined ? unknownPolicy : found.value;
-    } catch {
-      return unknownPolicy;
-    }
-  };
+  const policySoon = ({ namespace }: PodReview): Promise<FoundPolicy> =>
+    within(patienceMs, policyOf(namespace), unknownPolicy).catch(() => unknownPolicy);
 
   return {
     async mutate(review, { caller } = {}) {

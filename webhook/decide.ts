@@ -33,7 +33,10 @@ export function decide(change: PodChange, keys: LabelKeys, found?: FoundPolicy):
   const policy = found === unknownPolicy ? undefined : found;
   const { stamp, warnings: told, malformed, malformedMark, hasOldRate } = judge(change, keys, policy);
   if (malformedMark !== undefined) return { outcome: 'deny', ...malformedMark };
-  const annotations: Wanted = new Map([[stampAnnotation, stamp.annotation], ...foundPolicy(change, stamp, found)]);
+  const annotations: Wanted = new Map([
+    [stampAnnotation, stamp.annotation],
+    ...policyAnnotations(change, stamp, found),
+  ]);
   const label: Wanted = new Map([[shapedLabel, stamp.label]]);
   if (malformed !== undefined) {
     const mode = policy?.mode ?? 'enforce';
@@ -46,7 +49,7 @@ export function decide(change: PodChange, keys: LabelKeys, found?: FoundPolicy):
 
 /**
  * Tells whether a decision about a pod needs the policy of its namespace: it does where the labels leave a direction to a default,
- * or are no rates. Validation needs it for all of them.
+ * or are no rates. Whether a new pod is to be validated needs it for all.
  */
 export function needsPolicy({ metadata }: Pod, keys: LabelKeys): boolean {
   try {
@@ -64,7 +67,7 @@ function rewritten(pod: Pod, keys: LabelKeys): ReadonlyMap<string, string> {
 }
 
 // Of a new pod only: what follows from it, whether validation is asked, is about new pods.
-function foundPolicy({ pod, oldPod }: PodChange, stamp: Stamp, found: FoundPolicy): Wanted {
+function policyAnnotations({ pod, oldPod }: PodChange, stamp: Stamp, found: FoundPolicy): Wanted {
   if (oldPod !== undefined || isMirror(pod)) return new Map();
   const value = typeof found === 'object' ? found.mode : found;
   return new Map([[policyAnnotation, stamp.annotation === undefined ? undefined : value]]);

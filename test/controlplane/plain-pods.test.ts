@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { readQuantity } from '../../rate/grammar.ts';
 import { labelKeys } from '../../rate/keys.ts';
-import { createAdmission } from '../../webhook/admission.ts';
 import { podSchema } from '../../webhook/pod.ts';
+import { validatePod } from '../../webhook/validate.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { list, pod, policyCluster, type Strings, stamp } from './policy-objects.ts';
 import { type HostWebhook, installWebhook } from './webhook.ts';
@@ -76,6 +76,45 @@ test('a new pod in a namespace with a policy is validated once, and what the pol
   expect(said).toContain('"pods.podrate.dev" denied the request: maximum rate per Pod is 5M, but limit is 6M');
 });
 
+/** The stamp of a rate, also of one that is out of bounds and cannot be a limit. */
+const right = (rate: string) => {
+  const { numerator, denominator } = readQuantity(rate) ?? { numerator: 1_000_000n, denominator: 1n };
+  return stamp(Number(numerator) / Number(denominator));
+};
+const rates = [
+  ...['1M', '1000K', '1MB', '1Mi', '1MiB', '8Mbit', '8Kbit', '7Kbit', '100Gbit', '12500000K', '9999999K'],
+  ...['12G', '13G', '12Gi', '101Gbit', '0M', '01M', '1.5M', '10000000K', '1m', '1k', '1Mb', '8mbit', '1MBIT'],
+  ...['none', '1000', 'M', '1MM', '1Mibit', '', '99999999999999999999K'],
+];
+const maybe = <T>(...values: T[]) =>
+  fc.oneof({ weight: 12, arbitrary: fc.constant(undefined) }, fc.constantFrom(...values));
+
+/** Metadata of pods whose stamps are right, nearly right and wrong. */
+const pods = fc
+  .record({
+    rate: fc.constantFrom(...rates),
+    egress: maybe('1M', '2M', 'x'),
+    shaped: fc.constantFrom(...Array(8).fill('true'), 'no', undefined),
+    limit: fc.constantFrom(
+      ...[...Array(20).fill('right'), undefined, stamp(1_000_000), stamp(12_500_000_000), stamp(875)],
+      ...['{"ingress":1000000,"egress":1000000}', '{"egress":1000000}', '{"egress":1000000,"ingress":1000000} '],
+    ),
+    dscp: maybe('46'),
+    policy: maybe('enforce'),
+    hash: maybe('9975374b9ed6731017a935ce80483a0d'),
+  })
+  .map(({ rate, egress, shaped, limit: wanted, dscp, policy, hash }) => ({
+    labels: { rate, 'rate-egress': egress, 'podrate.dev/shaped': shaped },
+    annotations: {
+      'podrate.dev/limit': wanted === 'right' ? right(rate) : wanted,
+      'podrate.dev/dscp': dscp,
+      'podrate.dev/policy': policy,
+      'kubernetes.io/config.hash': hash,
+    },
+  }))
+  // Without what is undefined.
+  .map((metadata): { labels: Strings; annotations: Strings } => JSON.parse(JSON.stringify(metadata)));
+
 test('where mutation was skipped, all that validation would refuse is refused, and nothing else', async () => {
   await kubectl('delete', 'mutatingwebhookconfiguration', 'podrate');
   // An expression that fails then refuses the pod, in words of the API server.
@@ -92,52 +131,14 @@ test('where mutation was skipped, all that validation would refuse is refused, a
     interval: 200,
   });
 
-  // Also of what is out of bounds, and cannot be a limit.
-  const right = (rate: string) => {
-    const { numerator, denominator } = readQuantity(rate) ?? { numerator: 1_000_000n, denominator: 1n };
-    return stamp(Number(numerator) / Number(denominator));
-  };
-  const rates = [
-    ...['1M', '1000K', '1MB', '1Mi', '1MiB', '8Mbit', '8Kbit', '7Kbit', '100Gbit', '12500000K', '9999999K'],
-    ...['12G', '13G', '12Gi', '101Gbit', '0M', '01M', '1.5M', '10000000K', '1m', '1k', '1Mb', '8mbit', '1MBIT'],
-    ...['none', '1000', 'M', '1MM', '1Mibit', '', '99999999999999999999K'],
-  ];
-  const maybe = <T>(...values: T[]) =>
-    fc.oneof({ weight: 12, arbitrary: fc.constant(undefined) }, fc.constantFrom(...values));
-  const pods = fc
-    .record({
-      rate: fc.constantFrom(...rates),
-      egress: maybe('1M', '2M', 'x'),
-      shaped: fc.constantFrom(...Array(8).fill('true'), 'no', undefined),
-      limit: fc.constantFrom(
-        ...[...Array(20).fill('right'), undefined, stamp(1_000_000), stamp(12_500_000_000), stamp(875)],
-        ...['{"ingress":1000000,"egress":1000000}', '{"egress":1000000}', '{"egress":1000000,"ingress":1000000} '],
-      ),
-      dscp: maybe('46'),
-      policy: maybe('enforce'),
-      hash: maybe('9975374b9ed6731017a935ce80483a0d'),
-    })
-    .map(({ rate, egress, shaped, limit: wanted, dscp, policy, hash }) => ({
-      labels: defined({ rate, 'rate-egress': egress, 'podrate.dev/shaped': shaped }),
-      annotations: defined({
-        'podrate.dev/limit': wanted === 'right' ? right(rate) : wanted,
-        'podrate.dev/dscp': dscp,
-        'podrate.dev/policy': policy,
-        'kubernetes.io/config.hash': hash,
-      }),
-    }));
   const seed = Date.now();
   const all = fc.sample(pods, { numRuns: 600, seed });
-  const { validate } = createAdmission({
-    ...{ keys: labelKeys('rate'), installation: { default: {}, max: {} }, quota: undefined },
-    readNamespace: async () => ({}),
-  });
+  const parts = { keys: labelKeys('rate'), policy: undefined, checkQuota: undefined, mayLackStamp: true };
   const wanted = await Promise.all(
     all.map(async (metadata, index) => {
       const object = podSchema.parse({ ...pod('free', `p-${index}`), metadata });
       const about = { uid: 'u', operation: 'CREATE', namespace: 'free', name: '', dryRun: true } as const;
-      const review = { ...about, pod: object, oldPod: undefined, byNode: false };
-      return (await validate({ ...about, subject: { kind: 'pod', review } })).outcome !== 'deny';
+      return (await validatePod({ ...about, pod: object, oldPod: undefined, byNode: false }, parts)).outcome !== 'deny';
     }),
   );
   const before = await webhook.admissions();
@@ -146,12 +147,8 @@ test('where mutation was skipped, all that validation would refuse is refused, a
     ...{ input, reject: false },
   });
   const allowed = new Set(stdout.split('\n'));
-  const told = (which: (isAllowed: boolean, index: number) => boolean) =>
-    all.flatMap((metadata, index) => (which(allowed.has(`pod/p-${index}`), index) ? [JSON.stringify(metadata)] : []));
-  expect(
-    told((isAllowed, index) => isAllowed !== wanted[index]),
-    `seed ${seed}`,
-  ).toEqual([]);
+  const wrong = all.filter((_, index) => allowed.has(`pod/p-${index}`) !== wanted[index]);
+  expect(wrong, `seed ${seed}`).toEqual([]);
   // All refusals are ours.
   expect(stderr.split('denied the request')).toHaveLength(wanted.filter((isWanted) => !isWanted).length + 1);
   const calls = (await webhook.admissions()) - before;
@@ -169,9 +166,3 @@ test('where mutation was skipped, all that validation would refuse is refused, a
   expect(await tryOut('free', plain, marked)).toEqual({ allowed: true, said: '', calls: 1 });
   expect(await tryOut('ruled', plain, marked)).toEqual({ allowed: true, said: '', calls: 1 });
 }, 120_000);
-
-function defined(strings: Record<string, string | undefined>): Strings {
-  return Object.fromEntries(
-    Object.entries(strings).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
-}

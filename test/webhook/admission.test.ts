@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ApiFailure } from '../../kube/api-failure.ts';
 import { labelKeys } from '../../rate/keys.ts';
 import { createAdmission } from '../../webhook/admission.ts';
@@ -297,51 +297,6 @@ test('a namespace that cannot be read is a fault of the webhook, not of the pod'
   const webhook = createAdmission({ keys: labelKeys('rate'), installation: none, readNamespace, quota: undefined });
   await expect(webhook.mutate(review(podJson({})))).rejects.toThrow('away');
   await expect(webhook.validate(ofPod(podJson({})))).rejects.toThrow('away');
-});
-
-describe('a new pod whose labels say all', () => {
-  const labelled = podJson({ labels: { rate: '1M' } });
-  const limit = '{"egress":1000000,"ingress":1000000}';
-  const stamped = async (readNamespace: () => Promise<Record<string, string>>, old?: object) => {
-    let reads = 0;
-    const read = () => {
-      reads += 1;
-      return readNamespace();
-    };
-    const parts = { keys: labelKeys('rate'), installation: none, readNamespace: read, quota: undefined };
-    const decision = await createAdmission(parts).mutate(review(labelled, old), { caller: new AbortController() });
-    return { reads, annotations: applied(labelled as { metadata: object }, decision).metadata };
-  };
-  const marked = (policy?: string) => ({
-    annotations: { 'podrate.dev/limit': limit, ...(policy && { 'podrate.dev/policy': policy }) },
-  });
-
-  test('is marked where its namespace has a policy, which is the reason to validate it', async () => {
-    const policy = { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '500K' };
-    expect(await stamped(async () => policy)).toMatchObject({ reads: 1, annotations: marked('enforce') });
-    expect((await stamped(async () => ({ team: 'a' }))).annotations).toEqual({
-      ...{ name: 'web', labels: { rate: '1M', 'podrate.dev/shaped': 'true' } },
-      ...marked(),
-    });
-  });
-
-  test('is stamped all the same where the policy cannot be read at one try, not within half a second, or is unusable, and marked', async () => {
-    const away = await stamped(() => Promise.reject(new ApiFailure('no answer')));
-    expect(away).toMatchObject({ reads: 1, annotations: marked('unknown') });
-    vi.useFakeTimers();
-    const slow = stamped(() => new Promise(() => undefined));
-    await vi.advanceTimersByTimeAsync(500);
-    expect(await slow).toMatchObject({ reads: 1, annotations: marked('unknown') });
-    vi.useRealTimers();
-    const malformed = await stamped(async () => ({ 'podrate.dev/max': '500K' }));
-    expect(malformed.annotations).toMatchObject(marked('unknown'));
-  });
-
-  test('needs no policy later, when it changes', async () => {
-    const changed = await stamped(async () => ({ 'podrate.dev/mode': 'enforce' }), podJson({}));
-    expect(changed).toMatchObject({ reads: 0, annotations: marked() });
-    expect(JSON.stringify(changed)).not.toContain('podrate.dev/policy');
-  });
 });
 
 test('a namespace that could not be read is read again as long as somebody waits for the decision', async () => {

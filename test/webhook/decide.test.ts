@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { labelKeys } from '../../rate/keys.ts';
 import type { Mode, Policy } from '../../rate/policy.ts';
-import { type Decision, decide, type FoundPolicy, needsPolicy } from '../../webhook/decide.ts';
+import { type Decision, decide, needsPolicy } from '../../webhook/decide.ts';
 import { isMirror, podSchema } from '../../webhook/pod.ts';
 import { applied, pod, podJson } from './pods.ts';
 
@@ -139,37 +139,6 @@ describe('a changed pod', () => {
   test('that keeps a bad label cannot keep a forged stamp', () => {
     const bad = { labels: { ...before.labels, 'rate-egress': 'x' }, annotations: before.annotations };
     expect(applied(podJson(bad), update(bad, bad)).metadata).toMatchObject({ annotations: {} });
-  });
-});
-
-describe('the annotation podrate.dev/policy', () => {
-  const bounds = { egress: 1_000_000, ingress: 2_000_000 };
-  const policy = { mode: 'warn', default: bounds, min: {}, max: {}, quota: {} } as Policy;
-  const policyOf = (metadata: object, found?: FoundPolicy, old?: object) => {
-    const change = { pod: pod(metadata), oldPod: old && pod(old), byNode: false };
-    return podSchema.parse(applied(podJson(metadata), decide(change, keys, found))).metadata.annotations?.[
-      'podrate.dev/policy'
-    ];
-  };
-  const rated = { labels: { rate: '1M' } };
-  const claimed = { ...rated, annotations: { 'podrate.dev/policy': 'audit' } };
-
-  test('of a new pod that is stamped says the mode of the policy that there is, or that it is not known', () => {
-    expect(policyOf(rated, policy)).toBe('warn');
-    expect(policyOf({}, policy)).toBe('warn');
-    expect(policyOf(rated, 'unknown')).toBe('unknown');
-    expect(policyOf(rated)).toBeUndefined();
-    expect(policyOf({ labels: { rate: 'none' } }, policy)).toBeUndefined();
-  });
-
-  test('cannot be claimed, nor avoided, by the writer of a new pod', () => {
-    expect(policyOf(claimed)).toBeUndefined();
-    expect(policyOf(claimed, policy)).toBe('warn');
-  });
-
-  test('is left as it is when a pod changes: it is about new pods', () => {
-    expect(policyOf(rated, policy, {})).toBeUndefined();
-    expect(policyOf(claimed, undefined, claimed)).toBe('audit');
   });
 });
 
