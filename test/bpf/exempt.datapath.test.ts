@@ -44,7 +44,7 @@ test.each(['ipv4', 'ipv6'] as const)(
 
 test('what a peer on the list sends is not limited and not counted, and the sender is told no share', async () => {
   const { a, b } = lab.pods;
-  await lab.shaper.attachSender(lab.rootCgroup);
+  await lab.shaper.attachRelease(lab.rootCgroup);
   await lab.shaper.attach(a.cgroup, 1, { ingress: rate });
   try {
     const sink = await startSink(a);
@@ -54,7 +54,7 @@ test('what a peer on the list sends is not limited and not counted, and the send
     expect((await lab.shaper.readCounters(1)).ingress.passed.packets).toBe(0);
   } finally {
     await lab.shaper.detach(a.cgroup);
-    await lab.shaper.detachSender(lab.rootCgroup);
+    await lab.shaper.detachRelease(lab.rootCgroup);
   }
 });
 

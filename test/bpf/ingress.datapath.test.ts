@@ -65,7 +65,7 @@ test.each([
 ] as const)(
   'senders of a podrate node keep to %d bytes/s on %d connections over %s by themselves',
   async (rate, connections, family) => {
-    await lab.shaper.attachSender(lab.rootCgroup);
+    await lab.shaper.attachRelease(lab.rootCgroup);
     try {
       await limit(rate);
       const before = await lab.shaper.readCounters(SLOT);
@@ -78,14 +78,14 @@ test.each([
       const seen = ingress.passed.packets - before.ingress.passed.packets;
       expect((ingress.dropped.packets - before.ingress.dropped.packets) / seen).toBeLessThan(0.02);
     } finally {
-      await lab.shaper.detachSender(lab.rootCgroup);
+      await lab.shaper.detachRelease(lab.rootCgroup);
     }
   },
 );
 
 test('senders of a podrate node keep their part of the limit beside a flood of datagrams', async () => {
   const rate = 2_000_000;
-  await lab.shaper.attachSender(lab.rootCgroup);
+  await lab.shaper.attachRelease(lab.rootCgroup);
   try {
     await limit(rate);
     running.push(await startFlood(lab.pods.c, lab.pods.b.ipv4, 1400, 15_000));
@@ -95,12 +95,12 @@ test('senders of a podrate node keep their part of the limit beside a flood of d
     expect(tcp / rate).toBeGreaterThan(0.3);
     expect((tcp + udp) / rate).toBeLessThan(1.05);
   } finally {
-    await lab.shaper.detachSender(lab.rootCgroup);
+    await lab.shaper.detachRelease(lab.rootCgroup);
   }
 });
 
 test('a sender that is limited itself keeps to the lower of the two limits', async () => {
-  await lab.shaper.attachSender(lab.rootCgroup);
+  await lab.shaper.attachRelease(lab.rootCgroup);
   await lab.shaper.attach(lab.pods.a.cgroup, SENDER_SLOT, { egress: 8_000_000 });
   try {
     await limit(2_000_000);
@@ -111,6 +111,6 @@ test('a sender that is limited itself keeps to the lower of the two limits', asy
     expect(ratio).toBeLessThan(1.05);
   } finally {
     await lab.shaper.detach(lab.pods.a.cgroup);
-    await lab.shaper.detachSender(lab.rootCgroup);
+    await lab.shaper.detachRelease(lab.rootCgroup);
   }
 });

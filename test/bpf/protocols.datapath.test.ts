@@ -224,7 +224,7 @@ test.each([
 ] as const)('%s is sent at the limit, and at the lower one of its receiver', async (_, kind, option, family) => {
   const [egress, ingress] = [2_000_000, 1_000_000];
   const { a, b } = lab.pods;
-  await lab.shaper.attachSender(lab.rootCgroup);
+  await lab.shaper.attachRelease(lab.rootCgroup);
   try {
     await limit(a, SENDER, { egress });
     await limit(b, RECEIVER, { ingress: 2 * egress });
@@ -243,7 +243,7 @@ test.each([
     await sleep(600);
     await expectLimit(deliveredTo(b), ingress);
   } finally {
-    await lab.shaper.detachSender(lab.rootCgroup);
+    await lab.shaper.detachRelease(lab.rootCgroup);
   }
 });
 

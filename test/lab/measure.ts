@@ -51,7 +51,7 @@ async function measure(lab: Lab, { rate, flows, congestion, limited, cooperative
   await setCongestionControl(a, congestion);
   await lab.shaper.attach(a.cgroup, 1, limited === 'ingress' ? {} : { egress: rate });
   await lab.shaper.attach(b.cgroup, 2, limited === 'egress' ? {} : { ingress: rate });
-  if (cooperative) await lab.shaper.attachSender(lab.rootCgroup);
+  if (cooperative) await lab.shaper.attachRelease(lab.rootCgroup);
   const before = await lab.shaper.readCounters(limited === 'egress' ? 1 : 2);
   const sink = await startSink(b);
   const sentBefore = await readRetransmits(a);
@@ -66,7 +66,7 @@ async function measure(lab: Lab, { rate, flows, congestion, limited, cooperative
   const after = await lab.shaper.readCounters(limited === 'egress' ? 1 : 2);
   await source.stop();
   await sink.stop();
-  if (cooperative) await lab.shaper.detachSender(lab.rootCgroup);
+  if (cooperative) await lab.shaper.detachRelease(lab.rootCgroup);
   await lab.shaper.detach(a.cgroup);
   await lab.shaper.detach(b.cgroup);
   const direction = limited === 'egress' ? 'egress' : 'ingress';

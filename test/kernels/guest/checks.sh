@@ -112,15 +112,15 @@ ip link set host up
 ip address add 10.78.0.2/24 dev host
 ip -netns pod link set eth1 up
 ip -netns pod address add 10.78.0.1/24 dev eth1
-run queue podrate attach --cgroup $pod --sender-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
+run queue podrate attach --cgroup $pod --release-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
 run queue-kinds tc qdisc show dev host
 # Without env it would be the builtin of that name.
 start env source 10.78.0.1 5001 tcp 8
 measure queue-8
-run queue-set podrate set --cgroup $pod --sender-cgroup $pod --ingress $((2 * limit / 1000))K
+run queue-set podrate set --cgroup $pod --release-cgroup $pod --ingress $((2 * limit / 1000))K
 measure queue-changed
 run queue-list podrate list --json
-run queue-detach podrate detach --cgroup $pod --sender-cgroup $pod
+run queue-detach podrate detach --cgroup $pod --release-cgroup $pod
 stop
 run queue-gone tc qdisc show dev host
 event end

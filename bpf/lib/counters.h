@@ -6,19 +6,19 @@
 #ifndef PODRATE_COUNTERS_H
 #define PODRATE_COUNTERS_H
 
-#include "maps.h"
+#include "../abi.h"
 #include "packet.h"
 
-static __always_inline void count(struct podrate_count *count, const struct packet *packet)
+static __always_inline void count(struct podrate_count *count, const struct packet_size *packet)
 {
 	__sync_fetch_and_add(&count->packets, packet->segments);
 	__sync_fetch_and_add(&count->bytes, packet->wire);
 }
 
-static __always_inline void count_passed(struct podrate_verdicts *verdicts, const struct packet *packet, __s64 owed)
+static __always_inline void count_passed(struct podrate_verdicts *verdicts, const struct packet_size *packet, __s64 backlog)
 {
 	count(&verdicts->passed, packet);
-	if (owed > 0)
+	if (backlog > 0)
 		count(&verdicts->delayed, packet);
 }
 
