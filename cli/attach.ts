@@ -66,7 +66,8 @@ export async function limitCgroup(
   if (after === undefined) {
     throw new CommandError('cli/failed', `${cgroup.path} vanished, or another process changed it: try again`);
   }
-  const warnings = release === undefined ? [] : [`Connections that are idle at a detach keep their pace: ${release.message}`];
+  const warnings =
+    release === undefined ? [] : [`Connections that are idle at a detach keep their pace: ${release.message}`];
   return { cgroup, before, after, warnings };
 }
 

@@ -22,7 +22,8 @@ import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
 
 /** The log line where the release program cannot be attached. */
-export const noRelease = 'connections that are idle when their limit is removed keep its pace: the release program is not attached';
+export const noRelease =
+  'connections that are idle when their limit is removed keep its pace: the release program is not attached';
 
 /** What is logged where the kernel has no iterator over sockets. */
 export const noAdopter =

@@ -64,7 +64,7 @@ test('released connections run free, also after the programs are gone', async ()
   expect(source.lines).toEqual([]);
 });
 
-test("connections whose limit was detached without a release are freed by the node's sender half", async () => {
+test('the release program frees connections whose limit was detached without a release', async () => {
   const { a, b } = lab.pods;
   await lab.shaper.attachRelease(lab.rootCgroup);
   try {

@@ -39,7 +39,7 @@ export interface LoadedShaper {
   detachRelease(path: string): Promise<void>;
   readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
   /** How far the clock of what a slot sends is ahead, in ms. */
-  readDebt(slot: number): Promise<number>;
+  readBacklog(slot: number): Promise<number>;
   /** How many jiffies a second has, as the programs have measured it; 0 before they have. */
   readJiffies(): Promise<number>;
   /** Adds an address block to the list of peers to which no limit applies. */
@@ -88,7 +88,8 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
     async detach(cgroup) {
       for (const [type, name] of attachments) await bpftool('cgroup', 'detach', cgroup.path, type, ...program(name));
     },
-    attachRelease: (path) => bpftool('cgroup', 'attach', path, 'cgroup_sock_ops', ...program('podrate_release'), 'multi'),
+    attachRelease: (path) =>
+      bpftool('cgroup', 'attach', path, 'cgroup_sock_ops', ...program('podrate_release'), 'multi'),
     detachRelease: (path) => bpftool('cgroup', 'detach', path, 'cgroup_sock_ops', ...program('podrate_release')),
     async readCounters(slot) {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('counters'), 'key', ...bytes32(slot)]);
@@ -98,7 +99,7 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
         ingress: sum(perCpu.map((cpu) => cpu.value.ingress)),
       };
     },
-    async readDebt(slot) {
+    async readBacklog(slot) {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('states'), 'key', ...bytes32(slot)]);
       // bpf_ktime_get_ns() is CLOCK_MONOTONIC, as hrtime is; the clock counts in 1/256 ns.
       const now = process.hrtime.bigint() << 8n;
