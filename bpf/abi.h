@@ -50,9 +50,9 @@ struct podrate_counters {
 };
 
 /*
- * Map `states`, index = slot. The programs' own; user space writes zero bytes when it claims a slot and never otherwise.
- * One cache line for each part, so that the CPUs that send do not share a line with the CPUs that receive; the hot fields
- * fill only the first 48 bytes, because array values start 16 bytes into a line.
+ * Map `states`, index = slot. The programs' own; user space writes zero bytes when it claims a slot and never
+ * otherwise. One cache line for each part, so that the CPUs that send do not share a line with the CPUs that
+ * receive; the hot fields fill only the first 48 bytes, because array values start 16 bytes into a line.
  */
 #define PODRATE_LINE 64
 

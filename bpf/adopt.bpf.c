@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 /*
- * Adopts connections that are older than their limit: no callbacks were turned on at their establishment. An iterator over
- * the TCP sockets of the reader's network namespace (Linux 5.15), an object of its own, because a kernel that lacks it can
- * still run the shaper. It finds the sockets that a limited cgroup's program has seen sending and does not know, and prints a
- * line for each that it brings under its limit: c, its callbacks are on; f, its rate is fixed.
+ * Adopts connections that are older than their limit: no callbacks were turned on at their establishment. An
+ * iterator over the TCP sockets of the reader's network namespace (Linux 5.15), an object of its own, because a
+ * kernel that lacks it can still run the shaper. It finds the sockets that a limited cgroup's program has seen
+ * sending and does not know, and prints a line for each that it brings under its limit: c, its callbacks are on; f,
+ * its rate is fixed.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -14,8 +15,9 @@
 #include "lib/sock.h"
 
 /*
- * The shaper's map `sockets`. bpftool pins an iterator only together with loading it, and names no map for it then; libbpf
- * takes the map that is pinned under this name at the root of the BPF file system, where user space puts it meanwhile.
+ * The shaper's map `sockets`. bpftool pins an iterator only together with loading it, and names no map for it then;
+ * libbpf takes the map that is pinned under this name at the root of the BPF file system, where user space puts it
+ * meanwhile.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

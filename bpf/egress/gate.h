@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * The SYN gate. The first segments of a connection leave unpaced, so many short connections would pile up backlog that only
- * dropping stops. Instead a connection is refused before it costs anything: its SYN or SYN-ACK is dropped, and its
- * retransmission timer is set to when the backlog will be gone. Each refused connection gets a place in a virtual queue, and
- * every further try may meet more backlog, so none starves.
+ * The SYN gate. The first segments of a connection leave unpaced, so many short connections would pile up backlog
+ * that only dropping stops. Instead a connection is refused before it costs anything: its SYN or SYN-ACK is dropped,
+ * and its retransmission timer is set to when the backlog will be gone. Each refused connection gets a place in a
+ * virtual queue, and every further try may meet more backlog, so none starves.
  */
 #ifndef PODRATE_GATE_H
 #define PODRATE_GATE_H
@@ -55,7 +55,8 @@ static __always_inline void record_paced(struct podrate_gate *gate, __s64 backlo
 }
 
 /* The counter of this SYN's or SYN-ACK's refusals; NULL when the map has no room. */
-static __always_inline __u32 *tries_of(struct __sk_buff *skb, const struct ip_address *peer, __u32 network, struct podrate_sock *sock,
+static __always_inline __u32 *tries_of(struct __sk_buff *skb, const struct ip_address *peer, __u32 network,
+				       struct podrate_sock *sock,
 				       __u32 slot)
 {
 	struct handshake handshake = { .peer = *peer, .slot = slot };
@@ -92,8 +93,9 @@ static __always_inline int admit_connection(struct podrate_state *state, __u32 *
 }
 
 /*
- * TCP asks for the timeout of the first SYN or SYN-ACK before it sends it. When the gate is going to refuse the packet, the
- * timeout is the time until the backlog is gone and the connections in the virtual queue have had their turn.
+ * TCP asks for the timeout of the first SYN or SYN-ACK before it sends it. When the gate is going to refuse the
+ * packet, the timeout is the time until the backlog is gone and the connections in the virtual queue have had their
+ * turn.
  */
 static __always_inline void time_handshake(struct bpf_sock_ops *ops, struct limited *limited, struct podrate_sock *sock)
 {

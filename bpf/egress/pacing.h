@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * Slows one TCP socket down: its pacing rate and, at low rates, its congestion window. The socket gets the minimum of what
- * its pod's limit and its application allow.
+ * Slows one TCP socket down: its pacing rate and, at low rates, its congestion window. The socket gets the minimum
+ * of what its pod's limit and its application allow.
  */
 #ifndef PODRATE_PACING_H
 #define PODRATE_PACING_H
@@ -25,8 +25,8 @@ static __always_inline __u32 segment_size(struct bpf_sock_ops *ops)
 }
 
 /*
- * The last bits of podrate's own values, which tell them from the application's, also those that another version of podrate
- * wrote. Applications write round numbers, which end in other bits.
+ * The last bits of podrate's own values, which tell them from the application's, also those that another version of
+ * podrate wrote. Applications write round numbers, which end in other bits.
  */
 #define OWN_MASK 15U
 #define OWN_BITS 13U
@@ -40,8 +40,8 @@ static __always_inline __u32 app_rate_of(const struct podrate_sock *sock, __u32 
 }
 
 /*
- * Writes SO_MAX_PACING_RATE, which also lowers the socket's present rate; only TCP itself raises that again, at the next
- * ACK. 0 would mean "not paced", and is never written.
+ * Writes SO_MAX_PACING_RATE, which also lowers the socket's present rate; only TCP itself raises that again, at the
+ * next ACK. 0 would mean "not paced", and is never written.
  */
 static __always_inline void pace(struct bpf_sock_ops *ops, struct podrate_sock *sock, __u64 rate)
 {
@@ -70,9 +70,9 @@ static __always_inline __u32 window_for(struct bpf_sock_ops *ops, __u64 rate)
 }
 
 /*
- * Bounds the congestion window. At small round trips TCP makes its packets larger (tcp_tso_autosize, Linux 5.18), and one
- * could carry the whole window: some hundred ms of a low rate. The option sets the slow start threshold as well, so a
- * bound that has become too low, or is no longer needed, is raised again.
+ * Bounds the congestion window. At small round trips TCP makes its packets larger (tcp_tso_autosize, Linux 5.18),
+ * and one could carry the whole window: some hundred ms of a low rate. The option sets the slow start threshold as
+ * well, so a bound that has become too low, or is no longer needed, is raised again.
  */
 static __always_inline void bound_window(struct bpf_sock_ops *ops, struct podrate_sock *sock, __u32 window)
 {
@@ -98,8 +98,8 @@ static __always_inline void lift(struct bpf_sock_ops *ops, struct podrate_sock *
 }
 
 /*
- * Undoes all that the pod's program did to the socket. Without it a socket would keep its last rate and window for life:
- * no callback changes them once the program is detached.
+ * Undoes all that the pod's program did to the socket. Without it a socket would keep its last rate and window for
+ * life: no callback changes them once the program is detached.
  */
 static __always_inline void set_free(struct bpf_sock_ops *ops, struct podrate_sock *sock)
 {

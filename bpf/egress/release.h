@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * Frees sockets that outlived their limit: a connection that was silent while the limit was released, or whose program was
- * detached without a release, would keep its last rate for life. Runs at the root of the cgroup tree, after the pod's
- * own program, and does nothing for sockets that are not paced.
+ * Frees sockets that outlived their limit: a connection that was silent while the limit was released, or whose
+ * program was detached without a release, would keep its last rate for life. Runs at the root of the cgroup tree,
+ * after the pod's own program, and does nothing for sockets that are not paced.
  */
 #ifndef PODRATE_RELEASE_H
 #define PODRATE_RELEASE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * Callbacks of the sockets in a limited cgroup. Every transmit reads the pod's clock and paces the socket to packet/backlog, so
- * that N busy flows settle at a backlog of N packets and share equally; no code counts flows, and nothing queues outside
- * the socket.
+ * Callbacks of the sockets in a limited cgroup. Every transmit reads the pod's clock and paces the socket to
+ * packet/backlog, so that N busy flows settle at a backlog of N packets and share equally; no code counts flows, and
+ * nothing queues outside the socket.
  */
 #ifndef PODRATE_SOCKOPS_H
 #define PODRATE_SOCKOPS_H
@@ -21,8 +21,8 @@ static __always_inline __u64 max_pace(__u64 rate)
 }
 
 /*
- * Starts pacing. TCP's own pacing begins with the first value that is not "no limit" (Linux 5.0), so limits too large to
- * be written are announced with the largest value once.
+ * Starts pacing. TCP's own pacing begins with the first value that is not "no limit" (Linux 5.0), so limits too
+ * large to be written are announced with the largest value once.
  */
 static __always_inline void start_pacing(struct bpf_sock_ops *ops, struct podrate_sock *sock, __u64 rate)
 {
@@ -33,8 +33,8 @@ static __always_inline void start_pacing(struct bpf_sock_ops *ops, struct podrat
 }
 
 /*
- * The rate for the packet that is about to be sent: the gap after it will be length/rate = length/K * backlog. K is about one
- * packet, at least one segment.
+ * The rate for the packet that is about to be sent: the gap after it will be length/rate = length/K * backlog. K is
+ * about one packet, at least one segment.
  */
 static __always_inline __u64 pace_of_backlog(struct bpf_sock_ops *ops, struct podrate_clock *clock, __u64 rate)
 {
@@ -93,7 +93,7 @@ static __always_inline void on_round_trip(struct bpf_sock_ops *ops, struct limit
 	bound_window(ops, sock, window_for(ops, fair < rate ? fair : rate));
 }
 
-/* Before every transmit, and before TCP computes the gap after it; without data it is an ACK or tcp_current_mss() asking. */
+/* Before every transmit, and before TCP computes the gap after it. No data: an ACK, or tcp_current_mss() asks. */
 static __always_inline void on_transmit(struct bpf_sock_ops *ops, struct limited *limited, struct podrate_sock *sock)
 {
 	if (!ops->skb_len || !sock->charged)

@@ -15,10 +15,10 @@
 #include "gate.h"
 
 /*
- * The backlog that this TCP packet may meet. Packets without payload see no queue. Paced sockets are slowed by their pacing;
- * dropping would only add 200 ms timeouts, for a drop in the sender's own stack leaves TCP with nothing in flight. The first
- * segments of a connection and sockets older than the limit are not paced. Their bound lies above the backlog that
- * paced connections hold, or beside many of those they would never send.
+ * The backlog that this TCP packet may meet. Packets without payload see no queue. Paced sockets are slowed by their
+ * pacing; dropping would only add 200 ms timeouts, for a drop in the sender's own stack leaves TCP with nothing in
+ * flight. The first segments of a connection and sockets older than the limit are not paced. Their bound lies above
+ * the backlog that paced connections hold, or beside many of those they would never send.
  */
 static __always_inline __s64 egress_threshold(const struct podrate_gate *gate, const struct podrate_sock *sock,
 					      const struct packet_size *packet, __u64 rate, __u64 now_ns)
@@ -64,13 +64,13 @@ static __always_inline int admit_segment(struct __sk_buff *skb, struct limited *
 		return admission->backlog <=
 		       egress_threshold(&limited->state->gate, sock, packet, admission->rate, now_ns);
 	tries = tries_of(skb, &ip->destination, packet->network, sock, limited->slot);
-	/* Without a timer set for it, a refusal costs a whole second: not for backlog that came only after the timer was asked for. */
+	/* Without a timer set for it, a refusal costs a second: not for backlog that came after the timer was set. */
 	return !tries ||
 	       admit_connection(limited->state, tries, admission->backlog, sock && !sock->waits ? SYN : 0, now_ns);
 }
 
-static __always_inline void record_sent(struct podrate_gate *gate, struct podrate_sock *sock, const struct packet_size *packet,
-					const struct admission *admission, __u64 now_ns)
+static __always_inline void record_sent(struct podrate_gate *gate, struct podrate_sock *sock,
+					const struct packet_size *packet, const struct admission *admission, __u64 now_ns)
 {
 	sock->charged = 1;
 	sock->exempt = 0;

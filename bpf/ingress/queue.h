@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
  * The classifier of the ingress qdisc: HTB on the host's end of the pod's device, which nodeagent/queue.ts installs. Classes:
- * first	a flow's first 16 KB and flows that stay slow; TCP packets without payload
- * bulk	what follows of a TCP flow
- * other	what nothing slows: further datagrams, TCP flows faster than the limit, a source's flood of TCP without payload
- * `first` is served before the others, and a flow does not return to it before it was idle for longer than any class holds
- * a packet. So no packet overtakes another of its connection.
+ *   first  a flow's first 16 KB and flows that stay slow; TCP packets without payload
+ *   bulk   what follows of a TCP flow
+ *   other  what nothing slows: further datagrams, TCP flows faster than the limit, a source's flood of TCP without payload
+ * `first` is served before the others, and a flow does not return to it before it was idle for longer than any class
+ * holds a packet. So no packet overtakes another of its connection.
  */
 #ifndef PODRATE_QUEUE_H
 #define PODRATE_QUEUE_H
@@ -17,10 +17,12 @@
 #include <bpf/bpf_endian.h>
 
 #include "../lib/clock.h"
+#include "../lib/exempt.h"
 #include "../lib/maps.h"
 #include "../lib/packet.h"
 
 /* Minor numbers of the classes; nodeagent/queue.ts has the same. */
+#define CLASS_DIRECT 0 /* HTB's own: passes at once (net/sched/sch_htb.c, HTB_DIRECT) */
 #define CLASS_FIRST 0x10
 #define CLASS_BULK 0x20
 #define CLASS_OTHER 0x30
@@ -33,7 +35,7 @@
 #define STAMP_NS (100 * NSEC_PER_MSEC)
 #define STAMP_TTL NSEC_PER_SEC
 
-/* A flow of a pod by the kernel's own keyed hash, or a source of TCP packets without payload by a hash of its address. */
+/* A flow of a pod by the kernel's own keyed hash, or a source of TCP without payload by its address. */
 struct flow_key {
 	__u16 slot;
 	__u16 is_source;
@@ -70,7 +72,7 @@ static __always_inline struct flow *flow_of(struct flow_key *key, __u64 now)
 	return bpf_map_lookup_elem(&flows, key);
 }
 
-/* Charges a clock unless it is more than `allowance` ahead. CPUs may overwrite each other's jump after idle; little is lost. */
+/* Charges a clock unless it is more than `allowance` ahead. Two CPUs may overwrite each other's jump; no harm. */
 static __always_inline int fits(__u64 *next, __u64 now, __u64 cost, __s64 allowance)
 {
 	__s64 backlog = backlog_of(next, now);
@@ -96,15 +98,17 @@ static __always_inline int is_control(struct __sk_buff *skb, const struct ip_hea
 	       bpf_ntohs(total) + (ipv4 ? 0 : IPV6_HEADER) <= ip->length + (offset_flags[0] >> 4) * 4;
 }
 
-/* The class of a TCP packet without payload: no window slows a flood of SYN or ACK, so each source has a part of the rate. */
-static __always_inline __u32 class_of_control(__u32 slot, const struct ip_address *source, __u32 bytes, __u64 rate, __u64 now)
+/* The class of TCP without payload: no window slows a flood of SYN or ACK, so each source has a part of the rate. */
+static __always_inline __u32 class_of_control(__u32 slot, const struct ip_address *source, __u32 bytes, __u64 rate,
+					      __u64 now)
 {
 	struct flow_key key = { .slot = slot, .is_source = 1 };
+	__s64 allowance = cost_of(CONTROL_PART * FIRST_BYTES, rate);
 	struct flow *flow;
 
 	key.hash = source->words[0] ^ source->words[1] ^ source->words[2] ^ source->words[3];
 	flow = flow_of(&key, now);
-	if (flow && !fits(&flow->slow, now, cost_of(CONTROL_PART * bytes, rate), cost_of(CONTROL_PART * FIRST_BYTES, rate)))
+	if (flow && !fits(&flow->slow, now, cost_of(CONTROL_PART * bytes, rate), allowance))
 		return CLASS_OTHER;
 	return CLASS_FIRST;
 }
@@ -133,6 +137,8 @@ static __always_inline __u32 class_of(struct __sk_buff *skb, __u32 slot, __u64 r
 
 	if ((!ipv4 && skb->protocol != bpf_htons(ETH_P_IPV6)) || !parse_ip(skb, &ip))
 		return CLASS_FIRST;
+	if (is_exempt(&ip.source))
+		return CLASS_DIRECT;
 	tcp = ip.protocol == IPPROTO_TCP;
 	if (tcp && is_control(skb, &ip, ipv4))
 		return class_of_control(slot, &ip.source, skb->len, rate, now);
@@ -140,8 +146,8 @@ static __always_inline __u32 class_of(struct __sk_buff *skb, __u32 slot, __u64 r
 }
 
 /*
- * Classifies a packet. The filter's class id holds the pod's slot as its minor number: cls_bpf passes it in tc_classid, and
- * takes from there the class, under HTB's own major number (net/sched/cls_bpf.c).
+ * Classifies a packet. The filter's class id holds the pod's slot as its minor number: cls_bpf passes it in
+ * tc_classid, and takes from there the class, under HTB's own major number (net/sched/cls_bpf.c).
  */
 static __always_inline void classify(struct __sk_buff *skb)
 {
@@ -150,7 +156,7 @@ static __always_inline void classify(struct __sk_buff *skb)
 	struct podrate_state *state = bpf_map_lookup_elem(&states, &slot);
 	__u64 now_ns = bpf_ktime_get_ns();
 
-	skb->tc_classid = CLASS_OTHER;
+	skb->tc_classid = CLASS_DIRECT;
 	if (!config || !state || !config->ingress.rate)
 		return;
 	/* Seldom, so that CPUs do not fight for the line. */

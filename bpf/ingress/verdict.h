@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * The verdict for a packet that the cgroup receives. With the ingress qdisc in front (queue.h) this is only the floor under
- * it. Without, packets are policed: a receiver cannot slow a packet down, only drop it, and GRO has merged packets by
- * now, so one drop hits a whole train.
+ * The verdict for a packet that the cgroup receives. With the ingress qdisc in front (queue.h) this is only the
+ * floor under it. Without, packets are policed: a receiver cannot slow a packet down, only drop it, and GRO has
+ * merged packets by now, so one drop hits a whole train.
  */
 #ifndef PODRATE_INGRESS_VERDICT_H
 #define PODRATE_INGRESS_VERDICT_H
@@ -23,9 +23,9 @@ static __always_inline int is_young(const struct podrate_sock *sock)
 }
 
 /*
- * Polices a TCP segment. Bulk data may meet 50 ms of backlog: for a sender that does not slow down, a longer threshold
- * would only be a longer burst. Packets that open or acknowledge, and the first of a connection, pass beyond that within a
- * second clock, so that neither kind starves the other.
+ * Polices a TCP segment. Bulk data may meet 50 ms of backlog: for a sender that does not slow down, a longer
+ * threshold would only be a longer burst. Packets that open or acknowledge, and the first of a connection, pass
+ * beyond that within a second clock, so that neither kind starves the other.
  */
 static __always_inline int police_segment(struct podrate_state *state, const struct podrate_sock *sock,
 					  const struct packet_size *packet, const struct admission *admission)
@@ -82,7 +82,7 @@ static __always_inline int ingress(struct __sk_buff *skb, struct limited *limite
 	if (sock && packet.payload)
 		sock->received += packet.segments;
 	count_passed(&counts->ingress, &packet, admission.backlog);
-	/* Policed senders learn of the backlog where ECN was negotiated (Linux 5.1): the mark reaches them in the ACK. */
+	/* Policed senders learn of the backlog where ECN was negotiated (Linux 5.1): by the ACK of the mark. */
 	if (!queued && !packet.small && admission.backlog > at_least(MARK, FEW_PACKETS, admission.rate) &&
 	    bpf_skb_ecn_set_ce(skb))
 		count(&counts->ingress.marked, &packet);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * The virtual clock (a generic cell rate algorithm, ITU-T I.371): `next` is the time at which a link of the configured rate
- * would have sent all packets so far. Ahead of now it is backlog; behind now it is credit, at most one burst. One 64-bit
- * word per clock. A packet larger than the burst passes and leaves backlog, so nothing starves.
+ * The virtual clock (a generic cell rate algorithm, ITU-T I.371): `next` is the time at which a link of the
+ * configured rate would have sent all packets so far. Ahead of now it is backlog; behind now it is credit, at most
+ * one burst. One 64-bit word per clock. A packet larger than the burst passes and leaves backlog, so nothing
+ * starves.
  */
 #ifndef PODRATE_CLOCK_H
 #define PODRATE_CLOCK_H
@@ -19,7 +20,7 @@ static __always_inline __u64 now_ticks(void)
 	return bpf_ktime_get_ns() << TICK_SHIFT;
 }
 
-/* How far the clock is ahead of now, in ticks; negative is credit. A clock that was never charged is idle at any time. */
+/* How far the clock is ahead of now, in ticks; negative is credit. A clock that was never charged is idle. */
 static __always_inline __s64 backlog_of(const __u64 *next, __u64 now)
 {
 	__u64 value = *(const volatile __u64 *)next;
@@ -29,7 +30,8 @@ static __always_inline __s64 backlog_of(const __u64 *next, __u64 now)
 }
 
 /*
- * The time that `bytes` take at `rate`, in ticks, rounded to nearest. A packet of 2^20 bytes times 2.56e11 ticks fits in 64 bits.
+ * The time that `bytes` take at `rate`, in ticks, rounded to nearest. A packet of 2^20 bytes times 2.56e11 ticks
+ * fits in 64 bits.
  */
 static __always_inline __u64 cost_of(__u64 bytes, __u64 rate)
 {
@@ -45,9 +47,9 @@ static __always_inline int is_idle(const __u64 *next, __u64 floor)
 }
 
 /*
- * Adds a packet's cost to the clock. After idle the clock first jumps to one burst before now; the lock makes several CPUs
- * that notice jump once. The jump too is an addition, so no charge that is made beside it is lost. (Compare-and-exchange
- * would need no lock, but Linux 5.12.)
+ * Adds a packet's cost to the clock. After idle the clock first jumps to one burst before now; the lock makes
+ * several CPUs that notice jump once. The jump too is an addition, so no charge that is made beside it is lost.
+ * (Compare-and-exchange would need no lock, but Linux 5.12.)
  */
 static __always_inline void charge(struct podrate_state *state, __u64 *next, __u64 now, __u64 burst, __u64 cost)
 {
@@ -76,7 +78,7 @@ static __always_inline __s64 at_least(__s64 threshold, __u32 packets, __u64 rate
 	return threshold > least ? threshold : least;
 }
 
-/* Keeps the moving average (1/8) of payload sizes. Two CPUs may overwrite each other's step; an average survives that. */
+/* Keeps the moving average (1/8) of payload sizes. Two CPUs may overwrite each other's step; no harm. */
 static __always_inline void average_payload(struct podrate_clock *clock, __u32 payload)
 {
 	__u32 average = clock->average;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * Counting verdicts. Per CPU, and still atomic: the egress hook runs in process context, where a softirq on the same CPU
- * (or, with preemption, another task) can run it again between a load and a store. Uncontended, an atomic add costs little.
+ * Counting verdicts. Per CPU, and still atomic: the egress hook runs in process context, where a softirq on the same
+ * CPU (or, with preemption, another task) can run it again between a load and a store. Uncontended, an atomic add
+ * costs little.
  */
 #ifndef PODRATE_COUNTERS_H
 #define PODRATE_COUNTERS_H
@@ -15,7 +16,8 @@ static __always_inline void count(struct podrate_count *count, const struct pack
 	__sync_fetch_and_add(&count->bytes, packet->wire);
 }
 
-static __always_inline void count_passed(struct podrate_verdicts *verdicts, const struct packet_size *packet, __s64 backlog)
+static __always_inline void count_passed(struct podrate_verdicts *verdicts, const struct packet_size *packet,
+					 __s64 backlog)
 {
 	count(&verdicts->passed, packet);
 	if (backlog > 0)

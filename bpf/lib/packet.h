@@ -50,7 +50,8 @@ static __always_inline void skip_extensions(struct __sk_buff *skb, struct ip_hea
 		return;
 #pragma unroll
 	for (int i = 0; i < IPV6_EXTENSIONS; i++) {
-		if (kind != IPPROTO_HOPOPTS && kind != IPPROTO_ROUTING && kind != IPPROTO_DSTOPTS && kind != IPPROTO_FRAGMENT)
+		if (kind != IPPROTO_HOPOPTS && kind != IPPROTO_ROUTING && kind != IPPROTO_DSTOPTS &&
+		    kind != IPPROTO_FRAGMENT)
 			break;
 		if (load_ip(skb, ip->length, header, 2))
 			break;
@@ -79,7 +80,8 @@ static __always_inline int parse_ip(struct __sk_buff *skb, struct ip_header *ip)
 }
 
 /* The bytes that every segment repeats; also sets what the TCP header says. */
-static __always_inline __u32 header_bytes(struct __sk_buff *skb, const struct ip_header *ip, int tcp, struct packet_size *packet)
+static __always_inline __u32 header_bytes(struct __sk_buff *skb, const struct ip_header *ip, int tcp,
+					  struct packet_size *packet)
 {
 	__u8 offset_flags[2];
 
@@ -92,11 +94,13 @@ static __always_inline __u32 header_bytes(struct __sk_buff *skb, const struct ip
 }
 
 /*
- * Measures a packet in a cgroup hook, where the skb begins at the IP header. The kernel keeps the length on the wire to itself
- * there, so it is computed: gso_segs, or (0 from untrusted sources, SKB_GSO_DODGY) as many segments of gso_size as the payload needs.
- * `tcp` comes from the socket, not from a header byte, so extension headers cannot disguise it.
+ * Measures a packet in a cgroup hook, where the skb begins at the IP header. The kernel keeps the length on the wire
+ * to itself there, so it is computed: gso_segs, or (0 from untrusted sources, SKB_GSO_DODGY) as many segments of
+ * gso_size as the payload needs. `tcp` comes from the socket, not from a header byte, so extension headers cannot
+ * disguise it.
  */
-static __always_inline void measure(struct __sk_buff *skb, const struct ip_header *ip, int tcp, struct packet_size *packet)
+static __always_inline void measure(struct __sk_buff *skb, const struct ip_header *ip, int tcp,
+				    struct packet_size *packet)
 {
 	__u32 segment = skb->gso_size, segments = skb->gso_segs, headers = UNKNOWN_HEADERS;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * State of one TCP socket, kept in the socket and gone with it. One storage for all programs, because a socket may be paced
- * for two reasons at once: its pod's limit and its application's own wish.
+ * State of one TCP socket, kept in the socket and gone with it. One storage for all programs, because a socket may
+ * be paced for two reasons at once: its pod's limit and its application's own wish.
  */
 #ifndef PODRATE_SOCK_H
 #define PODRATE_SOCK_H
@@ -60,7 +60,7 @@ static __always_inline int is_tcp(const struct bpf_sock *sk)
 	return sk->protocol == IPPROTO_TCP && sk->type == SOCK_STREAM;
 }
 
-/* Whether both ends are on this machine's loopback: the pod's own address, 127/8, ::1. Its packets are never charged. */
+/* Whether both ends are on this machine's loopback: the pod's own address, 127/8, ::1. Never charged. */
 static __always_inline int is_loopback(struct bpf_sock_ops *ops)
 {
 	if (ops->family == AF_INET)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * The rule for packets that nothing slows: datagrams, and TCP packets that open or acknowledge. On one clock with a threshold for
- * each kind, a flood would hold the backlog at its own threshold and starve every kind below it. Therefore each such kind has
- * a second clock at a part of the rate: with practically no backlog everything passes, with backlog only what fits
- * the second clock. All is charged to the first clock too, so TCP's pacing and the other kinds get the rest.
+ * The rule for packets that nothing slows: datagrams, and TCP packets that open or acknowledge. On one clock with a
+ * threshold for each kind, a flood would hold the backlog at its own threshold and starve every kind below it.
+ * Therefore each such kind has a second clock at a part of the rate: with practically no backlog everything passes,
+ * with backlog only what fits the second clock. All is charged to the first clock too, so TCP's pacing and the other
+ * kinds get the rest.
  */
 #ifndef PODRATE_UNPACED_H
 #define PODRATE_UNPACED_H
@@ -22,9 +23,9 @@ struct admission {
 	__s64 backlog;
 };
 
-/* Charges `part` times the packet's cost to a second clock; false, without a charge, if it is more than `limit` ahead. */
-static __always_inline int fits_second_clock(struct podrate_state *state, __u64 *second, const struct admission *admission,
-					     __s64 limit, __u32 part)
+/* Charges `part` times the packet's cost to a second clock, unless that is more than `limit` ahead: then false. */
+static __always_inline int fits_second_clock(struct podrate_state *state, __u64 *second,
+					     const struct admission *admission, __s64 limit, __u32 part)
 {
 	if (backlog_of(second, admission->now) > at_least(limit, FEW_PACKETS, admission->rate))
 		return 0;
@@ -42,7 +43,9 @@ static __always_inline int admit_datagram(struct podrate_state *state, struct po
 		return 1;
 	if (admission->backlog > at_least(HARD, HARD_PACKETS, admission->rate))
 		return 0;
-	return fits_second_clock(state, &clock->datagrams, admission, packet->small ? FIRST : DROP, packet->small ? 4 : 2);
+	if (packet->small)
+		return fits_second_clock(state, &clock->datagrams, admission, FIRST, 4);
+	return fits_second_clock(state, &clock->datagrams, admission, DROP, 2);
 }
 
 #endif
