@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * The classifier of the ingress qdisc: HTB on the host's end of the pod's device, which nodeagent/queue.ts installs. Classes:
+ * The classifier of the ingress qdisc: HTB on the host's end of the pod's device, made by nodeagent/queue.ts. Classes:
  *   first  a flow's first 16 KB and flows that stay slow; TCP packets without payload
  *   bulk   what follows of a TCP flow
- *   other  what nothing slows: further datagrams, TCP flows faster than the limit, a source's flood of TCP without payload
+ *   other  what nothing slows: further datagrams, TCP faster than the limit, a source's flood of TCP without payload
  * `first` is served before the others, and a flow does not return to it before it was idle for longer than any class
  * holds a packet. So no packet overtakes another of its connection.
  */

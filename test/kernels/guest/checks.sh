@@ -105,7 +105,7 @@ stop
 # Only this form shows anything before Linux 6.0 (bpftool 7.1).
 run attached bpftool cgroup show $pod effective
 
-# A queue takes a device whose other end is in this namespace. The sender knows nothing of podrate: its half goes to the pod only.
+# A queue takes a device whose other end is in this namespace.
 run uninstall podrate uninstall
 ip link add host type veth peer name eth1 netns pod
 ip link set host up
