@@ -6,7 +6,7 @@ import type { Scenario } from './scenario.ts';
 export interface Bar {
   readonly what: string;
   /** Whose figure it is. */
-  readonly peer: 'podrate' | 'podrate-queue';
+  readonly peer: 'podrate' | 'podrate-policed';
   readonly applies: (scenario: Scenario) => boolean;
   readonly figure: FigureName;
   /** The bounds for the figure, from the peer's own other figures and the others'; undefined when it cannot be judged. */

@@ -45,11 +45,7 @@ export const bars: readonly Bar[] = [
   ),
   bar('ingress from near strangers, against CNI', ingress('near stranger'), 'goodput', partOfPlugin(0.95, 'goodput')),
   bar('ingress from near strangers resends (%)', ingress('near stranger'), 'resent', always({ most: 5 })),
-  queueBar('queue: near strangers, against CNI', ingress('near stranger'), 'goodput', partOfPlugin(0.95, 'goodput')),
-  queueBar('queue: near strangers resend (%)', ingress('near stranger'), 'resent', always({ most: 5 })),
-  queueBar('queue: near strangers, ping against idle (ms)', ingress('near stranger'), 'ping', timesIdle(2)),
-  queueBar('queue: TCP ingress between podrate pods', ingress('ours'), 'ip', always({ least: 0.97, most: 1.005 })),
-  queueBar('queue: TCP ingress between podrate pods resends (%)', ingress('ours'), 'resent', always({ most: 0.1 })),
+  bar('ingress from near strangers, ping against idle (ms)', ingress('near stranger'), 'ping', timesIdle(2)),
   bar('short connections, against CNI', short, 'goodput', partOfPlugin(1, 'goodput')),
   bar('no short connection fails', short, 'failed', always({ most: 0 })),
   bar('short connections p99, against CNI (ms)', short, 'requestP99', timesPlugin(1.6, 'requestP99')),
@@ -65,9 +61,4 @@ export const bars: readonly Bar[] = [
 
 function bar(what: string, applies: Bar['applies'], figure: Bar['figure'], bounds: Bar['bounds']): Bar {
   return { what, peer: 'podrate', applies, figure, bounds };
-}
-
-/** What podrate promises with --ingress-queue. */
-function queueBar(...parts: Parameters<typeof bar>): Bar {
-  return { ...bar(...parts), peer: 'podrate-queue' };
 }

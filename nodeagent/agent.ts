@@ -106,15 +106,12 @@ export function startAgent(options: AgentOptions): Agent {
     const start = monotonic();
     runningSince = start;
     try {
-      queued ??= await queues.settle(shaped);
-      const { has } = queued;
-      const report = await reconciler.pass(
-        shaped.map((pod) => ({ ...pod, queued: has.has(pod.uid) })),
-        full,
-        superseded,
-      );
-      // Limits do not wait for queues: the programs hear of a new one in the next pass.
-      queued = await queues.settle(shaped);
+      const before = queued?.has;
+      const pods = shaped.map((pod) => ({ ...pod, queued: before?.has(pod.uid) }));
+      const report = await reconciler.pass(pods, full, superseded);
+      // A queue needs the slot of its pod. The flag that it is in force follows in the next pass.
+      queued = await queues.settle(shaped, report.slots);
+      if (queued.failures > 0) count('queue');
       const ms = monotonic() - start;
       passes += 1;
       passMs += ms;
@@ -125,8 +122,8 @@ export function startAgent(options: AgentOptions): Agent {
       await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
-      const againInMs = isDeepStrictEqual(queued.has, has) ? report.againInMs : 0;
-      return { ok: report.failures.length === 0 && !queued.failed, againInMs };
+      const againInMs = isDeepStrictEqual(queued.has, before) ? report.againInMs : 0;
+      return { ok: report.failures.length === 0 && queued.failures === 0, againInMs };
     } catch (error) {
       count('pass');
       log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');

@@ -7,6 +7,7 @@ import { type Bpftool, BpftoolError } from './bpftool.ts';
 import { cgroupMounts } from './cgroup-mount.ts';
 import type { Marker } from './marker.ts';
 import { generationOf, type Pins } from './pins.ts';
+import { tryQueue } from './queue-support.ts';
 
 /** What is the case on this machine, without judgement. */
 export interface Facts {
@@ -32,6 +33,8 @@ export interface Facts {
         readonly adopterError?: string;
         /** Why packets cannot be marked. */
         readonly markError?: string;
+        /** Why there can be no ingress queues. */
+        readonly queueError?: string;
       }
     | undefined;
 }
@@ -101,10 +104,12 @@ async function tryKernel(options: FactsOptions, mount: string): Promise<Facts['l
     const adopterError = await pins.tryLoad(objectFile);
     await bpftool.run(['cgroup', 'show', mount]);
     const markError = await marker.check();
+    const queueError = await tryQueue();
     return {
       release: release(),
       ...(adopterError !== undefined && { adopterError: adopterError.message }),
       ...(markError !== undefined && { markError: markError.message }),
+      ...(queueError !== undefined && { queueError }),
     };
   } catch (error) {
     return { release: release(), error: error instanceof Error ? error.message : String(error) };

@@ -2,6 +2,7 @@
 import type { Facts } from './facts.ts';
 import { tcRemedy } from './iproute.ts';
 import { isLinuxBefore } from './linux-version.ts';
+import { queueRemedy } from './queue-support.ts';
 
 /** One judgement. */
 export interface Check {
@@ -15,6 +16,7 @@ export interface Check {
     | 'kernel'
     | 'older-connections'
     | 'marks'
+    | 'queues'
     | 'cgroup-v1';
   /** `warning`: limits hold, but not for everything. */
   readonly result: 'ok' | 'warning' | 'failed';
@@ -30,7 +32,7 @@ export function preflight(facts: Facts): Check[] {
   checks.push(object(facts));
   const ready = checks.every(({ result }) => result !== 'failed');
   if (ready && facts.load !== undefined)
-    checks.push(kernel(facts.load), ...olderConnections(facts.load), ...marks(facts.load));
+    checks.push(kernel(facts.load), ...olderConnections(facts.load), ...marks(facts.load), ...queues(facts.load));
   return [...checks, ...cgroupV1(facts)];
 }
 
@@ -144,6 +146,17 @@ function marks({ error, markError }: NonNullable<Facts['load']>): Check[] {
     ? tcRemedy
     : 'the kernel needs CONFIG_NET_CLS_BPF=y and CONFIG_NET_SCH_INGRESS';
   const found = `packets cannot be marked with a code point (DSCP), which limits do not need: ${markError.replace(`: ${tcRemedy}`, '')}`;
+  return [{ name, result: 'warning', found, remedy }];
+}
+
+function queues({ error, queueError }: NonNullable<Facts['load']>): Check[] {
+  const name = 'queues';
+  if (error !== undefined) return [];
+  if (queueError === undefined)
+    return [{ name, result: 'ok', found: 'what pods receive can be queued (HTB, BPF filters)' }];
+  const remedies = [queueRemedy, tcRemedy];
+  const remedy = remedies.find((one) => queueError.includes(one)) ?? 'the agent needs CAP_NET_ADMIN and CAP_SYS_ADMIN';
+  const found = `what pods receive is policed, not queued: ${queueError.replace(`: ${remedy}`, '')}`;
   return [{ name, result: 'warning', found, remedy }];
 }
 

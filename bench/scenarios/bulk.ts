@@ -3,7 +3,7 @@ import type { TrafficScenario } from '../scenario.ts';
 import { rateName } from './names.ts';
 
 const shapers = ['podrate', 'cni-sane', 'htb', 'drop'] as const;
-const receivers = ['podrate', 'podrate-queue', 'cni-sane', 'htb', 'drop'] as const;
+const receivers = ['podrate', 'podrate-policed', 'cni-sane', 'htb', 'drop'] as const;
 const everybody = ['podrate', 'cni', 'cni-sane', 'htb', 'drop', 'thesis', 'none'] as const;
 const pair = ['podrate', 'cni-sane'] as const;
 const picture = ['podrate', 'cni', 'cni-sane', 'thesis'] as const;
@@ -55,12 +55,12 @@ export const bulkScenarios: readonly TrafficScenario[] = [
 /** Beyond what one limit can hold apart: 300 flows. */
 export const crowdScenario: TrafficScenario = bulk('egress', [1e6, 300, pair, ['podrate']]);
 
-/** Who is compared where senders are near strangers: a queue in front of the pod is the cure that podrate has for them. */
-const queues = ['podrate', 'podrate-queue', 'cni-sane', 'htb'] as const;
+/** Who is compared where senders are near strangers. */
+const nearPeers = ['podrate', 'podrate-policed', 'cni-sane', 'htb'] as const;
 
 /** Senders that do not follow a receiver's wish, near and 20 ms away. */
 export const strangerScenarios: readonly TrafficScenario[] = [
-  ...([1e6, 10e6] as const).flatMap((rate) => strangers('near stranger', rate, queues)),
+  ...([1e6, 10e6] as const).flatMap((rate) => strangers('near stranger', rate, nearPeers)),
   ...strangers('far stranger', 10e6, pair),
 ];
 

@@ -40,13 +40,16 @@ test.each<[PeerName, number, number]>([
   expect(recording.source).toMatchObject({ broken: 0, sent: expect.any(Number) });
 });
 
-test('podrate with its queue limits a flow of a near stranger', async () => {
-  const scenario = bulk('ingress', [5e6, 1, ['podrate-queue']], { sender: 'near stranger' });
-  const { goodput, startUs, endUs } = await runTraffic(bed, scenario, allPeers['podrate-queue'], 1);
+test.each<[PeerName, number, number]>([
+  ['podrate', 0.8, 1.06],
+  ['podrate-policed', 0.2, 1.06],
+])('%s limits a flow of a near stranger that a pod receives', async (name, least, most) => {
+  const scenario = bulk('ingress', [5e6, 1, [name]], { sender: 'near stranger' });
+  const { goodput, startUs, endUs } = await runTraffic(bed, scenario, allPeers[name], 1);
   const read = goodput.map(({ us, flows: [bytes = 0] }) => ({ us, bytes }));
   const share = rateBetween(read, startUs + 400_000, endUs) / 5e6;
-  expect(share).toBeGreaterThan(0.8);
-  expect(share).toBeLessThan(1.06);
+  expect(share).toBeGreaterThan(least);
+  expect(share).toBeLessThan(most);
 });
 
 test('far is twenty milliseconds away', async () => {

@@ -21,7 +21,8 @@ beforeAll(async () => {
 afterAll(() => lab?.close());
 beforeEach(async () => {
   const { hubNetnsPath, hubPort, cgroup } = lab.pods.b;
-  await settleQueues(createTc(hubNetnsPath), podHandle, new Map([[hubPort, { rate: RATE, mtu: 1500 }]]));
+  const queue = { rate: RATE, mtu: 1500, slot: SLOT, classifier: await lab.shaper.classifier() };
+  await settleQueues(createTc(hubNetnsPath), podHandle, new Map([[hubPort, queue]]));
   await lab.shaper.attach(cgroup, SLOT, { ingress: RATE, queued: true });
   sink = await startSink(lab.pods.b);
   running.push(sink);

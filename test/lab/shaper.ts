@@ -5,6 +5,7 @@ import { type Adopted, adoptConnections, adopterObject, pinAdopter } from '../..
 import { parseBlocks } from '../../nodeagent/blocks.ts';
 import { createBpftool } from '../../nodeagent/bpftool.ts';
 import { encodeBlock } from '../../nodeagent/exempt.ts';
+import type { Classifier } from '../../nodeagent/queue.ts';
 
 /** Bytes per second of IP packets; 0 = no limit. */
 export interface LabLimit {
@@ -37,6 +38,8 @@ export interface LoadedShaper {
   /** Attaches the release program to a cgroup that holds all pods. */
   attachRelease(path: string): Promise<void>;
   detachRelease(path: string): Promise<void>;
+  /** The classifier of ingress queues. */
+  classifier(): Promise<Classifier>;
   readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
   /** How far the clock of what a slot sends is ahead, in ms. */
   readBacklog(slot: number): Promise<number>;
@@ -91,6 +94,11 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
     attachRelease: (path) =>
       bpftool('cgroup', 'attach', path, 'cgroup_sock_ops', ...program('podrate_release'), 'multi'),
     detachRelease: (path) => bpftool('cgroup', 'detach', path, 'cgroup_sock_ops', ...program('podrate_release')),
+    async classifier() {
+      const file = `${pins}/programs/podrate_queue`;
+      const { stdout } = await execa('bpftool', ['-j', 'prog', 'show', 'pinned', file]);
+      return { file, id: JSON.parse(stdout).id };
+    },
     async readCounters(slot) {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('counters'), 'key', ...bytes32(slot)]);
       const perCpu: { value: Record<'egress' | 'ingress', Verdicts> }[] = JSON.parse(stdout).formatted.values;

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { readConfig } from '../../nodeagent/config.ts';
 import { readQuantity } from '../../rate/grammar.ts';
 import {
   defaultLabelKey,
@@ -236,18 +237,24 @@ test('the policy that binds the agent to its node knows its account and its cond
   expect(find('DaemonSet', 'podrate-agent').spec.template.spec.serviceAccountName).toBe('podrate-agent');
 });
 
-test('the agent takes the switch of queues from the ConfigMap, and its network namespace from the component', async () => {
-  const { metadata, spec } = find('DaemonSet', 'podrate-agent');
-  const { hostNetwork, containers } = spec.template.spec;
-  expect(hostNetwork).toBeUndefined();
-  expect(containers[0].env).toContainEqual({
-    name: 'INGRESS_QUEUE',
-    valueFrom: { configMapKeyRef: { name: 'podrate', key: 'ingress-queue', optional: true } },
-  });
-  const component = parse(await readFile(join(directory, 'ingress-queue/kustomization.yaml'), 'utf8'));
-  const patch = parse(component.patches[0].patch);
-  expect(patch).toMatchObject({ kind: 'DaemonSet', metadata: { name: metadata.name, namespace: metadata.namespace } });
-  expect(patch.spec).toEqual({ template: { spec: { hostNetwork: true } } });
+test("the agent is in the node's network, where the queues go, and listens only there unless a setting says more", () => {
+  const { hostNetwork, dnsPolicy, containers } = find('DaemonSet', 'podrate-agent').spec.template.spec;
+  expect({ hostNetwork, dnsPolicy }).toEqual({ hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' });
+  const [{ env, ports, ...agent }] = containers;
+  const settings = Object.fromEntries(
+    env.flatMap(({ name, valueFrom }: Manifest) => {
+      const { configMapKeyRef: ref } = valueFrom;
+      return ref === undefined ? [] : [[name, ref]];
+    }),
+  );
+  const optional = (key: string) => ({ name: 'podrate', key, optional: true });
+  expect(settings).toMatchObject({ INGRESS_QUEUE: optional('ingress-queue'), ADDRESS: optional('agent-address') });
+  const { address, port, ingressQueue } = readConfig([], {});
+  expect(ingressQueue).toBe(true);
+  expect(ports).toEqual([{ name: 'http', containerPort: port }]);
+  for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
+    expect(agent[probe].httpGet).toMatchObject({ host: address, port: 'http' });
+  }
 });
 
 test('every example but the peer asks for a limit that is valid', () => {

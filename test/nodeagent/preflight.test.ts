@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Facts } from '../../nodeagent/facts.ts';
 import { preflight } from '../../nodeagent/preflight.ts';
+import { queueRemedy } from '../../nodeagent/queue-support.ts';
 
 const good: Facts = {
   uid: 0,
@@ -21,7 +22,7 @@ const failed = (facts: Partial<Facts>) => preflight({ ...good, ...facts }).filte
 
 test('a machine that has everything passes every check', () => {
   const checks = preflight(good);
-  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 9 }, () => 'ok'));
+  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 10 }, () => 'ok'));
   expect(checks.every(({ remedy }) => remedy === undefined)).toBe(true);
 });
 
@@ -107,4 +108,23 @@ test.each([
   expect(others).toEqual([]);
   expect(check).toMatchObject({ name: 'marks', result: 'warning', remedy: expect.stringMatching(remedy) });
   expect(check?.found.endsWith(`which limits do not need: ${found}`)).toBe(true);
+});
+
+test.each([
+  [
+    `the kernel has no HTB or no BPF filters: ${queueRemedy}`,
+    'the kernel has no HTB or no BPF filters',
+    /^load the modules/,
+  ],
+  [
+    'tc is not installed: install iproute2 (Debian, Ubuntu: apt-get install iproute2)',
+    'tc is not installed',
+    /^install iproute2/,
+  ],
+  ['tc -batch -: unshare failed', 'tc -batch -: unshare failed', /CAP_NET_ADMIN/],
+])('a machine without queues is warned, and told what to do: %s', (queueError, found, remedy) => {
+  const [check, ...others] = failed({ load: { release: '6.12', queueError } });
+  expect(others).toEqual([]);
+  expect(check).toMatchObject({ name: 'queues', result: 'warning', remedy: expect.stringMatching(remedy) });
+  expect(check?.found).toBe(`what pods receive is policed, not queued: ${found}`);
 });
