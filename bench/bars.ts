@@ -1,6 +1,7 @@
 import type { Bar } from './bar.ts';
 import { always, partOfPlugin, timesIdle, timesPlugin } from './bounds.ts';
 import { change, egress, flood, ingress, late, many, pauses, short, traffic } from './conditions.ts';
+import { mixtureBars } from './mixture/bars.ts';
 
 /** The burst that podrate allows unless it is set: 10 ms of the limit. */
 const BURST_SECONDS = 0.01;
@@ -22,7 +23,6 @@ export const bars: readonly Bar[] = [
   bar('ping under load, against idle (ms)', egress(), 'ping', timesIdle(2)),
   bar('ping under load, against CNI / 20 (ms)', egress(), 'ping', timesPlugin(1 / 20, 'ping')),
   bar('deviation of 100 ms windows', fast, 'deviation', always({ most: 0.05 })),
-  bar('deviation, against CNI', egress(), 'deviation', timesPlugin(1, 'deviation')),
   bar('first second', egress(), 'firstSecond', always({ most: 1.05 + BURST_SECONDS })),
   bar('first second after a pause', pauses, 'afterPause', always({ most: 1.05 + BURST_SECONDS })),
   bar("Jain's index", shared, 'jain', always({ least: 0.99 })),
@@ -57,6 +57,7 @@ export const bars: readonly Bar[] = [
   bar('memory of 250 pods (MB)', many(250), 'memory', always({ most: 10 })),
   bar('300 flows at 1 MB/s', crowd, 'ip', always({ most: 1.02 })),
   bar('attach to running flows', late, 'ip', always({ least: 0.97, most: 1.01 })),
+  ...mixtureBars,
 ];
 
 function bar(what: string, applies: Bar['applies'], figure: Bar['figure'], bounds: Bar['bounds']): Bar {

@@ -1,14 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { podHandle, type Queue } from '../../nodeagent/queue.ts';
-import type { RootQueue } from '../../nodeagent/queue-state.ts';
-import { settleQueues } from '../../nodeagent/queue-steps.ts';
-import { createTc } from '../../nodeagent/tc.ts';
-import type { Pod } from '../../test/lab/lab.ts';
-import type { Testbed } from '../testbed.ts';
+import { putQueue } from '../../test/lab/queue.ts';
 import type { Peer, PeerLimit } from './peer.ts';
 
 const SLOT = 1;
-const MTU = 1500;
 /** When the agent looks for connections that are older than a limit (nodeagent/adoptions.ts). */
 const LOOKS_AFTER_MS = [250, 800];
 
@@ -23,7 +17,7 @@ function peer(name: string, what: string, withQueue: boolean): Peer {
     name,
     what,
     async limit(bed, pod, limit) {
-      const put = async ({ ingress }: PeerLimit) => withQueue && (await putQueue(bed, pod, ingress));
+      const put = async ({ ingress }: PeerLimit) => withQueue && (await putQueue(bed.shaper, pod, SLOT, ingress));
       await bed.shaper.attach(pod.cgroup, SLOT, { ...limit, queued: await put(limit) });
       const attached = performance.now();
       return {
@@ -41,19 +35,4 @@ function peer(name: string, what: string, withQueue: boolean): Peer {
       };
     },
   };
-}
-
-/** Makes the queue have a rate. @param rate undefined for no queue @returns whether there is one */
-async function putQueue(
-  { shaper }: Testbed,
-  { hubNetnsPath, hubPort }: Pod,
-  rate: number | undefined,
-): Promise<boolean> {
-  const wanted = new Map<string, Queue>();
-  const classifier = await shaper.classifier();
-  if (rate !== undefined) wanted.set(hubPort, { rate, mtu: MTU, slot: SLOT, classifier });
-  const isOfPod = ({ device }: RootQueue) => device === hubPort;
-  const { failed } = await settleQueues(createTc(hubNetnsPath), podHandle, wanted, isOfPod);
-  for (const error of failed.values()) throw error;
-  return rate !== undefined;
 }

@@ -8,6 +8,7 @@ import {
   pauseScenarios,
   shortScenarios,
 } from './mixed.ts';
+import { mixtureScenarios } from './mixtures.ts';
 
 /** The whole benchmark, in the order of the tables. */
 export const allScenarios: readonly Scenario[] = [
@@ -19,5 +20,6 @@ export const allScenarios: readonly Scenario[] = [
   ...changeScenarios,
   ...lateScenarios,
   ...shortScenarios,
+  ...mixtureScenarios,
   ...manyScenarios,
 ];

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { refuseForeignPrograms } from '../../bench/foreign-programs.ts';
 import { allPeers, type PeerName } from '../../bench/peers/all.ts';
 import { rows, startProgram } from '../../bench/process.ts';
 import { buildBenchPrograms } from '../../bench/programs.ts';
@@ -50,6 +51,18 @@ test.each<[PeerName, number, number]>([
   const share = rateBetween(read, startUs + 400_000, endUs) / 5e6;
   expect(share).toBeGreaterThan(least);
   expect(share).toBeLessThan(most);
+});
+
+test('a program of an installed podrate at the root of the cgroup tree is refused', async () => {
+  await refuseForeignPrograms(bed.rootCgroup);
+  await bed.shaper.attachRelease(bed.rootCgroup);
+  try {
+    await expect(refuseForeignPrograms(bed.rootCgroup)).rejects.toThrow(
+      /"podrate_release".*npm run podrate -- uninstall/,
+    );
+  } finally {
+    await bed.shaper.detachRelease(bed.rootCgroup);
+  }
 });
 
 test('far is twenty milliseconds away', async () => {

@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { podHandle } from '../../nodeagent/queue.ts';
-import { settleQueues } from '../../nodeagent/queue-steps.ts';
-import { createTc } from '../../nodeagent/tc.ts';
 import { type Lab, openLab } from '../lab/lab.ts';
 import { measureRate, readDelivered, readRetransmits } from '../lab/meter.ts';
+import { limitPod, unlimitPod } from '../lab/queue.ts';
 import { type Running, receivedRate, type SinkSample, startFlood, startSink, startStreams } from '../lab/traffic.ts';
 
 let lab: Lab;
@@ -20,17 +18,13 @@ beforeAll(async () => {
 });
 afterAll(() => lab?.close());
 beforeEach(async () => {
-  const { hubNetnsPath, hubPort, cgroup } = lab.pods.b;
-  const queue = { rate: RATE, mtu: 1500, slot: SLOT, classifier: await lab.shaper.classifier() };
-  await settleQueues(createTc(hubNetnsPath), podHandle, new Map([[hubPort, queue]]));
-  await lab.shaper.attach(cgroup, SLOT, { ingress: RATE, queued: true });
+  await limitPod(lab.shaper, lab.pods.b, SLOT, { ingress: RATE });
   sink = await startSink(lab.pods.b);
   running.push(sink);
 });
 afterEach(async () => {
   for (const program of running.splice(0)) await program.stop();
-  await lab.shaper.detach(lab.pods.b.cgroup);
-  await settleQueues(createTc(lab.pods.b.hubNetnsPath), podHandle, new Map());
+  await unlimitPod(lab.shaper, lab.pods.b);
 });
 
 const dropped = async () => (await lab.shaper.readCounters(SLOT)).ingress.dropped.packets;

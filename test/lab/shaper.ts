@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { type Adopted, adoptConnections, adopterObject, pinAdopter } from '../../nodeagent/adopter.ts';
@@ -45,6 +45,8 @@ export interface LoadedShaper {
   readBacklog(slot: number): Promise<number>;
   /** How many jiffies a second has, as the programs have measured it; 0 before they have. */
   readJiffies(): Promise<number>;
+  /** Calls of each program since it was loaded and the time that they took, while the kernel counted them. */
+  readTimes(): Promise<Map<string, { calls: number; ns: number }>>;
   /** Adds an address block to the list of peers to which no limit applies. */
   exempt(block: string): Promise<void>;
   /** Brings connections of a pod under pacing that are older than its limit. */
@@ -116,6 +118,15 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
     async readJiffies() {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('measured'), 'key', ...bytes32(0)]);
       return JSON.parse(stdout).formatted.value.hz;
+    },
+    async readTimes() {
+      const names = await readdir(`${pins}/programs`);
+      const times = names.map(async (name) => {
+        const { stdout } = await execa('bpftool', ['-j', 'prog', 'show', ...program(name)]);
+        const { run_cnt: calls = 0, run_time_ns: ns = 0 } = JSON.parse(stdout);
+        return [name, { calls, ns }] as const;
+      });
+      return new Map(await Promise.all(times));
     },
     async exempt(block) {
       for (const parsed of parseBlocks(block)) {
