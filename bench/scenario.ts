@@ -21,8 +21,8 @@ export interface TrafficScenario extends Common {
   readonly congestion: 'cubic' | 'bbr';
   readonly family: 'ipv4' | 'ipv6';
   readonly seconds: { readonly quick: number; readonly full: number };
-  /** Where the sender is and whether it follows a podrate receiver's wish: `ours` does. */
-  readonly sender: 'ours' | 'near stranger' | 'far stranger';
+  /** Where the sender is: on the same node, or 20 ms away. */
+  readonly sender: 'near' | 'far';
   /** Datagrams of `size` payload bytes beside the flows, at `times` the limit. */
   readonly flood?: { readonly size: number; readonly times: number };
   /** The flows pause: on and off, in seconds. */

@@ -24,7 +24,7 @@ export async function runTraffic(
   seconds: number,
 ): Promise<Recording> {
   const { a, b, c, far } = bed.pods;
-  const sender = scenario.sender === 'far stranger' ? far : a;
+  const sender = scenario.sender === 'far' ? far : a;
   const [limited, beside, target] = scenario.direction === 'egress' ? [a, c, b] : [b, c, a];
   const limitOf = (rate: number): PeerLimit => ({ [scenario.direction]: rate });
   const started: LoadProgram[] = [];

@@ -44,8 +44,8 @@ interface LeafClass {
 const headerBytes = 14;
 const frameBytes = 1500 + headerBytes;
 /** What may leave at once after idle: this many bytes, or this time of the rate, in ms. */
-const leastBurst = 16_384;
-const burstMs = 4;
+const leastBurst = 32_768;
+const burstMs = 10;
 /** The largest GSO packet, which must fit into every leaf, in bytes. */
 const largestPacket = 65_536;
 

@@ -1,5 +1,5 @@
 import type { Scenario } from '../scenario.ts';
-import { bulkScenarios, crowdScenario, strangerScenarios } from './bulk.ts';
+import { bulkScenarios, crowdScenario, farScenarios } from './bulk.ts';
 import {
   changeScenarios,
   floodScenarios,
@@ -14,7 +14,7 @@ import { mixtureScenarios } from './mixtures.ts';
 export const allScenarios: readonly Scenario[] = [
   ...bulkScenarios,
   crowdScenario,
-  ...strangerScenarios,
+  ...farScenarios,
   ...floodScenarios,
   ...pauseScenarios,
   ...changeScenarios,

@@ -40,15 +40,17 @@ test('every bar applies to some scenario, and each has a name of its own', () =>
 });
 
 test('the bars judge podrate as it ships, not the variant without a queue', () => {
-  const near = bulk('ingress', [10e6, 8, ['podrate', 'podrate-policed', 'cni-sane']], { sender: 'near stranger' });
+  const near = bulk('ingress', [10e6, 8, ['podrate', 'podrate-policed', 'cni-sane']], {});
   const peers = {
-    podrate: { resent: 3, ping: 1.5, idlePing: 1 },
-    'podrate-policed': { resent: 23, ping: 9, idlePing: 1 },
+    podrate: { resent: 3, ping: 1.5, ip: 0.99 },
+    'podrate-policed': { resent: 23, ping: 9, ip: 1.3 },
+    'cni-sane': { resent: 3, ping: 30, ip: 0.99 },
   };
   const found = judge(bars, [{ scenario: near, peers }]);
   expect(found.map(({ bar, missedBy }) => [bar, missedBy])).toEqual([
-    ['ingress from near strangers resends (%)', 0],
-    ['ingress from near strangers, ping against idle (ms)', 0],
+    ['TCP ingress holds the limit', 0],
+    ['TCP ingress resends, against CNI (%)', 0],
+    ['TCP ingress, ping against CNI / 5 (ms)', 0],
   ]);
 });
 

@@ -44,8 +44,8 @@ test.each<[PeerName, number, number]>([
 test.each<[PeerName, number, number]>([
   ['podrate', 0.8, 1.06],
   ['podrate-policed', 0.2, 1.06],
-])('%s limits a flow of a near stranger that a pod receives', async (name, least, most) => {
-  const scenario = bulk('ingress', [5e6, 1, [name]], { sender: 'near stranger' });
+])('%s limits a flow that a pod receives', async (name, least, most) => {
+  const scenario = bulk('ingress', [5e6, 1, [name]]);
   const { goodput, startUs, endUs } = await runTraffic(bed, scenario, allPeers[name], 1);
   const read = goodput.map(({ us, flows: [bytes = 0] }) => ({ us, bytes }));
   const share = rateBetween(read, startUs + 400_000, endUs) / 5e6;
