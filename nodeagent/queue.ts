@@ -49,13 +49,15 @@ const burstMs = 10;
 /** The largest GSO packet, which must fit into every leaf, in bytes. */
 const largestPacket = 65_536;
 
-/** The first 16 KB of a flow, flows that stay slow, TCP packets without payload, ARP. */
-const first: LeafClass = { minor: '10', part: 1 / 4, priority: 0, quantum: 3 * frameBytes, waitMs: 200 };
+/** The first kilobyte of a flow, flows that stay slow, TCP packets without payload, ARP. */
+const first: LeafClass = { minor: '10', part: 1 / 8, priority: 0, quantum: 3 * frameBytes, waitMs: 25 };
+/** What follows of a flow up to 16 KB. */
+const young: LeafClass = { minor: '18', part: 1 / 8, priority: 1, quantum: 3 * frameBytes, waitMs: 100 };
 /** What follows of a TCP flow. */
 const bulk: LeafClass = { minor: '20', part: 1 / 2, priority: 1, quantum: 3 * frameBytes, waitMs: 25 };
 /** What nothing slows down: further datagrams, floods. */
 const other: LeafClass = { minor: '30', part: 1 / 4, priority: 1, quantum: frameBytes, waitMs: 25 };
-const leafClasses: readonly LeafClass[] = [first, bulk, other];
+const leafClasses: readonly LeafClass[] = [first, young, bulk, other];
 
 /** The class that bounds the sum of the others. */
 const innerMinor = '1';

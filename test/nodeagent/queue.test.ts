@@ -42,7 +42,7 @@ test('no class may take more than the rate, and together the classes are sure of
     fc.property(rates, (rate) => {
       const [inner, ...classes] = classesOf(rate);
       expect(inner).toMatchObject({ classId: '7064:1', rate: 8 * linkRate({ rate, mtu }) });
-      expect(classes).toHaveLength(3);
+      expect(classes).toHaveLength(4);
       expect(classes.every(({ ceil }) => ceil === inner?.rate)).toBe(true);
       const sure = classes.map((one) => one.rate);
       expect(sure.reduce((total, one) => total + one, 0)).toBeLessThanOrEqual(inner?.rate ?? 0);
@@ -59,11 +59,13 @@ test('all commands of a queue at 1 MB/s, the filter last', () => {
   expect(installCommands('port', podHandle, queue)).toMatchInlineSnapshot(`
     [
       "qdisc add dev port root handle 7064: htb default 30",
-      "class replace dev port parent 7064: classid 7064:1 htb rate 8074664bit ceil 8074664bit burst 16384 cburst 16384 quantum 1514",
-      "class replace dev port parent 7064:1 classid 7064:10 htb rate 2018664bit ceil 8074664bit burst 16384 cburst 16384 prio 0 quantum 4542",
-      "class replace dev port parent 7064:1 classid 7064:20 htb rate 4037328bit ceil 8074664bit burst 16384 cburst 16384 prio 1 quantum 4542",
-      "class replace dev port parent 7064:1 classid 7064:30 htb rate 2018664bit ceil 8074664bit burst 16384 cburst 16384 prio 1 quantum 1514",
-      "qdisc replace dev port parent 7064:10 handle 8064: bfifo limit 267403",
+      "class replace dev port parent 7064: classid 7064:1 htb rate 8074664bit ceil 8074664bit burst 32768 cburst 32768 quantum 1514",
+      "class replace dev port parent 7064:1 classid 7064:10 htb rate 1009328bit ceil 8074664bit burst 32768 cburst 32768 prio 0 quantum 4542",
+      "class replace dev port parent 7064:1 classid 7064:18 htb rate 1009328bit ceil 8074664bit burst 32768 cburst 32768 prio 1 quantum 4542",
+      "class replace dev port parent 7064:1 classid 7064:20 htb rate 4037328bit ceil 8074664bit burst 32768 cburst 32768 prio 1 quantum 4542",
+      "class replace dev port parent 7064:1 classid 7064:30 htb rate 2018664bit ceil 8074664bit burst 32768 cburst 32768 prio 1 quantum 1514",
+      "qdisc replace dev port parent 7064:10 handle 8064: bfifo limit 90769",
+      "qdisc replace dev port parent 7064:18 handle 8864: bfifo limit 166469",
       "qdisc replace dev port parent 7064:20 handle 9064: bfifo limit 90769",
       "qdisc replace dev port parent 7064:30 handle a064: bfifo limit 90769",
       "filter replace dev port parent 7064: protocol all prio 1 handle 1 bpf direct-action object-pinned /sys/fs/bpf/podrate/0123456789ab/programs/podrate_queue classid 7064:1f",
@@ -86,7 +88,7 @@ test('a change deletes nothing, touches a leaf before the classes, and every oth
   expect(kinds[0]).toBe('qdisc replace');
   const lastClass = kinds.lastIndexOf('class replace');
   expect(kinds.slice(1, lastClass + 1)).toEqual(Array(lastClass).fill('class replace'));
-  expect(kinds.slice(lastClass + 1)).toEqual([...Array(2).fill('qdisc replace'), 'filter replace']);
+  expect(kinds.slice(lastClass + 1)).toEqual([...Array(3).fill('qdisc replace'), 'filter replace']);
   expect(new Set(commands)).toEqual(new Set(installCommands('port', podHandle, queue).slice(1)));
 });
 

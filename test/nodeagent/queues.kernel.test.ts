@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { hex } from '../../nodeagent/bpftool.ts';
 import { classifierProgram } from '../../nodeagent/hooks.ts';
+import { encodeConfig, encodeU32 } from '../../nodeagent/layout.ts';
 import { ownerOf } from '../../nodeagent/owner.ts';
 import { createPodDevices } from '../../nodeagent/pod-devices.ts';
 import {
@@ -23,6 +25,7 @@ import { createQueues, type Queues } from '../../nodeagent/queues.ts';
 import { configOfLimit } from '../../nodeagent/slot-config.ts';
 import type { SlotState } from '../../nodeagent/state.ts';
 import { createTc, type Tc } from '../../nodeagent/tc.ts';
+import { parseRate } from '../../rate/rate.ts';
 import { mountBpffs } from '../lab/bpffs.ts';
 import { createNetwork, type PodNetwork, removeNetwork } from '../lab/network.ts';
 import { podOf, uidOf } from './pods.ts';
@@ -75,10 +78,16 @@ function network(name: string): PodNetwork {
 async function load(name: string): Promise<Classifier> {
   const programs = `${pins}/${name}`;
   await mkdir(programs, { recursive: true });
-  await execa('bpftool', ['prog', 'loadall', objectFile, programs]);
+  await execa('bpftool', ['prog', 'loadall', objectFile, programs, 'pinmaps', `${programs}/maps`]);
   const file = `${programs}/${classifierProgram}`;
   const { stdout } = await execa('bpftool', ['-j', 'prog', 'show', 'pinned', file]);
   return { file, id: JSON.parse(stdout).id };
+}
+/** Tells the classifier the rate of a slot: of others it lets everything pass. */
+async function writeRate(slot: number, rate: string): Promise<void> {
+  const config = encodeConfig(configOfLimit({ ingress: parseRate(rate) }));
+  const map = ['map', 'update', 'pinned', `${pins}/current/maps/configs`];
+  await execa('bpftool', [...map, 'key', ...hex(encodeU32(slot)), 'value', ...hex(config)]);
 }
 const log = () => pino({ base: null }, { write: (line: string) => void logged.push(JSON.parse(line)) });
 function queues(options: { enabled?: boolean; host?: string; program?: Classifier; tc?: Tc } = {}): Queues {
@@ -156,15 +165,16 @@ test('a change of the rate leaves in the queue what waits there', async () => {
   const waiting = async () =>
     ((await tc.show(`-statistics qdisc show dev ${hubPort}`)) as { qlen: number }[]).map(({ qlen }) => qlen);
   await settle(agent, [pod('a', '1K'), pod('b', '2M')]);
+  await writeRate(1, '1K');
   const before = await refused();
-  // Datagrams for a port that nobody listens on. After a burst of 16 KB they take this rate seconds.
-  const flood = `for i in {1..24}; do head -c 1200 /dev/zero > /dev/udp/${ipv4}/9; done`;
+  // Datagrams for a port that nobody listens on. After a burst of 32 KB they take this rate seconds.
+  const flood = `for i in {1..48}; do head -c 1200 /dev/zero > /dev/udp/${ipv4}/9; done`;
   await execa('nsenter', [`--net=${network('b').netnsPath}`, 'bash', '-c', flood]);
   expect(Math.max(...(await waiting()))).toBeGreaterThan(0);
   await settle(agent, [pod('a', '2M'), pod('b', '2M')]);
   expect(await rateOf('a')).toBe(2e6);
   expect(logged.at(-1)).toMatchObject({ queues: [`change ${hubPort}`] });
-  await vi.waitUntil(async () => (await refused()) === before + 24, { timeout: 10_000 });
+  await vi.waitUntil(async () => (await refused()) === before + 48, { timeout: 10_000 });
 });
 
 test('an agent that starts anew finds the queues and changes nothing', async () => {
@@ -344,8 +354,8 @@ test('a device with the same numbers in another namespace is not taken for its o
 });
 
 test('of two pods with one address the one that stays counts', async () => {
-  const leaving = { ...pod('a', '1M'), uid: uidOf(1), terminating: true };
-  const staying = { ...pod('a', '5M'), uid: uidOf(2) };
+  const leaving = { ...pod('a', '1M'), uid: uidOf(1), cgroupUid: uidOf(1), terminating: true };
+  const staying = { ...pod('a', '5M'), uid: uidOf(2), cgroupUid: uidOf(2) };
   await settle(queues(), [staying, leaving]);
   expect(await rateOf('a')).toBe(5e6);
   expect(await filterOf('a')).toMatchObject({ classId: filterClassId(podHandle, 1) });
