@@ -6,7 +6,9 @@ import { getuid } from 'node:process';
 import { type Bpftool, BpftoolError } from './bpftool.ts';
 import { cgroupMounts } from './cgroup-mount.ts';
 import type { Marker } from './marker.ts';
+import { probePins } from './pin-probe.ts';
 import { generationOf, type Pins } from './pins.ts';
+import { type Confinement, readConfinement } from './security-module.ts';
 
 /** What is the case on this machine, without judgement. */
 export interface Facts {
@@ -20,6 +22,8 @@ export interface Facts {
   readonly netControllers: readonly string[];
   readonly pinDirectory: string;
   readonly pinsOnBpffs: boolean;
+  /** Why no pin can be made, and by what this process is confined; undefined if pins can be made, or if that was not tried. */
+  readonly pinRefusal: { readonly code: string; readonly confinement: Confinement | undefined } | undefined;
   readonly bpftool: { readonly version: string } | { readonly problem: string; readonly remedy?: string };
   readonly objectFile: string;
   readonly generation: string | undefined;
@@ -67,8 +71,10 @@ export async function gatherFacts(options: FactsOptions): Promise<Facts> {
   const generation = await generationOf(objectFile).catch(() => undefined);
   const missingCapabilities = (await hasSysAdmin()) ? [] : ['CAP_SYS_ADMIN'];
   const pinsOnBpffs = await isOn(bpffsMagic, pinDirectory);
-  const canLoad = tryLoad && 'version' in version && generation !== undefined && cgroupMount !== undefined;
   const uid = getuid?.() ?? -1;
+  const pinRefusal = uid === 0 && pinsOnBpffs ? await refusalOf(pinDirectory) : undefined;
+  const canPin = pinsOnBpffs && pinRefusal === undefined;
+  const canLoad = tryLoad && 'version' in version && generation !== undefined && cgroupMount !== undefined;
   return {
     uid,
     missingCapabilities,
@@ -79,11 +85,12 @@ export async function gatherFacts(options: FactsOptions): Promise<Facts> {
     netControllers: ['net_cls', 'net_prio'].filter((name) => hasV1Controller(mountinfo, name)),
     pinDirectory,
     pinsOnBpffs,
+    pinRefusal,
     bpftool: version,
     objectFile,
     generation,
     load:
-      canLoad && pinsOnBpffs && uid === 0 && missingCapabilities.length === 0
+      canLoad && canPin && uid === 0 && missingCapabilities.length === 0
         ? await tryKernel(options, cgroupMount)
         : undefined,
   };
@@ -109,6 +116,11 @@ async function tryKernel(options: FactsOptions, mount: string): Promise<Facts['l
   } catch (error) {
     return { release: release(), error: error instanceof Error ? error.message : String(error) };
   }
+}
+
+async function refusalOf(pinDirectory: string): Promise<Facts['pinRefusal']> {
+  const error = await probePins(pinDirectory);
+  return error && { code: error.code ?? error.message, confinement: await readConfinement() };
 }
 
 async function bpftoolVersion(bpftool: Bpftool): Promise<Facts['bpftool']> {

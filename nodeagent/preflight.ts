@@ -2,6 +2,7 @@
 import type { Facts } from './facts.ts';
 import { tcRemedy } from './iproute.ts';
 import { isLinuxBefore } from './linux-version.ts';
+import type { Confinement } from './security-module.ts';
 
 /** One judgement. */
 export interface Check {
@@ -77,16 +78,46 @@ function cgroupRoot({ cgroupMount, cgroupRoot: root, cgroupRootIsCgroup2 }: Fact
   return [{ name, result: 'failed', found: `${root} is not a directory of cgroup v2`, remedy }];
 }
 
-function bpffs({ pinDirectory, pinsOnBpffs }: Facts): Check {
+function bpffs({ pinDirectory, pinsOnBpffs, pinRefusal }: Facts): Check {
   const name = 'bpffs';
-  if (pinsOnBpffs) return { name, result: 'ok', found: `${pinDirectory} is in a BPF file system` };
-  return {
-    name,
-    result: 'failed',
-    found: `${pinDirectory} is not in a BPF file system`,
-    remedy:
-      'mount one: mount -t bpf bpf /sys/fs/bpf (on the node; in a container, mount the host directory /sys/fs/bpf)',
-  };
+  if (!pinsOnBpffs) {
+    return {
+      name,
+      result: 'failed',
+      found: `${pinDirectory} is not in a BPF file system`,
+      remedy:
+        'mount one: mount -t bpf bpf /sys/fs/bpf (on the node; in a container, mount the host directory /sys/fs/bpf)',
+    };
+  }
+  if (pinRefusal !== undefined) return { name, result: 'failed', ...unwritable(pinDirectory, pinRefusal) };
+  return { name, result: 'ok', found: `${pinDirectory} is in a BPF file system and can be written` };
+}
+
+/** What lets a container off a security module. */
+const unconfinedBy: Readonly<Record<Confinement['module'], string>> = {
+  AppArmor:
+    "set appArmorProfile.type to Unconfined in the container's securityContext, as the shipped DaemonSet does; " +
+    'with Docker or Podman: --security-opt apparmor=unconfined',
+  SELinux:
+    "set seLinuxOptions.type to spc_t in the container's securityContext, as the shipped DaemonSet does; " +
+    'with Docker or Podman: --security-opt label=type:spc_t',
+};
+
+function unwritable(
+  pinDirectory: string,
+  { code, confinement }: NonNullable<Facts['pinRefusal']>,
+): Pick<Check, 'found' | 'remedy'> {
+  const found = `${pinDirectory} cannot be written (${code})`;
+  // Both modules refuse with EACCES.
+  if (code === 'EACCES' && confinement !== undefined) {
+    const { module, label } = confinement;
+    const rule = module === 'AppArmor' ? 'profile' : 'type';
+    return { found: `${found}: ${module} forbids it, by the ${rule} ${label}`, remedy: unconfinedBy[module] };
+  }
+  if (code === 'EROFS') {
+    return { found, remedy: 'mount it writable: mount -o remount,rw /sys/fs/bpf, in a container without readOnly' };
+  }
+  return { found, remedy: 'run it as root of the host: in no user namespace (hostUsers: false, rootless containers)' };
 }
 
 function bpftool({ bpftool: found }: Facts): Check {
