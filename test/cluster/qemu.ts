@@ -26,7 +26,7 @@ const PROCESSORS = 2;
 const PROCESSOR = 'Nehalem';
 // Each of these either saves boot time or, for the clock, keeps an emulated processor from being called unreliable.
 const bootOptions = [
-  ...['console=ttyS0', 'quiet', 'panic=-1', 'net.ifnames=0', 'mitigations=off', 'audit=0', 'apparmor=0'],
+  ...['console=ttyS0', 'quiet', 'panic=-1', 'net.ifnames=0', 'mitigations=off', 'audit=0'],
   ...['random.trust_cpu=on', 'cryptomgr.notests', 'no_timer_check', 'tsc=reliable'],
 ];
 
