@@ -5,6 +5,7 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { getuid } from 'node:process';
 import { type Bpftool, BpftoolError } from './bpftool.ts';
 import { cgroupMounts } from './cgroup-mount.ts';
+import { lockedMemoryBound } from './locked-memory.ts';
 import type { Marker } from './marker.ts';
 import { probePins } from './pin-probe.ts';
 import { generationOf, type Pins } from './pins.ts';
@@ -15,6 +16,8 @@ export interface Facts {
   readonly uid: number;
   readonly missingCapabilities: readonly string[];
   readonly release: string;
+  /** How much memory BPF maps may take, in bytes; undefined where nothing bounds it. */
+  readonly lockedMemoryBound: number | undefined;
   readonly cgroupMount: string | undefined;
   readonly cgroupRoot: string | undefined;
   readonly cgroupRootIsCgroup2: boolean;
@@ -79,6 +82,7 @@ export async function gatherFacts(options: FactsOptions): Promise<Facts> {
     uid,
     missingCapabilities,
     release: release(),
+    lockedMemoryBound: await lockedMemoryBound(),
     cgroupMount,
     cgroupRoot,
     cgroupRootIsCgroup2: cgroupRoot !== undefined && (await typeOf(cgroupRoot)) === cgroup2Magic,

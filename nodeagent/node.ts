@@ -34,8 +34,12 @@ export interface Node {
 /** bpftool may take long on a machine that is short of processors; longer than this it hangs. */
 const bpftoolTimeoutMs = 60_000;
 
-/** Gathers the facts about this machine. @param tryLoad whether to try the real programs */
-export function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<Facts> {
+/**
+ * Gathers the facts about this machine, once this process's own bound of locked memory is lifted.
+ * @param tryLoad whether to try the real programs
+ */
+export async function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<Facts> {
+  await unboundLockedMemory();
   const { bpftool, pins, marker } = toolsOf(config);
   const { pinDir: pinDirectory, bpfObject: objectFile, cgroupRoot } = config;
   return gatherFacts({ bpftool, pins, marker, pinDirectory, objectFile, cgroupRoot, tryLoad });
@@ -48,7 +52,6 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
   const checks = preflight(facts);
   const { cgroupMount } = facts;
   if (cgroupMount === undefined || checks.some(({ result }) => result === 'failed')) throw new PreflightError(checks);
-  await unboundLockedMemory();
   const { bpftool, pins, marker } = toolsOf(config);
   return {
     cgroupMount,

@@ -8,6 +8,7 @@ import type { Confinement } from './security-module.ts';
 export interface Check {
   readonly name:
     | 'privileges'
+    | 'locked-memory'
     | 'cgroup2'
     | 'cgroup-root'
     | 'bpffs'
@@ -27,7 +28,14 @@ export interface Check {
 
 /** Checks everything that can be checked. A check that depends on a failed one is left out: its failure would say nothing. */
 export function preflight(facts: Facts): Check[] {
-  const checks: Check[] = [privileges(facts), cgroup2(facts), ...cgroupRoot(facts), bpffs(facts), bpftool(facts)];
+  const checks: Check[] = [
+    privileges(facts),
+    ...lockedMemory(facts),
+    cgroup2(facts),
+    ...cgroupRoot(facts),
+    bpffs(facts),
+    bpftool(facts),
+  ];
   checks.push(object(facts));
   const ready = checks.every(({ result }) => result !== 'failed');
   if (ready && facts.load !== undefined)
@@ -55,6 +63,21 @@ function privileges({ uid, missingCapabilities }: Facts): Check {
       'give the container the capabilities BPF, NET_ADMIN, PERFMON and SYS_ADMIN, as the shipped DaemonSet does ' +
       '(SYS_ADMIN: the kernel demands it to look up by its id what is attached)',
   };
+}
+
+// Raising the bound takes CAP_SYS_RESOURCE, which the DaemonSet does without: from Linux 5.11 on nothing needs it.
+function lockedMemory({ release, uid, lockedMemoryBound }: Facts): Check[] {
+  if (lockedMemoryBound === undefined || uid !== 0) return [];
+  return [
+    {
+      name: 'locked-memory',
+      result: 'failed',
+      found: `${lockedMemoryBound} bytes of memory can be locked, and BPF maps count as locked on Linux ${release}`,
+      remedy:
+        "set LimitMEMLOCK=infinity in the container runtime's systemd unit, or add the capability SYS_RESOURCE " +
+        '(the component linux-5.10 does); by hand: ulimit -l unlimited',
+    },
+  ];
 }
 
 function cgroup2({ cgroupMount }: Facts): Check {

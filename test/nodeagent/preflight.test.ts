@@ -6,6 +6,7 @@ const good: Facts = {
   uid: 0,
   missingCapabilities: [],
   release: '6.1.0-40-cloud-amd64',
+  lockedMemoryBound: undefined,
   cgroupMount: '/sys/fs/cgroup',
   cgroupRoot: '/sys/fs/cgroup',
   cgroupRootIsCgroup2: true,
@@ -34,6 +35,13 @@ test.each<[string, Partial<Facts>, string, string, string]>([
     'privileges',
     'root without CAP_SYS_ADMIN',
     'SYS_ADMIN',
+  ],
+  [
+    'a bound of locked memory',
+    { lockedMemoryBound: 65_536, release: '5.10.0-36' },
+    'locked-memory',
+    '65536 bytes of memory can be locked, and BPF maps count as locked on Linux 5.10.0-36',
+    'LimitMEMLOCK=infinity',
   ],
   [
     'no cgroup2',
