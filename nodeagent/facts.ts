@@ -25,7 +25,7 @@ export interface Facts {
   readonly netControllers: readonly string[];
   readonly pinDirectory: string;
   readonly pinsOnBpffs: boolean;
-  /** Why no pin can be made, and by what this process is confined; undefined if pins can be made, or if that was not tried. */
+  /** Why no pin can be made, and what confines this process; undefined if pins can be made, or if that was not tried. */
   readonly pinRefusal: { readonly code: string; readonly confinement: Confinement | undefined } | undefined;
   readonly bpftool: { readonly version: string } | { readonly problem: string; readonly remedy?: string };
   readonly objectFile: string;

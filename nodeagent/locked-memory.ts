@@ -5,9 +5,9 @@ import { execa } from 'execa';
 import { isLinuxBefore } from './linux-version.ts';
 
 /**
- * Lets this process and what it starts lock as much memory as BPF needs, on kernels where that counts. bpftool does so itself to
- * load programs, but not to attach them, which makes a map for each cgroup. The bound stays without CAP_SYS_RESOURCE, unless the
- * hard limit is unlimited already, and without the program `prlimit` (util-linux).
+ * Lets this process and what it starts lock as much memory as BPF needs, on kernels where that counts. bpftool does so
+ * itself to load programs, but not to attach them, which makes a map for each cgroup. The bound stays without
+ * CAP_SYS_RESOURCE, unless the hard limit is unlimited already, and without the program `prlimit` (util-linux).
  * @param release of the kernel, as uname prints it
  * @param run runs a command
  */

@@ -45,7 +45,10 @@ export async function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<F
   return gatherFacts({ bpftool, pins, marker, pinDirectory, objectFile, cgroupRoot, tryLoad });
 }
 
-/** Builds the parts. Nothing is changed in the kernel but this process's own bound of locked memory. @throws PreflightError if something is missing */
+/**
+ * Builds the parts. Nothing stays changed in the kernel but this process's own bound of locked memory.
+ * @throws PreflightError if something is missing
+ */
 export async function openNode(config: ShaperConfig): Promise<Node> {
   // The programs are not tried: they are loaded next anyway, or are in force already.
   const facts = await factsOf(config, false);

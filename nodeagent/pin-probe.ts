@@ -3,7 +3,8 @@ import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /**
- * Makes a directory and removes it: in the pin directory or, where that does not exist yet, in the nearest one above it that does.
+ * Makes a directory and removes it: in the pin directory or, where that does not exist yet, in the nearest one above
+ * it that does.
  * @returns why the kernel refused it; undefined if it did not
  */
 export async function probePins(pinDirectory: string): Promise<NodeJS.ErrnoException | undefined> {

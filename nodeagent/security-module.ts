@@ -22,9 +22,11 @@ export async function readConfinement(): Promise<Confinement | undefined> {
 }
 
 /**
- * Tells the confinement from the attributes of a process; undefined if no module confines it.
- * @param appArmor the text of `attr/apparmor/current`, such as `docker-default (enforce)`; undefined if it cannot be read
- * @param current the text of `attr/current`, which belongs to the first active module: an SELinux context, or AppArmor's profile
+ * Reads the confinement from the attributes of a process; undefined if no module confines it.
+ * @param appArmor the text of `attr/apparmor/current`, such as `docker-default (enforce)`; undefined if it cannot be
+ * read
+ * @param current the text of `attr/current`, which belongs to the first active module: an SELinux context, or
+ * AppArmor's profile
  */
 export function confinementOf({
   appArmor,

@@ -15,14 +15,16 @@ export interface Machine {
   /** More of QEMU's options, such as a network card. */
   devices?: readonly string[];
   /**
-   * Whether the processors take turns, which is slower. A kernel patches its own code when the first BPF program is attached to a
-   * cgroup. Under load, on processors that run at once, emulation sometimes still executes the breakpoint ("Oops: int3").
+   * Whether the processors take turns, which is slower. A kernel patches its own code when the first BPF program is
+   * attached to a cgroup. Under load, on processors that run at once, emulation sometimes still executes the breakpoint
+   * ("Oops: int3").
    */
   takeTurns?: boolean;
 }
 
 const PROCESSORS = 2;
-// x86-64-v2. Programs use what newer models add, such as fast string instructions, and emulation makes those several times slower.
+// x86-64-v2. Programs use what newer models add, such as fast string instructions, and emulation makes those several
+// times slower.
 const PROCESSOR = 'Nehalem';
 // Each of these either saves boot time or, for the clock, keeps an emulated processor from being called unreliable.
 const bootOptions = [
@@ -39,8 +41,8 @@ const bootOptions = [
 ];
 
 /**
- * Returns the arguments of qemu-system-x86_64. Emulation (TCG) runs everywhere; KVM needs hardware that a machine in a cloud rarely
- * passes on.
+ * Returns the arguments of qemu-system-x86_64. Emulation (TCG) runs everywhere; KVM needs hardware that a machine in a
+ * cloud rarely passes on.
  */
 export function qemuArguments(machine: Machine): string[] {
   const { name, kernel, initramfs, memoryMebibytes, serials, drives, devices = [], takeTurns = false } = machine;

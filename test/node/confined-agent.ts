@@ -4,8 +4,8 @@ import type { Cluster } from '../cluster/cluster.ts';
 const pod = ['-n', 'podrate-system', 'pod/confined-agent'];
 
 /**
- * Runs one agent of the shipped DaemonSet, but under the AppArmor profile that the container runtime gives by default, until it
- * ends; then deletes it.
+ * Runs one agent of the shipped DaemonSet, but under the AppArmor profile that the container runtime gives by default,
+ * until it ends; then deletes it.
  *
  * @returns The entries of its log.
  */
