@@ -28,6 +28,8 @@ const others = Array.from({ length: LIMITED - 6 }, (_, index) => `other-${index}
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 1, onProgress: (name, text) => console.log(`${name}: ${text}`) });
   node = cluster.nodes[0] as ClusterNode;
+  // As in nodes that are containers themselves, and with other init systems than systemd.
+  await node.exec('mount --make-private /sys && mount --make-private /sys/fs/bpf');
   await installPodrate(cluster, console.log);
   const watching = watchAttachments(node, LIMITED, 240);
   await cluster.kubectl(['apply', '-f', '-'], {
