@@ -200,6 +200,15 @@ test('no container is privileged, and only the agent adds capabilities', () => {
   }
 });
 
+test('the agent alone is let off the security modules, which forbid to write in a BPF file system', () => {
+  for (const { kind, spec } of manifests.filter((manifest) => manifest.spec?.template?.spec?.containers)) {
+    const { securityContext } = spec.template.spec.containers[0];
+    const { appArmorProfile, seLinuxOptions } = securityContext;
+    const expected = kind === 'DaemonSet' ? [{ type: 'Unconfined' }, { type: 'spc_t' }] : [undefined, undefined];
+    expect([kind, appArmorProfile, seLinuxOptions]).toEqual([kind, ...expected]);
+  }
+});
+
 test('the renewing job runs what the installing job runs', () => {
   const once = find('Job', 'podrate-certs').spec.template;
   const renewal = find('CronJob', 'podrate-certs-renew').spec.jobTemplate.spec.template;
