@@ -111,7 +111,7 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
     const kinds = command('queue-kinds')
       .output.split('\n')
       .map((line) => line.split(' ')[1]);
-    expect(kinds.filter(Boolean)).toEqual(['htb', 'bfifo', 'bfifo', 'bfifo']);
+    expect(kinds.filter(Boolean)).toEqual(['htb', 'bfifo', 'bfifo', 'bfifo', 'bfifo']);
     expect(command('queue-gone').output).not.toContain('htb');
   });
 
