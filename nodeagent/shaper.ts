@@ -8,7 +8,7 @@ import { commandsOf } from './commands.ts';
 import { writeExempt } from './exempt.ts';
 import { explainAttach } from './explain.ts';
 import { classifierProgram, type Hook } from './hooks.ts';
-import { type Counters, decodeCounters, encodeU32 } from './layout.ts';
+import { type Counters, decodeCounters, decodeReceiveTimes, encodeU32, type ReceiveTimes } from './layout.ts';
 import {
   type GenerationState,
   readAttached,
@@ -62,6 +62,8 @@ export interface Shaper {
   apply(steps: readonly Step[]): Promise<StepFailure[]>;
   /** Reads the counters of slots. @returns them in the order of the slots */
   counters(slots: readonly Pick<SlotState, 'generation' | 'slot'>[]): Promise<Counters[]>;
+  /** Reads when received packets of slots were last seen. @returns in the order of the slots */
+  receiveTimes(slots: readonly Pick<SlotState, 'generation' | 'slot'>[]): Promise<ReceiveTimes[]>;
   /**
    * Brings connections under pacing that are older than their limit, in network namespaces that are given by their files.
    * @returns undefined where the kernel cannot do it
@@ -220,6 +222,16 @@ export function createShaper(options: ShaperOptions): Shaper {
         }
       }
       return result;
+    },
+
+    async receiveTimes(slots) {
+      const commands = slots.map((slot): Command => {
+        const map = pins.map(slot.generation, 'states');
+        return ['map', 'lookup', 'pinned', map, 'key', ...hex(encodeU32(slot.slot))];
+      });
+      const { outputs, error } = await bpftool.batch(commands);
+      if (error !== undefined) throw error;
+      return (outputs as { value: unknown }[]).map(({ value }) => decodeReceiveTimes(bytesOf(value)));
     },
 
     async adopt(namespaces) {
