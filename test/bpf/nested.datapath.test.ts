@@ -51,7 +51,8 @@ test.each(cases)(
       await sleep(1000);
       const sent = await measureRate(() => readSent(sender), 2000);
       const rate = direction === 'egress' ? sent : receivedRate(sink, 18).tcp;
-      expect(rate / SLOW).toBeGreaterThan(direction === 'egress' ? 0.9 : 0.6);
+      // The container's cgroup is policed, and TCP gets a part of the limit.
+      expect(rate / SLOW).toBeGreaterThan(direction === 'egress' ? 0.9 : 0.3);
       expect(rate / SLOW).toBeLessThan(1.06);
     } finally {
       for (const program of running.splice(0)) await program.stop();
