@@ -38,7 +38,8 @@ export async function runIproute(
   const options = { input, timeout: timeoutMs, reject: false, env: { LC_ALL: 'C' } } as const;
   const result = await execa(file, args, options);
   if (!result.failed) return result.stdout;
-  if (result.exitCode === 127 || result.code === 'ENOENT') {
+  // nsenter and unshare tell of a program that is missing, or may not be executed, by their exit status (POSIX, exec).
+  if (result.exitCode === 127 || result.exitCode === 126 || result.code === 'ENOENT' || result.code === 'EACCES') {
     throw new TcError('tc/missing', `${command[0]} is not installed: ${tcRemedy}`, { cause: result });
   }
   // What nsenter says of a file that has gone, and of one that is no namespace any more.
