@@ -33,7 +33,7 @@
 #define YOUNG_BYTES 16384
 #define CONTROL_BYTES 16384
 #define SLOW_PART 32	  /* of the rate: a slower flow stays in `first` */
-#define CONTROL_PART 4	  /* of the rate, for one source's TCP packets without payload */
+#define CONTROL_PART 16	  /* of the rate, for one source's TCP packets without payload */
 #define IDLE MS(1000)	  /* longer than any class holds a packet */
 #define FAST_TIME MS(1000) /* for so long a TCP flow may exceed the limit: slow start does */
 #define STAMP_NS (100 * NSEC_PER_MSEC)
