@@ -3,7 +3,7 @@ import { createServer as createHttpServer, type Server as HttpServer, type Reque
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ServingPair } from './certificate.ts';
+import type { ServingPair } from './tls/certificate.ts';
 
 // API servers are Go clients, which keep an idle connection for 90 s. A server that closes first races with their next request.
 const keepAliveTimeoutMs = 95_000;

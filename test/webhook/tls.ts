@@ -1,6 +1,6 @@
 import { beforeAll } from 'vitest';
 import { type CertificateSet, makeCertificates } from '../../certs/make.ts';
-import type { ServingPair } from '../../webhook/certificate.ts';
+import type { ServingPair } from '../../webhook/tls/certificate.ts';
 
 /** Makes a set of certificates for localhost; `previous` keeps its authority. */
 export function certificates(previous?: CertificateSet): Promise<CertificateSet> {

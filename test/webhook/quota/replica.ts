@@ -8,7 +8,7 @@ import process from 'node:process';
 import { json, text } from 'node:stream/consumers';
 import { Registry } from 'prom-client';
 import { stampedLimit } from '../../../rate/stamp.ts';
-import { loadPair } from '../../../webhook/certificate.ts';
+import { loadPair } from '../../../webhook/tls/certificate.ts';
 import { realClock } from '../../../webhook/clock.ts';
 import { connect } from '../../../webhook/namespaces.ts';
 import { startQuota } from '../../../webhook/quota/start.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { CertificateError, type ServingPair } from '../../webhook/certificate.ts';
-import { awaitPair, watchPair } from '../../webhook/certificate-watch.ts';
+import { CertificateError, type ServingPair } from '../../../webhook/tls/certificate.ts';
+import { awaitPair, watchPair } from '../../../webhook/tls/certificate-watch.ts';
 
 const pair = (name: string): ServingPair => ({ cert: name, key: name, expires: new Date(0), serial: name });
 const broken = new CertificateError('certificate/mismatch', 'half written');

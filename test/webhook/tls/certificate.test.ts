@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { loadPair } from '../../webhook/certificate.ts';
-import { useCertificates } from './tls.ts';
+import { loadPair } from '../../../webhook/tls/certificate.ts';
+import { useCertificates } from '../tls.ts';
 
 const sets = useCertificates();
 let folder: string;
