@@ -55,7 +55,10 @@ export function evaluate(change: PodChange, keys: LabelKeys, policy?: Policy): E
   try {
     const asked = requestedRates(pod.labels, keys);
     const kept = oldPod !== undefined && hasOldRate ? keptLimit(oldPod, asked) : undefined;
-    const stamped = { ...applyPolicy(kept ?? asked, policy).limit, ...marked };
+    const fresh = { ...applyPolicy(asked, policy).limit, ...marked };
+    // The decision of a moment ago, if another webhook made the API server ask again.
+    const isFresh = stampOf(pod).label === shapedValue && stampOf(pod).annotation === stampFor(fresh).annotation;
+    const stamped = kept === undefined || isFresh ? fresh : { ...applyPolicy(kept, policy).limit, ...marked };
     return { ...none, stamp: stampFor(stamped), stamped, asked, malformedDscp };
   } catch (error) {
     if (!(error instanceof LabelError)) throw error;

@@ -51,11 +51,10 @@ export function createSwaps(parts: SwapParts): Swaps {
   const { table, countNow, clock, limits } = parts;
   const known = createKnownLedgers({ ...parts, lifeMs: limits.lifeMs });
 
-  const hasCaughtUp = async (settled: bigint): Promise<boolean> => {
-    const isThere = () => (table.version() ?? -1n) >= settled;
+  const waitForWatch = async (settled: bigint): Promise<void> => {
+    const isBehind = () => (table.version() ?? settled) < settled;
     const until = clock.nowMs() + limits.lagMs;
-    while (!isThere() && table.version() !== undefined && clock.nowMs() < until) await clock.sleep(5);
-    return isThere();
+    while (isBehind() && clock.nowMs() < until) await clock.sleep(5);
   };
 
   async function run(namespace: string, entries: readonly Entry<Claim>[]): ReturnType<Swaps['run']> {
@@ -72,8 +71,9 @@ export function createSwaps(parts: SwapParts): Swaps {
     while (isTending ? isPatient() : entries.some(isWaiting)) {
       if (isTending && stored === undefined) return [];
       const settled = stored?.ledger.settled ?? 0n;
-      const isBehind = listed === undefined ? !(await hasCaughtUp(settled)) : listed.version < settled;
-      if (isBehind) listed = await countNow(namespace);
+      if (listed === undefined) await waitForWatch(settled);
+      const counted = listed?.version ?? table.version();
+      if (counted === undefined || counted < settled) listed = await countNow(namespace);
       // From here to the decision nothing may wait: the table goes on.
       const count: Count = listed ?? table.count(namespace);
       const ledger = restored(stored?.ledger ?? newLedger(count.version), listed);
