@@ -2,8 +2,6 @@ import process from 'node:process';
 import { createAdmission } from './admission.ts';
 import { createApp } from './app.ts';
 import { startCatchUp } from './catch-up/start.ts';
-import { loadPair, type ServingPair } from './tls/certificate.ts';
-import { awaitPair, watchPair } from './tls/certificate-watch.ts';
 import { realClock } from './clock.ts';
 import { type Config, ConfigError, help, readConfig } from './config.ts';
 import { limitConnections } from './connection-limit.ts';
@@ -15,9 +13,8 @@ import { startPolicyMemory } from './policy-memory/start.ts';
 import { startQuota } from './quota/start.ts';
 import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
 import { followStampedPods } from './stamped-pods.ts';
+import { startCertificate } from './tls/start.ts';
 
-// An hour of failures at the usual interval of 10 s.
-const maxCertificateFailures = 360;
 // API servers keep 25 idle connections each. With more at once the memory of a thousand creates at once would reach the container's
 // limit. A busy API server may take seconds from a handshake to its request, so a shorter time would fail admissions.
 const connectionLimit = { most: 256, quietMs: 10_000, nowMs: () => performance.now() };
@@ -29,12 +26,22 @@ async function run(config: Config): Promise<void> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(name));
 
-  let pair: ServingPair | undefined;
+  const kubeConfig = connect(config.kubeconfig, process.env);
+  const source =
+    config.tlsDir === undefined ? kubeConfig && { kubeConfig, namespace: config.namespace } : { folder: config.tlsDir };
+  if (source === undefined) throw new ConfigError('Outside of a cluster, --tls-dir or --kubeconfig is needed.');
+  const certificate = startCertificate({
+    source,
+    intervalMs: config.tlsPollMs,
+    registry,
+    clock: realClock,
+    log,
+    signal: stop.signal,
+  });
   let isListening = false;
   const unreadyReason = () => {
     if (stop.signal.aborted) return 'stopping';
-    if (!isListening) return 'waiting for the certificate';
-    return pair !== undefined && pair.expires.getTime() <= Date.now() ? 'the certificate expired' : undefined;
+    return certificate.unreadyReason() ?? (isListening ? undefined : 'starting');
   };
   const logError = (err: unknown) => log.error({ err }, 'unexpected error');
   const health = createPlainServer(createHealthApp({ registry, unreadyReason, logError }));
@@ -42,26 +49,13 @@ async function run(config: Config): Promise<void> {
   const httpPort = await listen(health, config.httpPort);
   log.info({ httpPort }, 'probes and metrics');
 
-  const watching = {
-    load: () => loadPair(config.tlsDir),
-    intervalMs: config.tlsPollMs,
-    signal: stop.signal,
-    onFailure: (error: Error, failuresInARow: number) => {
-      metrics.certificateFailure();
-      log.warn({ failuresInARow, reason: error.message }, 'no usable certificate');
-    },
-  };
-
-  try {
-    pair = await awaitPair({ ...watching, intervalMs: Math.min(1_000, config.tlsPollMs) });
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
+  const pair = await certificate.first;
+  if (pair === undefined) {
     log.info('stopped while waiting for the certificate');
     await drain(health, { ...probes, serveOnMs: 0, finishMs: 1_000 });
     return;
   }
 
-  const kubeConfig = connect(config.kubeconfig, process.env);
   if (kubeConfig === undefined) log.warn('outside of a cluster: policies of namespaces are not applied');
   const memory =
     kubeConfig &&
@@ -94,13 +88,13 @@ async function run(config: Config): Promise<void> {
     nowMs: () => performance.now(),
   });
   const server = createTlsServer(app, pair);
+  certificate.onRenewal((renewed) => useCertificate(server, renewed));
   const requestsUnderWay = countRequests(server);
   const { counts, cutOff } = limitConnections(server, connectionLimit);
   metrics.connections(counts);
-  metrics.certificateExpiry(pair.expires);
   const port = await listen(server, config.port);
   isListening = true;
-  log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: config.keys.both }, 'listening');
+  log.info({ port, labelKey: config.keys.both }, 'listening');
   if (kubeConfig !== undefined && quota !== undefined) {
     const catchUp = startCatchUp({
       ...{ kubeConfig, log, keys: config.keys, home: config.namespace, validate: admission.validate },
@@ -114,18 +108,7 @@ async function run(config: Config): Promise<void> {
     });
   }
 
-  // Ends when the process is told to stop, or throws when the certificate could not be read for too long.
-  await watchPair({
-    ...watching,
-    current: pair,
-    maxFailures: maxCertificateFailures,
-    onRenewal: (found) => {
-      useCertificate(server, found);
-      pair = found;
-      metrics.certificateExpiry(found.expires);
-      log.info({ serial: found.serial, expires: found.expires }, 'certificate renewed');
-    },
-  });
+  await certificate.ended;
 
   log.info({ signal: stop.signal.reason, seconds: config.drainMs / 1000 }, 'draining');
   await drain(server, { requestsUnderWay, cutOff, serveOnMs: config.drainMs, finishMs: 10_000 });

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { authoritySecret, serviceNames, webhookConfiguration, webhookService } from '../../certs/names.ts';
 import { readQuantity } from '../../rate/grammar.ts';
 import {
   defaultLabelKey,
@@ -154,6 +155,7 @@ test('the webhook configuration reaches the port that the Deployment serves', ()
   const { service } = webhook.clientConfig;
   const target = find('Service', service.name);
   expect(target.metadata.namespace).toBe(service.namespace);
+  expect([service.name, service.namespace]).toEqual([webhookService, 'podrate-system']);
   const port = target.spec.ports.find((candidate: Manifest) => candidate.port === service.port);
   const { template, selector } = find('Deployment', 'podrate-webhook').spec;
   expect(template.metadata.labels).toMatchObject(target.spec.selector);
@@ -182,13 +184,14 @@ test('a dry run has no side effects: only what a quota counts, and changes of po
   }
 });
 
-test('the Job that installs certificates goes when it is done, so that the next version can be applied', () => {
-  expect(find('Job', 'podrate-certs').spec.ttlSecondsAfterFinished).toBeGreaterThan(0);
+test('nothing is shipped that applying the manifests again could not change, or would reset', () => {
+  expect(manifests.filter(({ kind }) => ['Job', 'CronJob', 'Pod', 'Secret'].includes(kind))).toEqual([]);
+  for (const kind of kinds) expect(JSON.stringify(find(kind, 'podrate'))).not.toContain('caBundle');
 });
 
 test('no container is privileged, and only the agent adds capabilities', () => {
   const workloads = manifests.filter((manifest) => manifest.spec?.template?.spec?.containers);
-  expect(workloads.length).toBeGreaterThanOrEqual(3);
+  expect(workloads.length).toBeGreaterThanOrEqual(2);
   for (const { kind, spec } of workloads) {
     for (const { securityContext } of spec.template.spec.containers) {
       expect(securityContext.privileged).toBeUndefined();
@@ -199,17 +202,17 @@ test('no container is privileged, and only the agent adds capabilities', () => {
   }
 });
 
-test('the renewing job runs what the installing job runs', () => {
-  const once = find('Job', 'podrate-certs').spec.template;
-  const renewal = find('CronJob', 'podrate-certs-renew').spec.jobTemplate.spec.template;
-  expect(renewal).toEqual(once);
-});
-
-test('no role has a wildcard, and only the certificate job may touch Secrets', () => {
+test('no role has a wildcard, and the webhook may touch its own Secret and webhook configurations only', () => {
   for (const role of manifests.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')) {
     for (const rule of role.rules) {
       expect([...rule.apiGroups, ...rule.resources, ...rule.verbs]).not.toContain('*');
-      if (rule.resources.includes('secrets')) expect(role.metadata.name).toBe('podrate-certs');
+      const names = { secrets: authoritySecret, mutatingwebhookconfigurations: webhookConfiguration }[
+        rule.resources[0] as string
+      ];
+      if (names !== undefined) {
+        expect(role.metadata.name).toBe('podrate-webhook-certificates');
+        expect(rule.resourceNames).toEqual([names]);
+      } else expect(rule.resources.join()).not.toMatch(/secrets|configurations/);
     }
   }
 });
@@ -248,6 +251,24 @@ test('the agent takes the switch of queues from the ConfigMap, and its network n
   const patch = parse(component.patches[0].patch);
   expect(patch).toMatchObject({ kind: 'DaemonSet', metadata: { name: metadata.name, namespace: metadata.namespace } });
   expect(patch.spec).toEqual({ template: { spec: { hostNetwork: true } } });
+});
+
+test('with the component cert-manager, the issued certificate has the names of the Service and is where the webhook reads it', async () => {
+  const folder = join(directory, 'cert-manager');
+  const objects = parseAllDocuments(await readFile(join(folder, 'certificates.yaml'), 'utf8')).map((one) => one.toJS());
+  const [authority, serving] = objects.filter(({ kind }: Manifest) => kind === 'Certificate');
+  const issuer = objects.find(({ kind, spec }: Manifest) => kind === 'Issuer' && spec.ca !== undefined);
+  expect([authority.spec.isCA, authority.spec.secretName]).toEqual([true, issuer.spec.ca.secretName]);
+  expect(serving.spec.issuerRef.name).toBe(issuer.metadata.name);
+  expect(serviceNames(webhookService, 'podrate-system')).toEqual(expect.arrayContaining(serving.spec.dnsNames));
+  expect(serving.spec.dnsNames).toContain(`${webhookService}.podrate-system.svc`);
+  const { patches } = parse(await readFile(join(folder, 'kustomization.yaml'), 'utf8'));
+  const [annotation, rights, deployment] = patches.map(({ patch }: Manifest) => parse(patch));
+  expect(annotation[0].value['cert-manager.io/inject-ca-from']).toBe(`podrate-system/${serving.metadata.name}`);
+  expect(find('ClusterRole', rights.metadata.name).rules[0].resources).toContain('mutatingwebhookconfigurations');
+  const { containers, volumes } = deployment.spec.template.spec;
+  expect(volumes[0].secret.secretName).toBe(serving.spec.secretName);
+  expect(containers[0].env).toEqual([{ name: 'PODRATE_TLS_DIR', value: containers[0].volumeMounts[0].mountPath }]);
 });
 
 test('every example but the peer asks for a limit that is valid', () => {

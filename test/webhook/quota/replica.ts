@@ -8,11 +8,11 @@ import process from 'node:process';
 import { json, text } from 'node:stream/consumers';
 import { Registry } from 'prom-client';
 import { stampedLimit } from '../../../rate/stamp.ts';
-import { loadPair } from '../../../webhook/tls/certificate.ts';
 import { realClock } from '../../../webhook/clock.ts';
 import { connect } from '../../../webhook/namespaces.ts';
 import { startQuota } from '../../../webhook/quota/start.ts';
 import { followStampedPods } from '../../../webhook/stamped-pods.ts';
+import { loadPair } from '../../../webhook/tls/certificate.ts';
 
 const [port = '', folder = '', hard = '', lifeMs = ''] = process.argv.slice(2);
 const kubeConfig = connect(process.env.KUBECONFIG, {});
