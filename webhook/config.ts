@@ -10,8 +10,8 @@ export interface Config {
   /** Ports; 0 takes a free one. */
   readonly port: number;
   readonly httpPort: number;
-  /** The folder with tls.crt and tls.key. */
-  readonly tlsDir: string;
+  /** A folder in which another program keeps tls.crt and tls.key; undefined: the webhook keeps its own authority. */
+  readonly tlsDir: string | undefined;
   readonly tlsPollMs: number;
   readonly keys: LabelKeys;
   /** What holds in every namespace with a policy. */
@@ -45,8 +45,9 @@ probes and metrics over HTTP (GET /healthz, /readyz, /metrics).
 Options, each with its environment variable:
   --port N             HTTPS port (8443; $PODRATE_PORT)
   --http-port N        port for probes and metrics (8080; $PODRATE_HTTP_PORT)
-  --tls-dir DIR        folder with tls.crt and tls.key, read again when they change (/etc/podrate/tls; $PODRATE_TLS_DIR)
-  --tls-poll SECONDS   how often they are read (10; $PODRATE_TLS_POLL)
+  --tls-dir DIR        folder with tls.crt and tls.key of another program, such as cert-manager; read again when they change
+                       (without it the webhook keeps an authority of its own in the cluster; $PODRATE_TLS_DIR)
+  --tls-poll SECONDS   time between two checks of the certificate and of what trusts it (10; $PODRATE_TLS_POLL)
   --label-key KEY      label that carries the rate; -egress and -ingress are derived (${defaultLabelKey}; $PODRATE_LABEL_KEY)
   --default RATE       limit of pods without a rate label in namespaces with a policy that has none (no; $PODRATE_DEFAULT)
   --max RATE           largest rate of a pod in namespaces with a policy (no; $PODRATE_MAX)
@@ -67,7 +68,7 @@ const seconds = z.coerce.number().positive().max(3_600);
 const optionsSchema = z.object({
   port: port.default(8443),
   'http-port': port.default(8080),
-  'tls-dir': z.string().min(1).default('/etc/podrate/tls'),
+  'tls-dir': z.string().min(1).optional(),
   'tls-poll': seconds.default(10),
   'label-key': z.string().default(defaultLabelKey),
   default: z.string().optional(),

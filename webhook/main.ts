@@ -11,11 +11,8 @@ import { createMetrics } from './http/metrics.ts';
 import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './http/server.ts';
 import { startQuota } from './quota/start.ts';
 import { reconcilePods } from './reconcile/reconcile.ts';
-import { loadPair, type ServingPair } from './tls/certificate.ts';
-import { awaitPair, watchPair } from './tls/certificate-watch.ts';
+import { startCertificate } from './tls/start.ts';
 
-// An hour of failures at the usual interval of 10 s.
-const maxCertificateFailures = 360;
 const retryMs = 1_000;
 
 async function run(config: Config): Promise<void> {
@@ -26,12 +23,16 @@ async function run(config: Config): Promise<void> {
   const { signal } = stop;
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(name));
 
-  let pair: ServingPair | undefined;
+  const clock = realClock;
+  const kubeConfig = connect(config.kubeconfig, process.env);
+  const source =
+    config.tlsDir === undefined ? kubeConfig && { kubeConfig, namespace: config.namespace } : { folder: config.tlsDir };
+  if (source === undefined) throw new ConfigError('Outside of a cluster, --tls-dir or --kubeconfig is needed.');
+  const certificate = startCertificate({ source, intervalMs: config.tlsPollMs, registry, clock, log, signal });
   let isListening = false;
   const unreadyReason = () => {
     if (signal.aborted) return 'stopping';
-    if (!isListening) return 'waiting for the certificate';
-    return pair !== undefined && pair.expires.getTime() <= Date.now() ? 'the certificate expired' : undefined;
+    return certificate.unreadyReason() ?? (isListening ? undefined : 'starting');
   };
   const logError = (err: unknown) => log.error({ err }, 'unexpected error');
   const health = createPlainServer(createHealthApp({ registry, unreadyReason, logError }));
@@ -39,32 +40,20 @@ async function run(config: Config): Promise<void> {
   const httpPort = await listen(health, config.httpPort);
   log.info({ httpPort }, 'probes and metrics');
 
-  const watching = {
-    load: () => loadPair(config.tlsDir),
-    intervalMs: config.tlsPollMs,
-    signal,
-    onFailure: (error: Error, failuresInARow: number) => {
-      metrics.certificateFailure();
-      log.warn({ failuresInARow, reason: error.message }, 'no usable certificate');
-    },
-  };
-  try {
-    pair = await awaitPair({ ...watching, intervalMs: Math.min(1_000, config.tlsPollMs) });
-  } catch (error) {
-    if (!signal.aborted) throw error;
+  const pair = await certificate.first;
+  if (pair === undefined) {
     log.info('stopped while waiting for the certificate');
     await drain(health, probes);
     return;
   }
 
   const { keys, installation } = config;
-  const kubeConfig = connect(config.kubeconfig, process.env);
   if (kubeConfig === undefined) log.warn('outside of a cluster: policies of namespaces are not applied');
   const warn = (what: string) => (err: unknown) => {
     log.warn({ err }, what);
     return retryMs;
   };
-  const cluster = kubeConfig && { kubeConfig, registry, clock: realClock, random: Math.random, signal };
+  const cluster = kubeConfig && { kubeConfig, registry, clock, random: Math.random, signal };
   const policies = cluster && watchPolicies({ ...cluster, onError: warn('policies') });
   const hasQuotas = () => policies?.hasQuotas() ?? false;
   const quota = cluster && startQuota({ ...cluster, hasQuotas, lifeMs: config.requestLifeMs, onError: warn('quota') });
@@ -72,8 +61,8 @@ async function run(config: Config): Promise<void> {
   const nowMs = () => performance.now();
   const app = createApp({ admission, metrics, log, isDraining: () => signal.aborted, nowMs });
   const server = createTlsServer(app, pair);
+  certificate.onRenewal((renewed) => useCertificate(server, renewed));
   const requestsUnderWay = countRequests(server);
-  metrics.certificateExpiry(pair.expires);
   const port = await listen(server, config.port);
   isListening = true;
   log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: keys.both }, 'listening');
@@ -82,18 +71,7 @@ async function run(config: Config): Promise<void> {
     void reconcilePods({ ...cluster, keys, installation, policies: policies.all, exemptNamespaces, log });
   }
 
-  // Ends with SIGTERM; throws when the certificate could not be read for too long.
-  await watchPair({
-    ...watching,
-    current: pair,
-    maxFailures: maxCertificateFailures,
-    onRenewal: (found) => {
-      useCertificate(server, found);
-      pair = found;
-      metrics.certificateExpiry(found.expires);
-      log.info({ serial: found.serial, expires: found.expires }, 'certificate renewed');
-    },
-  });
+  await certificate.ended;
 
   log.info({ signal: signal.reason, seconds: config.drainMs / 1000 }, 'draining');
   await drain(server, { requestsUnderWay, serveOnMs: config.drainMs, finishMs: 10_000 });

@@ -2,9 +2,8 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { servingFiles, writePairFiles } from '../../certs/files.ts';
-import { makeCertificates } from '../../certs/make.ts';
 import { serviceNames } from '../../certs/names.ts';
+import { issueSet, writePair } from '../../test/certs/pairs.ts';
 import { type Cluster, startCluster } from '../../test/cluster/cluster.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace, readPage } from '../../test/controlplane/installation.ts';
 import { bundlePrograms, shippedStart } from './bundle.ts';
@@ -62,11 +61,9 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
   try {
     const files = { tls: join(cluster.dir, 'bench-tls'), bundle: join(cluster.dir, 'bench-bundle') };
     await Promise.all([applyManifests(cluster), bundlePrograms(files.bundle)]);
-    const { authority, serving } = await makeCertificates({
-      ...{ authority: undefined, serving: undefined, authorityDays: 1, servingDays: 1, renew: false, now: new Date() },
-      dnsNames: Object.values(services).flatMap((name) => serviceNames(name, podrateNamespace)),
-    });
-    await writePairFiles(files.tls, servingFiles, serving);
+    const dnsNames = Object.values(services).flatMap((name) => serviceNames(name, podrateNamespace));
+    const { authority, serving } = await issueSet(dnsNames);
+    await writePair(files.tls, serving);
     const podrate = await startPodrate(cluster, files);
     processes.push(podrate);
     processes.push(await startPeer(cluster, peer, files.tls));

@@ -15,7 +15,7 @@ const secondPort = 8081;
 /** A second replica, which the API server does not ask: what matters of it is what it does by itself. */
 function startSecond() {
   const ports = ['--port', '8444', '--http-port', String(secondPort)];
-  const args = ['webhook/main.ts', ...ports, '--tls-dir', join(cluster.dir, 'webhook-tls'), '--drain', '0'];
+  const args = ['webhook/main.ts', ...ports, '--drain', '0'];
   const env = { PODRATE_KUBECONFIG: join(cluster.dir, 'accounts', 'podrate-webhook.kubeconfig') };
   return cluster.spawn(process.execPath, args, { env, reject: false });
 }

@@ -1,5 +1,6 @@
 import process from 'node:process';
 import { beforeAll, expect, test, vi } from 'vitest';
+import { issueSet, writePair } from '../certs/pairs.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { type PolicyCluster, pod, type Strings, spec, stamp } from './policy-objects.ts';
 
@@ -129,6 +130,10 @@ export function testOtherTools(clusterOf: () => Cluster, policies: PolicyCluster
     ];
     await kubectl(...slice, JSON.stringify(endpoints));
     const [{ clientConfig }] = (await get('mutatingwebhookconfiguration', 'podrate')).webhooks;
+    const { authority, serving } = await issueSet(['podrate-webhook.podrate-system.svc']);
+    const folder = `${clusterOf().dir}/second-tls`;
+    await writePair(folder, serving);
+    const caBundle = Buffer.from(authority.certificate).toString('base64');
     const registration = {
       apiVersion: 'admissionregistration.k8s.io/v1',
       kind: 'MutatingWebhookConfiguration',
@@ -139,19 +144,14 @@ export function testOtherTools(clusterOf: () => Cluster, policies: PolicyCluster
           admissionReviewVersions: ['v1'],
           sideEffects: 'None',
           failurePolicy: 'Fail',
-          clientConfig: { ...clientConfig, service: { ...clientConfig.service, port: 8444, path: '/' } },
+          clientConfig: { caBundle, service: { ...clientConfig.service, port: 8444, path: '/' } },
           objectSelector: { matchLabels: { second: 'yes' } },
           rules: [{ apiGroups: [''], apiVersions: ['v1'], resources: ['pods'], operations: ['CREATE'] }],
         },
       ],
     };
     const relabelled = async (rate: string | undefined, ask: () => Promise<Awaited<ReturnType<typeof apply>>>) => {
-      const args = [
-        'test/controlplane/second-webhook.ts',
-        '8444',
-        `${clusterOf().dir}/webhook-tls`,
-        ...(rate === undefined ? [] : [rate]),
-      ];
+      const args = ['test/controlplane/second-webhook.ts', '8444', folder, ...(rate === undefined ? [] : [rate])];
       const child = clusterOf().spawn(process.execPath, args, { reject: false });
       await new Promise((resolve) => child.stdout.once('data', resolve));
       try {

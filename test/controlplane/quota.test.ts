@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { servingFiles, writePairFiles } from '../../certs/files.ts';
-import { makeCertificates } from '../../certs/make.ts';
+import { issueSet, writePair } from '../certs/pairs.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import type { CreateAnswer } from './create-pods-program.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace } from './installation.ts';
@@ -107,13 +106,10 @@ beforeAll(async () => {
   cluster = await startCluster({ nodes: 0 });
   tls = join(cluster.dir, 'quota-tls');
   const [pairs] = await Promise.all([
-    makeCertificates({
-      ...{ authority: undefined, serving: undefined, authorityDays: 1, servingDays: 1, renew: false },
-      ...{ dnsNames: names.map((name) => `quota-${name}.${podrateNamespace}.svc`), now: new Date() },
-    }),
+    issueSet(names.map((name) => `quota-${name}.${podrateNamespace}.svc`)),
     applyManifests(cluster),
   ]);
-  await writePairFiles(tls, servingFiles, pairs.serving);
+  await writePair(tls, pairs.serving);
   await cluster.kubectl(['delete', 'mutatingwebhookconfiguration', 'podrate']);
   way = openWay();
   await new Promise((resolve) => way?.stdout.once('data', resolve));

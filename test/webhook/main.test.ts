@@ -5,7 +5,7 @@ import process from 'node:process';
 import { execa } from 'execa';
 import request from 'supertest';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { servingFiles, writePairFiles } from '../../certs/files.ts';
+import { writePair } from '../certs/pairs.ts';
 import { podJson } from './admission/pods.ts';
 import { jsonLines } from './json-lines.ts';
 import { useCertificates } from './tls.ts';
@@ -58,19 +58,19 @@ const review = {
 test('the program waits for its certificate, serves, takes a new one, and ends with code 0 on SIGTERM', async () => {
   const { child, line, lines } = start('--tls-poll', '0.1', '--drain', '0.5', '--log-level', 'debug');
   const http = `http://localhost:${(await line('probes and metrics')).httpPort}`;
-  await line('no usable certificate');
+  await line('certificate check failed');
   expect(await request(http).get('/healthz')).toMatchObject({ status: 200 });
   expect(await request(http).get('/readyz')).toMatchObject({ status: 503, text: 'waiting for the certificate\n' });
 
   const { first, second } = sets();
   const ca = first.authority.certificate;
-  await writePairFiles(folder, servingFiles, first.serving);
+  await writePair(folder, first.serving);
   const https = `https://localhost:${(await line('listening')).port}`;
   expect(await request(http).get('/readyz')).toMatchObject({ status: 200 });
   const answer = await request(https).post('/mutate').ca(ca).send(review);
   expect(answer.body.response).toMatchObject({ uid: 'u-1', allowed: true, patchType: 'JSONPatch' });
 
-  await writePairFiles(folder, servingFiles, second.serving);
+  await writePair(folder, second.serving);
   await line('certificate renewed');
   expect((await request(https).post('/mutate').ca(ca).send(review)).status).toBe(200);
   expect((await request(http).get('/metrics')).text).toMatch(
@@ -89,7 +89,7 @@ test('the program waits for its certificate, serves, takes a new one, and ends w
 
 test('the program can be stopped while it waits for its certificate', async () => {
   const { child, line } = start();
-  await line('no usable certificate');
+  await line('certificate check failed');
   child.kill('SIGTERM');
   expect(await child).toMatchObject({ exitCode: 0 });
 });

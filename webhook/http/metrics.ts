@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 
 /** How a request to the webhook ended. */
 export type Outcome = 'leave' | 'patch' | 'deny' | 'bad-request' | 'fault';
@@ -11,10 +11,6 @@ export interface Metrics {
   admission(operation: string, outcome: Outcome, seconds: number): void;
   /** Counts what would have been refused if the namespace's mode were to enforce. */
   fault(mode: string, code: string): void;
-  /** Tells when the served certificate expires. */
-  certificateExpiry(at: Date): void;
-  /** Counts a failed attempt to read a new certificate. */
-  certificateFailure(): void;
   /** Counts a line of the log that nobody took. */
   logLineLost(): void;
 }
@@ -46,16 +42,6 @@ export function createMetrics(): Metrics {
     buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1],
     registers,
   });
-  const expiry = new Gauge({
-    name: 'podrate_webhook_certificate_expiry_timestamp_seconds',
-    help: 'When the served certificate expires, in seconds since 1970.',
-    registers,
-  });
-  const failures = new Counter({
-    name: 'podrate_webhook_certificate_reload_failures_total',
-    help: 'Failed attempts to read a certificate and its key; the last good pair stays in use.',
-    registers,
-  });
   const lostLines = new Counter({
     name: 'podrate_log_lines_lost_total',
     help: 'Lines of the log that were given up because whoever collects them was too slow.',
@@ -68,8 +54,6 @@ export function createMetrics(): Metrics {
       duration.observe(seconds);
     },
     fault: (mode, code) => faults.inc({ mode, code }),
-    certificateExpiry: (at) => expiry.set(at.getTime() / 1000),
-    certificateFailure: () => failures.inc(),
     logLineLost: () => lostLines.inc(),
   };
 }

@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A certificate and its private key that were found to belong together. */
+/** A certificate and its private key. */
 export interface ServingPair {
   /** PEM; the server's certificate first, then its chain. */
   readonly cert: string;
@@ -25,31 +25,33 @@ export class CertificateError extends Error {
 }
 
 /**
- * Reads `tls.crt` and `tls.key` from a folder, as a Secret volume has them, and checks them. A pair that is half written or half
- * replaced must never reach the server: it would be refused by every client, or throw.
+ * Reads `tls.crt` and `tls.key` from a folder, as a Secret volume has them. The server must never get a pair that is half written
+ * or half replaced: every client would refuse it.
  * @throws CertificateError
  */
 export async function loadPair(folder: string): Promise<ServingPair> {
   const [cert, key] = await Promise.all(['tls.crt', 'tls.key'].map((file) => read(join(folder, file))));
-  if (cert === undefined || key === undefined) throw missing(folder);
-  const { certificate, matches } = inspect(folder, cert, key);
-  if (!matches) {
-    throw new CertificateError(
-      'certificate/mismatch',
-      `${folder}/tls.crt and ${folder}/tls.key do not belong together.`,
-    );
+  if (cert === undefined || key === undefined) {
+    throw new CertificateError('certificate/missing', `${folder} has no tls.crt and tls.key yet.`);
   }
-  return { cert, key, expires: certificate.validToDate, serial: certificate.serialNumber };
-}
-
-function inspect(folder: string, cert: string, key: string): { certificate: X509Certificate; matches: boolean } {
+  let pair: ServingPair;
+  let isMatch: boolean;
   try {
-    const certificate = new X509Certificate(cert);
-    return { certificate, matches: certificate.checkPrivateKey(createPrivateKey(key)) };
+    pair = servingPair(cert, key);
+    isMatch = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
   } catch (cause) {
     const message = `${folder}/tls.crt or ${folder}/tls.key is not PEM that can be read.`;
     throw new CertificateError('certificate/unreadable', message, cause);
   }
+  if (isMatch) return pair;
+  const message = `${folder}/tls.crt and ${folder}/tls.key do not belong together.`;
+  throw new CertificateError('certificate/mismatch', message);
+}
+
+/** Returns a pair with what its certificate says. Both are PEM. @throws if the certificate cannot be read */
+export function servingPair(cert: string, key: string): ServingPair {
+  const { validToDate, serialNumber } = new X509Certificate(cert);
+  return { cert, key, expires: validToDate, serial: serialNumber };
 }
 
 async function read(path: string): Promise<string | undefined> {
@@ -59,11 +61,4 @@ async function read(path: string): Promise<string | undefined> {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
     throw new CertificateError('certificate/unreadable', `${path} cannot be read.`, cause);
   }
-}
-
-function missing(folder: string): CertificateError {
-  return new CertificateError(
-    'certificate/missing',
-    `${folder} has no tls.crt and tls.key yet; the podrate-certs Job makes them, see kubectl -n podrate-system logs job/podrate-certs.`,
-  );
 }

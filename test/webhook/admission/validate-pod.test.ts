@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { writeReview } from '../../../webhook/admission/review.ts';
-import type { QuotaAnswer } from '../../../webhook/quota/keeper.ts';
 import { QuotaError } from '../../../webhook/quota/ledger.ts';
+import type { QuotaAnswer } from '../../../webhook/quota/reserve.ts';
 import { admissionIn, admit, asked, podJson, review } from './pods.ts';
 
 const over = { allowed: false, direction: 'egress', requested: 2_000_000, used: 4_000_000, hard: 5_000_000 } as const;

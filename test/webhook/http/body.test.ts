@@ -58,18 +58,6 @@ test.each([
   expect(await post(type, body)).toMatchObject({ status, body: { message: expect.stringContaining(words) } });
 });
 
-/** Sends a text, keeps the connection, and gives what was answered until it was closed. */
-const talk = (...parts: (string | Buffer)[]) =>
-  new Promise<string>((resolve) => {
-    let answer = '';
-    const socket = connect(port, 'localhost', () => {
-      for (const part of parts) socket.write(part);
-    });
-    socket.on('data', (data) => {
-      answer += data;
-    });
-    socket.on('error', () => {}).on('close', () => resolve(answer));
-  });
 const head = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
 
 test('a client that hangs up half-way is at fault itself', async () => {

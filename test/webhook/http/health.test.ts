@@ -18,7 +18,7 @@ test('readiness says why not', async () => {
 test('metrics are in the format of Prometheus', async () => {
   const { text, headers } = await request(app()).get('/metrics');
   expect(headers['content-type']).toContain('text/plain; version=0.0.4');
-  expect(text).toContain('# TYPE podrate_webhook_certificate_expiry_timestamp_seconds gauge');
+  expect(text).toContain('# TYPE podrate_admissions_total counter');
   expect(text).toContain('process_resident_memory_bytes');
 });
 

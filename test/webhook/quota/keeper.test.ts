@@ -7,7 +7,6 @@ import { limits, namespace, simulateCluster } from './simulated-cluster.ts';
 
 const both = (bytes: number): Amounts => ({ egress: bytes, ingress: bytes });
 const hard = both(10);
-const noQuota = both(Number.POSITIVE_INFINITY);
 const immediately = () => Promise.resolve();
 const seeAll = Number.POSITIVE_INFINITY;
 

@@ -3,7 +3,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { issueAuthority, issueServing, type Pair } from '../../certs/certificates.ts';
+import { issueAuthority, issueServing, type Pair } from '../../certs/issue.ts';
 import { serviceNames } from '../../certs/names.ts';
 
 const now = new Date('2026-03-01T12:00:00Z');
@@ -17,17 +17,17 @@ beforeAll(async () => {
 });
 
 describe('an authority', () => {
-  test('is self-signed, may sign certificates, and lives as long as asked', () => {
+  test('is self-signed, may sign certificates, and lives as long as requested from an hour ago', () => {
     const certificate = new X509Certificate(authority.certificate);
     expect(certificate.ca).toBe(true);
     expect(certificate.checkIssued(certificate)).toBe(true);
     expect(certificate.verify(certificate.publicKey)).toBe(true);
     expect(certificate.checkPrivateKey(createPrivateKey(authority.key))).toBe(true);
     expect(certificate.validToDate).toEqual(new Date('2036-02-27T12:00:00Z'));
-    expect(certificate.validFromDate).toEqual(new Date('2026-03-01T11:55:00Z'));
+    expect(certificate.validFromDate).toEqual(new Date('2026-03-01T11:00:00Z'));
   });
 
-  test('has a serial number of its own each time', async () => {
+  test('has a unique serial number', async () => {
     const other = await issueAuthority({ commonName: 'test authority', now, days: 3650 });
     const serials = [authority, other, serving].map(({ certificate }) => new X509Certificate(certificate).serialNumber);
     expect(new Set(serials).size).toBe(3);
@@ -63,16 +63,16 @@ describe('a serving certificate', () => {
     expect(end(pair)).toEqual(end(short));
   });
 
-  test('may have a first name that is too long for a common name', async () => {
+  test('takes a first name that is too long for a common name', async () => {
     const long = `${'a'.repeat(60)}.${'b'.repeat(60)}.svc`;
     const pair = await issueServing(authority, { dnsNames: [long], now, days: 1 });
     expect(new X509Certificate(pair.certificate).checkHost(long)).toBe(long);
   });
 
-  test('is accepted in a real TLS handshake by a client that trusts only the authority, and by no other', async () => {
+  test('passes a TLS handshake with a client that trusts the authority, and with no other', async () => {
     const present = new Date();
     const trusted = await issueAuthority({ commonName: 'trusted', now: present, days: 1 });
-    const stranger = await issueAuthority({ commonName: 'stranger', now: present, days: 1 });
+    const other = await issueAuthority({ commonName: 'other', now: present, days: 1 });
     const pair = await issueServing(trusted, { dnsNames, now: present, days: 1 });
     const server = createServer({ cert: pair.certificate, key: pair.key });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -86,7 +86,7 @@ describe('a serving certificate', () => {
         socket.on('error', () => resolve(false));
       });
     expect(await shake(trusted.certificate, 'podrate-webhook.podrate-system.svc')).toBe(true);
-    expect(await shake(stranger.certificate, 'podrate-webhook.podrate-system.svc')).toBe(false);
+    expect(await shake(other.certificate, 'podrate-webhook.podrate-system.svc')).toBe(false);
     expect(await shake(trusted.certificate, 'elsewhere.svc')).toBe(false);
     await new Promise((resolve) => server.close(resolve));
   });

@@ -8,31 +8,31 @@ export interface Pair {
   readonly key: string;
 }
 
-/** What a certificate authority is made from. */
+/** The parameters of a certificate authority. */
 export interface AuthorityRequest {
   readonly commonName: string;
   /** The time of issue. */
   readonly now: Date;
-  /** The authority's life in days. */
+  /** Life in days. */
   readonly days: number;
 }
 
-/** What a serving certificate is made from. */
+/** The parameters of a serving certificate. */
 export interface ServingRequest {
-  /** The names it is valid for; the first is also its common name. */
+  /** The names that it is valid for; the first is also its common name. */
   readonly dnsNames: readonly string[];
   /** The time of issue. */
   readonly now: Date;
-  /** Its life in days; it never outlives its authority. */
+  /** Life in days; the certificate never outlives its authority. */
   readonly days: number;
 }
 
 const organization = 'podrate';
 const msPerDay = 86_400_000;
-// Clocks of a cluster's machines differ a little.
-const backdateMs = 5 * 60_000;
+// The clocks of a cluster's machines differ.
+const backdateMs = 60 * 60_000;
 
-/** Makes a self-signed certificate authority with a new RSA key; it may sign certificates and no further authorities. */
+/** Issues a self-signed certificate authority with a new RSA key. It may sign certificates and no further authorities. */
 export async function issueAuthority({ commonName, now, days }: AuthorityRequest): Promise<Pair> {
   const keys = await generateRsaKeys();
   const certificate = blank(
@@ -52,8 +52,8 @@ export async function issueAuthority({ commonName, now, days }: AuthorityRequest
 }
 
 /**
- * Makes a certificate for a TLS server, signed by an authority. Its key is on the curve P-256: API servers open a connection for each
- * of many requests at once, and with an RSA key each handshake would take the webhook several times as long.
+ * Issues a certificate for a TLS server, signed by an authority. Its key is on the curve P-256: API servers open a connection for
+ * each of many concurrent requests, and with an RSA key a handshake would cost the webhook several times as much.
  */
 export async function issueServing(authority: Pair, { dnsNames, now, days }: ServingRequest): Promise<Pair> {
   const keys = await generateCurveKeys();
@@ -62,7 +62,7 @@ export async function issueServing(authority: Pair, { dnsNames, now, days }: Ser
   // A common name is limited to 64 characters (RFC 5280, ub-common-name); clients read the alternative names only.
   const certificate = blank(issuer.publicKey, now, new Date(end), (dnsNames[0] ?? organization).slice(0, 64));
   certificate.setIssuer(issuer.subject.attributes);
-  // The point itself, without what says which curve (RFC 5280, 4.2.1.2).
+  // The bits of the point, without the algorithm (RFC 5280, 4.2.1.2).
   const identifier = createHash('sha1').update(keys.publicKey.subarray(-65)).digest('binary');
   certificate.generateSubjectKeyIdentifier = () => forge.util.createBuffer(identifier);
   certificate.setExtensions([
@@ -78,7 +78,7 @@ export async function issueServing(authority: Pair, { dnsNames, now, days }: Ser
 }
 
 /**
- * Gives a signed certificate another public key and signs it anew: node-forge knows RSA keys only.
+ * Replaces the public key of a signed certificate and signs it again: node-forge knows RSA keys only.
  * @param publicKey DER, SubjectPublicKeyInfo
  * @returns PEM
  */
@@ -88,7 +88,7 @@ function withPublicKey(certificate: forge.pki.Certificate, publicKey: Buffer, si
   // The seventh field (RFC 5280, 4.1): version, serial number, signature algorithm, issuer, validity, subject, key.
   (signed.value as forge.asn1.Asn1[])[6] = forge.asn1.fromDer(publicKey.toString('binary'));
   const bytes = Buffer.from(forge.asn1.toDer(signed).getBytes(), 'binary');
-  // A bit string begins with how many bits of its last byte are not used.
+  // A bit string begins with the number of unused bits of its last byte.
   signature.value = `\0${signBytes('sha256', bytes, signingKey).toString('binary')}`;
   const body = forge.asn1.toDer(whole).getBytes();
   return forge.pem.encode({ type: 'CERTIFICATE', body }).replaceAll('\r', '');
@@ -102,7 +102,7 @@ async function generateCurveKeys(): Promise<{ publicKey: Buffer; privateKey: str
   });
 }
 
-// Keys come from node:crypto, which makes them off the event loop; node-forge would block it for up to a second.
+// node:crypto generates keys off the event loop; node-forge would block it for up to a second.
 async function generateRsaKeys(): Promise<{ publicKey: string; privateKey: string }> {
   return promisify(generateKeyPair)('rsa', {
     modulusLength: 2048,
