@@ -118,6 +118,8 @@ async function admitObject(object: ManifestObject, admission: Admission): Promis
 
 function answer(object: string, stored: unknown, decisions: readonly Decision[]): Admitted {
   const refusal = decisions.find((decision) => decision.outcome === 'deny');
+  // An API server would not take it for such an object at all.
+  if (refusal?.code === 'review/field') throw new CommandError('cli/usage', `${object}: ${refusal.message}`);
   const fault = refusal ?? decisions.flatMap((decision) => ('fault' in decision ? [decision.fault] : []))[0];
   const warnings = decisions.flatMap((decision) => ('warnings' in decision ? decision.warnings : []));
   return {

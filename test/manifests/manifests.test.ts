@@ -1,7 +1,5 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { execa } from 'execa';
 import { beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { authoritySecret, serviceNames, webhookConfiguration, webhookService } from '../../certs/names.ts';
@@ -110,20 +108,6 @@ test('the conditions know every key that counts', () => {
   }
   const text = JSON.stringify(find('ValidatingAdmissionPolicy', 'podrate-stamps'));
   for (const key of counting) expect(text).toContain(`'${key}'`);
-});
-
-test('the label key is said once, and kustomize writes it wherever it is needed', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'podrate-manifests-'));
-  try {
-    await cp(directory, folder, { recursive: true });
-    const file = join(folder, 'label-key.yaml');
-    await writeFile(file, (await readFile(file, 'utf8')).replace('key: rate', 'key: example.com/speed'));
-    const { stdout } = await execa('kubectl', ['kustomize', folder]);
-    expect(stdout).not.toMatch(/'rate'/);
-    expect(stdout.match(/example\.com\/speed/g)).toHaveLength(9);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
 });
 
 test('the webhook configuration reaches the port that the Deployment serves', () => {
