@@ -58,7 +58,7 @@ const read = (text: string, metric: string) =>
     text
       .split('\n')
       .find((line) => line.startsWith(`${metric} `))
-      ?.slice(metric.length + 1),
+      ?.slice(metric.length + 1) ?? 0,
   );
 const stamps = async (place: string) => {
   const { stdout } = await cluster.kubectl(['get', 'pods', '-n', place, '-o', 'json']);
@@ -73,12 +73,10 @@ const stamps = async (place: string) => {
 };
 const stamp = (rate: number) => JSON.stringify({ egress: rate, ingress: rate });
 
-test('pods that were created while the webhook was away are stamped once when it is back, and those that may not be are told', async () => {
+test('pods that were created while the webhook was away are stamped once when it is back, and those that may not be say so', async () => {
   await apply(
-    namespace('away', {}),
-    namespace('later', {}),
-    namespace('given', { 'podrate.dev/mode': 'enforce', 'podrate.dev/default': '3M' }),
-    namespace('full', { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '2M', 'podrate.dev/quota': '3M' }),
+    ...[namespace('away', {}), namespace('later', {}), namespace('full', {})],
+    namespace('given', { 'podrate.dev/mode': 'warn', 'podrate.dev/default': '3M' }),
   );
   for (const name of ['away', 'later', 'given', 'full']) {
     const account = () => cluster.kubectl(['get', 'serviceaccount', 'default', '-n', name]);
@@ -98,7 +96,9 @@ test('pods that were created while the webhook was away are stamped once when it
   );
   // The API server tells when something was written in whole seconds.
   await delay(1_100);
-  await kubectl('label', 'namespace', 'later', 'podrate.dev/mode=enforce', 'podrate.dev/default=3M');
+  await kubectl('label', 'namespace', 'later', 'podrate.dev/mode=warn', 'podrate.dev/default=3M');
+  const full = ['podrate.dev/mode=enforce', 'podrate.dev/max=2M', 'podrate.dev/quota=3M'];
+  await kubectl('label', 'namespace', 'full', ...full);
   await apply(pod('later', 'younger', {}), pod('given', 'plain', {}));
   const before = await stamps('away');
   expect(Object.values(before)).toEqual(Object.keys(before).map(() => undefined));
@@ -107,66 +107,40 @@ test('pods that were created while the webhook was away are stamped once when it
 
   second = startSecond();
   await webhook.start();
+  const reasons = async () => {
+    const { stdout } = await cluster.kubectl(['get', 'events', '-A', '-o', 'json']);
+    const items: { reason: string; message: string; involvedObject: { name: string } }[] = JSON.parse(stdout).items;
+    const found = items.filter(({ reason }) => reason === 'RateMissing');
+    return Object.fromEntries(found.map(({ involvedObject, message }) => [involvedObject.name, message]));
+  };
   await vi.waitFor(
     async () => {
       const wanted = Object.fromEntries(names.map((name) => [name, stamp(1_000_000)]));
       expect(await stamps('away')).toMatchObject({ ...wanted, half: '{"ingress":2000000}' });
       expect(await stamps('later')).toEqual({ younger: stamp(3_000_000) });
       expect(await stamps('given')).toEqual({ plain: stamp(3_000_000) });
-      for (const port of [8080, secondPort]) {
-        const text = await metrics(port);
-        expect(read(text, 'podrate_pods_without_stamp{state="refused"}')).toBe(3);
-        expect(read(text, 'podrate_pods_without_stamp{state="waiting"}')).toBe(0);
-      }
+      expect(Object.keys(await reasons())).toHaveLength(3);
     },
     { timeout: 60_000, interval: 250 },
   );
-  // Replicas that see what the other one did have nothing left to do, also a little later.
-  await delay(1_500);
-  const since = `/api/v1/pods?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=3`;
-  const events = (await cluster.kubectl(['get', '--raw', since])).stdout.trim().split('\n');
-  const changed = events.map((event) => JSON.parse(event)).map(({ type, object }) => `${type} ${object.metadata.name}`);
   const [winner, loser] = (await stamps('full')).one === undefined ? ['two', 'one'] : ['one', 'two'];
-  expect(changed.toSorted()).toEqual(
-    [...names, 'half', 'younger', 'plain', winner].map((name) => `MODIFIED ${name}`).toSorted(),
-  );
   expect(await stamps('full')).toEqual({ [winner as string]: stamp(2_000_000) });
-  const late = await Promise.all([8080, secondPort].map(metrics));
-  expect(late.reduce((sum, text) => sum + read(text, 'podrate_pods_stamped_late_total'), 0)).toBe(12);
-
-  const refusals = () => webhook.lines.filter(({ msg }) => msg === 'a pod stays without its stamp');
-  await vi.waitFor(() => expect(refusals()).toHaveLength(3), { timeout: 10_000 });
-  const reasons = Object.fromEntries(refusals().map(({ name, reason }) => [name, reason]));
-  expect(reasons).toEqual({
+  expect(await reasons()).toEqual({
     malformed: expect.stringContaining('label rate: "10" has no unit'),
-    large: 'maximum rate per Pod is 2M, but limit is 5M',
+    large: expect.stringContaining('maximum rate per Pod is 2M, but limit is 5M'),
     [loser as string]: expect.stringContaining(
       'exceeded quota: podrate.dev/quota, requested: egress=2M, used: egress=2M',
     ),
   });
-});
-
-test('a pod whose mutation alone got no answer is taken with a warning, and stamped when it can be', async () => {
-  const setPath = (value: string) => {
-    const patch = [{ op: 'replace', path: '/webhooks/0/clientConfig/service/path', value }];
-    return kubectl('patch', 'mutatingwebhookconfiguration', 'podrate', '--type=json', '-p', JSON.stringify(patch));
-  };
-  await setPath('/nowhere');
-  let name = '';
-  // Until the API server heeds it.
-  await vi.waitFor(
-    async () => {
-      name = `skipped-${Date.now()}`;
-      expect((await apply(pod('away', name, { rate: '1M' }))).stderr).toContain('it starts without a limit');
-    },
-    { timeout: 30_000, interval: 200 },
+  expect(read(await metrics(8080), 'podrate_pods_without_stamp{state="refused"}')).toBe(3);
+  const since = `/api/v1/pods?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=3`;
+  const events = (await cluster.kubectl(['get', '--raw', since])).stdout.trim().split('\n');
+  const changed = events.map((event) => JSON.parse(event)).map(({ type, object }) => `${type} ${object.metadata.name}`);
+  expect(changed.toSorted()).toEqual(
+    [...names, 'half', 'younger', 'plain', winner].map((name) => `MODIFIED ${name}`).toSorted(),
   );
-  expect((await stamps('away'))[name]).toBeUndefined();
-  await setPath('/mutate');
-  await vi.waitFor(async () => expect((await stamps('away'))[name]).toBe(stamp(1_000_000)), {
-    timeout: 90_000,
-    interval: 500,
-  });
+  const late = await Promise.all([8080, secondPort].map(metrics));
+  expect(late.reduce((sum, text) => sum + read(text, 'podrate_late_stamps_total{outcome="stamped"}'), 0)).toBe(12);
 });
 
 test('a pod whose label was changed while the webhook was away gets the stamp for it', async () => {
@@ -178,7 +152,7 @@ test('a pod whose label was changed while the webhook was away gets the stamp fo
   await vi.waitFor(
     async () => {
       expect((await stamps('away'))['pod-0']).toBe(stamp(7_000_000));
-      // What this start of the webhook has yet to refuse would take the room that the next test makes.
+      // A pod that this replica has yet to refuse would take the room that the next test makes.
       expect(read(await metrics(8080), 'podrate_pods_without_stamp{state="refused"}')).toBe(3);
     },
     { timeout: 60_000, interval: 250 },
@@ -200,32 +174,8 @@ test('policies, quotas and late stamps go on after the API server was restarted,
   expect((await stamps('full')).more).toBe(stamp(2_000_000));
   expect((await tryOut(pod('full', 'again', { rate: '2M' }))).stderr).toContain(used);
 
-  // From now on nobody asks about new pods.
-  const onlyUpdates = [{ op: 'replace', path: '/webhooks/0/rules/0/operations', value: ['UPDATE'] }];
-  for (const kind of ['mutatingwebhookconfiguration', 'validatingwebhookconfiguration']) {
-    await cluster.kubectl(['patch', kind, 'podrate', '--type=json', '-p', JSON.stringify(onlyUpdates)]);
-  }
-  await eventually(async () => {
-    const { stdout } = await tryOut(pod('away', 'after', { rate: '4M' }));
-    expect(stdout).toContain('"after"');
-    expect(stdout).not.toContain('podrate.dev/limit');
-  });
+  await webhook.stop();
   await apply(pod('away', 'after', { rate: '4M' }));
+  await webhook.start();
   await eventually(async () => expect((await stamps('away')).after).toBe(stamp(4_000_000)));
-});
-
-test('a label that is changed without the webhook while no quota is used, so that nothing about pods is urgent, is found too', async () => {
-  await cluster.kubectl(['delete', 'pods', '--all', '-n', 'full', '--now']);
-  const used = /podrate_quota_used_bytes_per_second\{namespace="full",direction="egress"\} 0\b/;
-  const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 250 });
-  await eventually(async () => expect(await metrics(8080)).toMatch(used));
-  const registrations = ['mutatingwebhookconfiguration/podrate', 'validatingwebhookconfiguration/podrate'];
-  const { items } = JSON.parse((await cluster.kubectl(['get', ...registrations, '-o', 'json'])).stdout);
-  await cluster.kubectl(['delete', ...registrations]);
-  // Longer than quotas that were asked about are urgent.
-  await delay(12_000);
-  await cluster.kubectl(['label', 'pod', 'pod-0', '-n', 'away', '--overwrite', 'rate=9M']);
-  expect((await stamps('away'))['pod-0']).toBe(stamp(7_000_000));
-  await apply(...items.map((item: { metadata: object }) => ({ ...item, metadata: { name: 'podrate' } })));
-  await eventually(async () => expect((await stamps('away'))['pod-0']).toBe(stamp(9_000_000)));
 });
