@@ -11,8 +11,8 @@ const ports = [
 
 /** The webhook as a process on the host, reached by the API server through the shipped Service. */
 export interface HostWebhook {
-  /** Starts the process and waits until it is ready. */
-  start(): Promise<void>;
+  /** Starts the process and waits until it is ready. @param env more environment variables */
+  start(env?: Readonly<Record<string, string>>): Promise<void>;
   /** Ends it with SIGTERM and gives its exit code. */
   stop(): Promise<number | undefined>;
   /** Suspends it, as a node does that has no time for it: connections are taken, and nothing is answered. */
@@ -35,6 +35,11 @@ export async function installWebhook(cluster: Cluster): Promise<HostWebhook> {
 /** Does so with one or two replicas. @param options more arguments of theirs */
 export async function installReplicas(cluster: Cluster, count: 1 | 2, ...options: string[]): Promise<HostWebhook[]> {
   await applyManifests(cluster);
+  return startReplicas(cluster, count, ...options);
+}
+
+/** Runs one or two replicas on the host, where the manifests are applied. @param options more arguments of theirs */
+export async function startReplicas(cluster: Cluster, count: 1 | 2, ...options: string[]): Promise<HostWebhook[]> {
   const items = ports.slice(0, count).map(({ https }) => endpoints(cluster, https));
   await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
   const kubeconfig = await accountKubeconfig(cluster, 'podrate-webhook');
@@ -70,14 +75,15 @@ function hostWebhook(
   const args = ['webhook/main.ts', ...listen, ...options, ...more];
   const lines: Record<string, unknown>[] = [];
   const page = (path: string) => readPage(cluster, `http://${cluster.hostAddress}:${own.http}${path}`);
-  const spawn = () => cluster.spawn(process.execPath, args, { reject: false, buffer: false });
+  const spawn = (env: Readonly<Record<string, string>> = {}) =>
+    cluster.spawn(process.execPath, args, { env, reject: false, buffer: false });
   let child: ReturnType<typeof spawn> | undefined;
   return {
     lines,
     page,
-    async start() {
+    async start(env) {
       lines.length = 0;
-      child = spawn();
+      child = spawn(env);
       jsonLines(child.stdout, lines);
       child.stderr.pipe(process.stderr);
       await vi.waitFor(() => page('/readyz'), { timeout: 60_000, interval: 200 });
