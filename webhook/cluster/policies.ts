@@ -26,6 +26,8 @@ export interface Policies {
   labelsOf(namespace: string, hasPolicy: boolean): Promise<Labels>;
   /** Reports whether any namespace has a quota. */
   hasQuotas(): boolean;
+  /** Resolves once all of them are known. */
+  readonly ready: Promise<void>;
   /** Returns the namespaces with a policy, by name. */
   all(): ReadonlyMap<string, PolicyNamespace>;
 }
@@ -50,11 +52,13 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
     help: 'Namespaces that an admission had to read, because the watch of policies did not know them yet.',
     registers: [registry],
   });
+  const ready = Promise.withResolvers<void>();
   const handler: InformerHandler = {
     list() {
       const listed = new Map<string, PolicyNamespace>();
       const onEnd = () => {
         known = listed;
+        ready.resolve();
       };
       return { onItem: (metadata) => listed.set(metadata.name ?? '', policyNamespace(metadata)), onEnd };
     },
@@ -75,6 +79,7 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
       return (await callUnless([404], `read namespace ${namespace}`, read))?.metadata.labels;
     },
     hasQuotas: () => [...known.values()].some(({ labels }) => hasQuota(labels)),
+    ready: ready.promise,
     all: () => known,
   };
 }
