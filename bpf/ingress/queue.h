@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
  * The classifier of the ingress qdisc: HTB on the host's end of the pod's device, made by nodeagent/queue.ts. Classes:
- *   first  a flow's first 16 KB and flows that stay slow; TCP packets without payload
+ *   first  a flow's first kilobyte and flows that stay slow; TCP packets without payload
+ *   young  what follows up to 16 KB, an initial window (RFC 6928)
  *   bulk   what follows of a TCP flow
  *   other  what nothing slows: further datagrams, TCP faster than the limit, a source's flood of TCP without payload
- * `first` is served before the others, and a flow does not return to it before it was idle for longer than any class
- * holds a packet. So no packet overtakes another of its connection.
+ * `first` is served before the others, and a flow does not return to an earlier class before it was idle for longer than
+ * any class holds a packet. So no packet overtakes another of its connection.
  */
 #ifndef PODRATE_QUEUE_H
 #define PODRATE_QUEUE_H
@@ -24,12 +25,15 @@
 /* Minor numbers of the classes; nodeagent/queue.ts has the same. */
 #define CLASS_DIRECT 0 /* HTB's own: passes at once (net/sched/sch_htb.c, HTB_DIRECT) */
 #define CLASS_FIRST 0x10
+#define CLASS_YOUNG 0x18
 #define CLASS_BULK 0x20
 #define CLASS_OTHER 0x30
 
-#define FIRST_BYTES 16384 /* an initial window (RFC 6928) */
+#define FIRST_BYTES 1024
+#define YOUNG_BYTES 16384
+#define CONTROL_BYTES 16384
 #define SLOW_PART 32	  /* of the rate: a slower flow stays in `first` */
-#define CONTROL_PART 16	  /* of the rate, for one source's TCP packets without payload */
+#define CONTROL_PART 4	  /* of the rate, for one source's TCP packets without payload */
 #define IDLE MS(1000)	  /* longer than any class holds a packet */
 #define FAST_TIME MS(1000) /* for so long a TCP flow may exceed the limit: slow start does */
 #define STAMP_NS (100 * NSEC_PER_MSEC)
@@ -72,14 +76,16 @@ static __always_inline struct flow *flow_of(struct flow_key *key, __u64 now)
 	return bpf_map_lookup_elem(&flows, key);
 }
 
-/* Charges a clock unless it is more than `allowance` ahead. Two CPUs may overwrite each other's jump; no harm. */
-static __always_inline int fits(__u64 *next, __u64 now, __u64 cost, __s64 allowance)
+/* Charges a clock, unless that puts it more than `allowance` ahead. Two CPUs may overwrite each other's jump; no harm. */
+static __always_inline int fits(__u64 *next, __u64 now, __s64 cost, __s64 allowance)
 {
 	__s64 backlog = backlog_of(next, now);
 
-	if (backlog > allowance)
-		return 0;
 	if (backlog < 0)
+		backlog = 0;
+	if (backlog + cost > allowance)
+		return 0;
+	if (!backlog)
 		*next = now;
 	__sync_fetch_and_add(next, cost);
 	return 1;
@@ -103,7 +109,7 @@ static __always_inline __u32 class_of_control(__u32 slot, const struct ip_addres
 					      __u64 now)
 {
 	struct flow_key key = { .slot = slot, .is_source = 1 };
-	__s64 allowance = cost_of(CONTROL_PART * FIRST_BYTES, rate);
+	__s64 allowance = cost_of(CONTROL_PART * CONTROL_BYTES, rate);
 	struct flow *flow;
 
 	key.hash = source->words[0] ^ source->words[1] ^ source->words[2] ^ source->words[3];
@@ -113,16 +119,29 @@ static __always_inline __u32 class_of_control(__u32 slot, const struct ip_addres
 	return CLASS_FIRST;
 }
 
-/* The class of a packet with payload. */
+/*
+ * The class of a packet with payload, by the backlog of its flow's slow clock:
+ *   0 .. first		first
+ *   IDLE .. IDLE+young	young
+ *   2 IDLE + young	bulk or other
+ * A flow that leaves a class is put ahead so far that it is back only after IDLE without packets.
+ */
 static __always_inline __u32 class_of_flow(struct __sk_buff *skb, __u32 slot, int tcp, __u64 rate, __u64 now)
 {
+	__s64 first = cost_of(SLOW_PART * FIRST_BYTES, rate), young = IDLE + cost_of(SLOW_PART * YOUNG_BYTES, rate);
 	struct flow_key key = { .slot = slot, .hash = bpf_get_hash_recalc(skb) };
-	__s64 first = cost_of(SLOW_PART * FIRST_BYTES, rate);
+	__s64 cost = cost_of(SLOW_PART * skb->len, rate);
 	struct flow *flow = flow_of(&key, now);
+	__s64 backlog;
 
-	if (!flow || fits(&flow->slow, now, cost_of(SLOW_PART * skb->len, rate), first))
+	if (!flow || fits(&flow->slow, now, cost, first))
 		return CLASS_FIRST;
-	flow->slow = now + first + IDLE;
+	backlog = backlog_of(&flow->slow, now);
+	if (backlog < IDLE + first)
+		flow->slow = now + IDLE + first;
+	if (fits(&flow->slow, now, cost, young))
+		return CLASS_YOUNG;
+	flow->slow = now + young + IDLE;
 	if (tcp && fits(&flow->fast, now, cost_of(skb->len, rate + rate / 4), FAST_TIME))
 		return CLASS_BULK;
 	flow->fast = now + FAST_TIME + IDLE;
