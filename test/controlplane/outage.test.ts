@@ -13,10 +13,6 @@ beforeAll(async () => {
   await makeNamespace('free', {});
   await makeNamespace('warned', { mode: 'warn', max: '5M' });
   await makeNamespace('enforced', { mode: 'enforce', max: '5M' });
-  // Addresses behind a device that drops everything.
-  for (const line of ['link add void0 type dummy', 'addr add 198.51.100.1/24 dev void0', 'link set void0 up']) {
-    await cluster.spawn('ip', line.split(' '));
-  }
 });
 
 afterAll(async () => {
@@ -35,14 +31,15 @@ const timed = async (object: object) => {
 };
 const all = <T>(work: (replica: HostWebhook) => T) => Promise.all(replicas.map(work));
 
-/** Points the Service to other addresses than the replicas', or back to them. */
-async function redirect(address: string): Promise<void> {
-  for (const port of [8443, 8444]) {
-    const slice = ['endpointslice', `podrate-webhook-on-host-${port}`, '-n', 'podrate-system'];
-    const endpoints = [{ addresses: [address], conditions: { ready: true } }];
-    await cluster.kubectl(['patch', ...slice, '--type=merge', '-p', JSON.stringify({ endpoints })]);
+/** Drops what is sent to the replicas, on open connections too. */
+async function dropPackets(): Promise<void> {
+  await cluster.spawn('tc', ['qdisc', 'add', 'dev', 'lo', 'clsact']);
+  for (const port of ['8443', '8444']) {
+    const match = ['protocol', 'ip', 'flower', 'ip_proto', 'tcp', 'dst_port', port, 'action', 'drop'];
+    await cluster.spawn('tc', ['filter', 'add', 'dev', 'lo', 'egress', ...match]);
   }
 }
+const passPackets = () => cluster.spawn('tc', ['qdisc', 'del', 'dev', 'lo', 'clsact']);
 
 /** Writes a bundle into all entries of both registrations. */
 async function setBundle(caBundle: string): Promise<void> {
@@ -58,7 +55,7 @@ async function setBundle(caBundle: string): Promise<void> {
 const outages: [string, begin: () => Promise<unknown>, end: () => Promise<unknown>][] = [
   ['gone', () => all((replica) => replica.stop()), () => all((replica) => replica.start())],
   ['hanging', () => all((replica) => replica.suspend()), () => all((replica) => replica.resume())],
-  ['behind a network that drops packets', () => redirect('198.51.100.2'), () => redirect(cluster.hostAddress)],
+  ['behind a network that drops packets', dropPackets, passPackets],
 ];
 
 describe.each(outages)('while both replicas are %s', (name, begin, end) => {
