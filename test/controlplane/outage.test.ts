@@ -32,14 +32,13 @@ const timed = async (object: object) => {
 const all = <T>(work: (replica: HostWebhook) => T) => Promise.all(replicas.map(work));
 
 /** Drops what is sent to the replicas, on open connections too. */
-async function dropPackets(): Promise<void> {
-  await cluster.spawn('tc', ['qdisc', 'add', 'dev', 'lo', 'clsact']);
+const dropPackets = () => filterPackets('-A');
+const passPackets = () => filterPackets('-D');
+async function filterPackets(command: '-A' | '-D'): Promise<void> {
   for (const port of ['8443', '8444']) {
-    const match = ['protocol', 'ip', 'flower', 'ip_proto', 'tcp', 'dst_port', port, 'action', 'drop'];
-    await cluster.spawn('tc', ['filter', 'add', 'dev', 'lo', 'egress', ...match]);
+    await cluster.spawn('iptables', [command, 'INPUT', '-p', 'tcp', '--dport', port, '-j', 'DROP']);
   }
 }
-const passPackets = () => cluster.spawn('tc', ['qdisc', 'del', 'dev', 'lo', 'clsact']);
 
 /** Writes a bundle into all entries of both registrations. */
 async function setBundle(caBundle: string): Promise<void> {
