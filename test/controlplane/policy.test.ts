@@ -323,7 +323,7 @@ test('the label key is said once, and kustomize writes it wherever it is needed'
   await writeFile(file, (await readFile(file, 'utf8')).replace('key: rate', 'key: example.com/speed'));
   const { stdout } = await cluster.kubectl(['kustomize', folder]);
   expect(stdout).not.toContain("'rate'");
-  expect(stdout.match(/example\.com\/speed/g)).toHaveLength(7);
+  expect(stdout.match(/example\.com\/speed/g)).toHaveLength(9);
   await cluster.kubectl(['apply', '-k', folder, '--dry-run=server']);
 });
 
