@@ -27,7 +27,7 @@ const codePoints: ReadonlyMap<string, number> = new Map([
 const names = new Map([...codePoints].map(([name, dscp]) => [dscp, name]));
 
 /** Why a text is not a code point; a stable name, for programs. */
-export type DscpErrorCode = 'dscp/empty' | 'dscp/number' | 'dscp/too-large' | 'dscp/name';
+export type DscpErrorCode = 'dscp/empty' | 'dscp/too-long' | 'dscp/number' | 'dscp/too-large' | 'dscp/name';
 
 /** A text that is not a code point. The message is one sentence that quotes the text, says why, and shows what to write. */
 export class DscpError extends Error {
@@ -43,19 +43,22 @@ export class DscpError extends Error {
   }
 }
 
+// Longer than any form of a code point: 0b111111 has 8 characters.
+const maxLength = 16;
 const forms = 'a number from 0 to 63 or a name such as EF, AF41 or CS1';
 
-/** Tells whether something is a code point. */
+/** Reports whether a value is a code point. */
 export function isDscp(value: unknown): value is Dscp {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= maxDscp;
 }
 
 /**
- * Reads a code point: a decimal number from 0 to 63, a name such as `EF` in any letter case, or `none`.
+ * Parses a code point: a decimal number from 0 to 63, a name such as `EF` in any letter case, or `none`.
  * @returns undefined for `none`
  * @throws DscpError
  */
 export function parseDscp(text: string): Dscp | undefined {
+  if (text.length > maxLength) throw new DscpError('dscp/too-long', text, `is too long: write ${forms}`);
   if (text === noDscp) return undefined;
   const named = codePoints.get(text.toUpperCase());
   if (named !== undefined) return named as Dscp;
@@ -74,13 +77,13 @@ export function parseDscp(text: string): Dscp | undefined {
   return number as Dscp;
 }
 
-/** Writes a code point for people, such as `46 (EF)`; the number alone where it has no name. */
+/** Returns a code point for people, such as `46 (EF)`; the number alone where it has no name. */
 export function formatDscp(dscp: number): string {
   const name = names.get(dscp);
   return name === undefined ? String(dscp) : `${dscp} (${name})`;
 }
 
-// Other tools take the whole byte, in which the code point stands two bits higher: EF is 184 or 0xb8 there.
+// Other tools take the whole byte, in which the code point is two bits higher: EF is 184 or 0xb8 there.
 function meant(byte: number): string {
   const isByte = byte <= 255 && byte % 4 === 0;
   return isByte ? `: did you mean the TOS byte? its code point is ${byte / 4}` : `: write ${forms}`;

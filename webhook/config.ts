@@ -5,7 +5,7 @@ import type { Limit } from '../rate/limit.ts';
 import type { InstallationPolicy } from '../rate/policy.ts';
 import { formatRate, parseRate, RateError } from '../rate/rate.ts';
 
-/** What the webhook is told at its start. */
+/** The webhook's settings. */
 export interface Config {
   /** Ports; 0 takes a free one. */
   readonly port: number;
@@ -18,7 +18,7 @@ export interface Config {
   readonly installation: InstallationPolicy;
   /** Undefined: the service account of the pod. */
   readonly kubeconfig: string | undefined;
-  /** podrate's own namespace, where the ledgers of quotas are. */
+  /** podrate's own namespace, about which admission is never asked. */
   readonly namespace: string;
   readonly logLevel: string;
   /**
@@ -30,16 +30,17 @@ export interface Config {
   readonly drainMs: number;
 }
 
-/** A command line or an environment that cannot be followed. */
+/** A command line or an environment that cannot be used. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly code = 'webhook/config';
 }
 
-/** What `--help` prints. */
+/** The text of `--help`. */
 export const help = `Usage: node webhook/main.ts [options]
 
-Answers admission reviews over HTTPS (POST /mutate, /validate); probes and metrics over HTTP (GET /healthz, /readyz, /metrics).
+Answers admission reviews over HTTPS (POST /mutate and /validate, for namespaces with a policy with /policy behind it);
+probes and metrics over HTTP (GET /healthz, /readyz, /metrics).
 
 Options, each with its environment variable:
   --port N             HTTPS port (8443; $PODRATE_PORT)
@@ -52,13 +53,13 @@ Options, each with its environment variable:
   --max RATE           largest rate of a pod in namespaces with a policy (no; $PODRATE_MAX)
   --kubeconfig FILE    how the API server is found (the pod's service account; $PODRATE_KUBECONFIG); outside of a cluster
                        and without it, policies of namespaces are not applied
-  --namespace NAME     podrate's own namespace, where the ledgers of quotas are (podrate-system; $PODRATE_NAMESPACE)
+  --namespace NAME     podrate's own namespace, about which it is never asked (podrate-system; $PODRATE_NAMESPACE)
   --request-timeout SECONDS  the API server's option of that name, if it has another one than usual (60; $PODRATE_REQUEST_TIMEOUT)
   --drain SECONDS      how long requests are served on after SIGTERM (10; $PODRATE_DRAIN)
   --log-level LEVEL    trace, debug, info, warn, error or silent (info; $PODRATE_LOG_LEVEL)
   -h, --help           this text
 
-The label key must also be in the objectSelectors and matchConditions of both webhook configurations.
+The label key is set for the whole installation in manifests/label-key.yaml.
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage.
 `;
 
@@ -78,9 +79,10 @@ const optionsSchema = z.object({
   drain: z.coerce.number().min(0).max(3_600).default(10),
   'log-level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
+const names = Object.keys(optionsSchema.shape);
 
 /**
- * Reads the command line, and the environment where it says nothing.
+ * Reads the command line, and the environment for options that it does not have.
  * @returns undefined if help was asked for
  * @throws ConfigError that names the option
  */
@@ -90,13 +92,11 @@ export function readConfig(
 ): Config | undefined {
   const given = parse(args);
   if (given.help === true) return undefined;
-  const fallback = Object.fromEntries(
-    Object.keys(optionsSchema.shape).map((name) => {
-      const value = environment[`PODRATE_${name.toUpperCase().replaceAll('-', '_')}`];
-      return [name, value === '' ? undefined : value];
-    }),
-  );
-  const result = optionsSchema.safeParse({ ...fallback, ...given });
+  const fallback = names.map((name) => {
+    const value = environment[`PODRATE_${name.toUpperCase().replaceAll('-', '_')}`];
+    return [name, value === '' ? undefined : value];
+  });
+  const result = optionsSchema.safeParse({ ...Object.fromEntries(fallback), ...given });
   if (!result.success) {
     const [issue] = result.error.issues;
     throw new ConfigError(`--${issue?.path.join('.')} is wrong: ${issue?.message}.`);
@@ -127,7 +127,8 @@ function readKeys(base: string): LabelKeys {
 }
 
 function readInstallation(given: string | undefined, most: string | undefined): InstallationPolicy {
-  const [limit, max] = [readLimit('default', given), readLimit('max', most)];
+  const limit = readLimit('default', given);
+  const max = readLimit('max', most);
   if (limit.egress !== undefined && max.egress !== undefined && limit.egress > max.egress) {
     throw new ConfigError(`--default is wrong: it is above --max; write ${formatRate(max.egress)} or less.`);
   }
@@ -145,28 +146,10 @@ function readLimit(option: string, text: string | undefined): Limit {
   }
 }
 
-function parse(args: readonly string[]) {
-  const text = { type: 'string' } as const;
+function parse(args: readonly string[]): Record<string, string | boolean | undefined> {
+  const options = Object.fromEntries(names.map((name) => [name, { type: 'string' } as const]));
   try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        port: text,
-        'http-port': text,
-        'tls-dir': text,
-        'tls-poll': text,
-        'label-key': text,
-        default: text,
-        max: text,
-        kubeconfig: text,
-        namespace: text,
-        'request-timeout': text,
-        drain: text,
-        'log-level': text,
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    return values;
+    return parseArgs({ args: [...args], options: { ...options, help: { type: 'boolean', short: 'h' } } }).values;
   } catch (error) {
     throw new ConfigError(error instanceof Error ? error.message : String(error));
   }

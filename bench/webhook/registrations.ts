@@ -18,7 +18,9 @@ const shipped = new URL('../../manifests/webhook-configuration.yaml', import.met
  * `strict`: a call that timed out would otherwise look like a fast admission.
  */
 export async function podrateRegistrations(caBundle: string): Promise<object[]> {
-  const documents = parseAllDocuments(await readFile(shipped, 'utf8')).map((document) => document.toJS());
+  const documents = parseAllDocuments(await readFile(shipped, 'utf8'), { merge: true }).map((document) =>
+    document.toJS(),
+  );
   return documents.map((registration: Registration) => ({
     ...registration,
     webhooks: registration.webhooks.map((hook) => ({

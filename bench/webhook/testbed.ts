@@ -1,7 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { serviceNames } from '../../certs/names.ts';
 import { issueSet, writePair } from '../../test/certs/pairs.ts';
 import { type Cluster, startCluster } from '../../test/cluster/cluster.ts';
@@ -15,9 +14,6 @@ import type { Variant } from './variants.ts';
 /** The two webhooks, by the names of their Services. */
 const services = { podrate: 'podrate-webhook', peer: 'peer' } as const;
 const ports = { podrate: 8443, podrateHttp: 8080, peer: 8444 } as const;
-
-/** After the first question the webhook reads namespaces from the API server for 90 s: half as much again as `--request-timeout`. */
-const warmMs = 92_000;
 
 /** Whose answers can be asked for without an API server. */
 export type WebhookName = keyof typeof services;
@@ -37,8 +33,6 @@ export interface Testbed {
     name: WebhookName,
     job: Pick<LoadJob, 'path' | 'body' | 'expect' | 'first' | 'requests' | 'clients'>,
   ): Promise<LoadOutcome>;
-  /** Waits after the first creates until podrate's webhook uses what it remembers of namespaces, as it does all its life. */
-  warmUp(signal: AbortSignal): Promise<void>;
   /** Resident memory of podrate's webhook, and the most that it ever was, in MB. */
   memory: HostProcess['memory'];
   close(): Promise<void>;
@@ -88,9 +82,6 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
           ...{ ...job, authority: authority.certificate, serverName: `${services[name]}.${podrateNamespace}.svc` },
           origin: `https://${cluster.hostAddress}:${ports[name]}`,
         }),
-      async warmUp(signal) {
-        await sleep(warmMs, undefined, { signal });
-      },
       memory: podrate.memory,
       close,
     };

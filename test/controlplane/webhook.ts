@@ -15,6 +15,9 @@ export interface HostWebhook {
   start(env?: Readonly<Record<string, string>>): Promise<void>;
   /** Ends it with SIGTERM and gives its exit code. */
   stop(): Promise<number | undefined>;
+  /** Suspends it, as a node does that has no time for it: connections are taken, and nothing is answered. */
+  suspend(): void;
+  resume(): void;
   /** Reads one of its pages. */
   page(path: string): Promise<string>;
   /** How many admissions it has counted since its start. */
@@ -68,7 +71,7 @@ function hostWebhook(
   more: readonly string[],
 ): HostWebhook {
   const listen = ['--port', String(own.https), '--http-port', String(own.http)];
-  const options = ['--kubeconfig', kubeconfig, '--tls-poll', '1', '--drain', '0.5'];
+  const options = ['--kubeconfig', kubeconfig, '--tls-poll', '1', '--drain', '0.5', '--log-level', 'debug'];
   const args = ['webhook/main.ts', ...listen, ...options, ...more];
   const lines: Record<string, unknown>[] = [];
   const page = (path: string) => readPage(cluster, `http://${cluster.hostAddress}:${own.http}${path}`);
@@ -85,7 +88,10 @@ function hostWebhook(
       child.stderr.pipe(process.stderr);
       await vi.waitFor(() => page('/readyz'), { timeout: 60_000, interval: 200 });
     },
+    suspend: () => void child?.kill('SIGSTOP'),
+    resume: () => void child?.kill('SIGCONT'),
     async stop() {
+      child?.kill('SIGCONT');
       child?.kill('SIGTERM');
       return (await child)?.exitCode;
     },

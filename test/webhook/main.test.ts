@@ -6,8 +6,8 @@ import { execa } from 'execa';
 import request from 'supertest';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { writePair } from '../certs/pairs.ts';
+import { podJson } from './admission/pods.ts';
 import { jsonLines } from './json-lines.ts';
-import { podJson } from './pods.ts';
 import { useCertificates } from './tls.ts';
 
 // Whole processes: starting one takes a second or more on a busy machine.
@@ -47,11 +47,16 @@ function start(...args: string[]) {
 const review = {
   apiVersion: 'admission.k8s.io/v1',
   kind: 'AdmissionReview',
-  request: { uid: 'u-1', operation: 'CREATE', object: podJson({ labels: { rate: '1M' } }) },
+  request: {
+    uid: 'u-1',
+    operation: 'CREATE',
+    resource: { resource: 'pods' },
+    object: podJson({ labels: { rate: '1M' } }),
+  },
 };
 
 test('the program waits for its certificate, serves, takes a new one, and ends with code 0 on SIGTERM', async () => {
-  const { child, line, lines } = start('--tls-poll', '0.1', '--drain', '0.5');
+  const { child, line, lines } = start('--tls-poll', '0.1', '--drain', '0.5', '--log-level', 'debug');
   const http = `http://localhost:${(await line('probes and metrics')).httpPort}`;
   await line('certificate check failed');
   expect(await request(http).get('/healthz')).toMatchObject({ status: 200 });

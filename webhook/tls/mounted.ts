@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../cluster/clock.ts';
 import { CertificateError, loadPair } from './certificate.ts';
 import type { CertificateSink } from './sink.ts';
 

@@ -1,7 +1,7 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
-import type { Clock } from '../clock.ts';
-import type { Log } from '../log.ts';
+import type { Clock } from '../cluster/clock.ts';
+import type { Log } from '../http/log.ts';
 import type { ServingPair } from './certificate.ts';
 import { certificateMetrics } from './metrics.ts';
 import { watchMountedCertificate } from './mounted.ts';
