@@ -8,6 +8,7 @@ import type { Registration, Registrations } from '../../certs/registrations.ts';
 export interface SimulatedReplica {
   /** The certificate that it serves, PEM. */
   certificate: string | undefined;
+  /** Why it is not ready. */
   distrust: string | undefined;
   readonly changes: Change[];
   readonly failures: unknown[];
@@ -52,7 +53,12 @@ export class Simulation {
 
   /** Starts a replica. @param skewMs how far its clock is ahead */
   start(skewMs = 0): SimulatedReplica {
-    const replica: SimulatedReplica = { certificate: undefined, distrust: undefined, changes: [], failures: [] };
+    const replica: SimulatedReplica = {
+      certificate: undefined,
+      distrust: 'not checked yet',
+      changes: [],
+      failures: [],
+    };
     this.replicas.push(replica);
     const { secret, registrations } = this.#access(replica);
     this.#ended.push(
