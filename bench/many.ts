@@ -34,7 +34,7 @@ async function limitAtOnce(bed: Testbed, { pods, rate }: ManyScenario): Promise<
   const bpftool = createBpftool({ file: 'bpftool', timeoutMs: 60_000 });
   const pins = createPins({ directory: `${bed.pinDirectory}/many`, bpftool });
   const cgroupMount = await findCgroup2();
-  const shaper = createShaper({ bpftool, pins, objectFile: object, senderCgroup: undefined, cgroupMount });
+  const shaper = createShaper({ bpftool, pins, objectFile: object, releaseCgroup: undefined, cgroupMount });
   const side = { rate, burstNs: 0 };
   const config = { egress: side, ingress: side, release: false, queued: false };
   const parent = join(bed.rootCgroup, 'many');

@@ -36,8 +36,6 @@ export async function runTraffic(
   const putOn = async () => {
     inForce = await peer.limit(bed, limited, limitOf(scenario.rate));
   };
-  const cooperative = scenario.sender === 'ours' && peer.name.startsWith('podrate');
-  if (cooperative) await bed.shaper.attachSender(bed.rootCgroup);
   try {
     if (scenario.attachAt === undefined) await putOn();
     const [sink, meter] = await Promise.all([
@@ -97,7 +95,6 @@ export async function runTraffic(
   } finally {
     await Promise.all(started.map((program) => program.end()));
     await inForce?.remove();
-    if (cooperative) await bed.shaper.detachSender(bed.rootCgroup);
   }
 }
 

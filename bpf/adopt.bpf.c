@@ -1,31 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 /*
- * Brings connections under pacing that are older than their limit: nobody was called back at their establishment, so no
- * callbacks are on. An iterator over the TCP sockets of the reader's network namespace (Linux 5.15), an object of its own,
- * because a kernel that lacks it can still run the shaper. It finds the sockets that a limited cgroup's program has seen sending
- * and does not know, and prints a line for each that it brings under its limit: c, its callbacks are on; f, its rate is fixed.
+ * Adopts connections that are older than their limit: no callbacks were turned on at their establishment. An
+ * iterator over the TCP sockets of the reader's network namespace (Linux 5.15), an object of its own, because a
+ * kernel that lacks it can still run the shaper. It finds the sockets that a limited cgroup's program has seen
+ * sending and does not know, and prints a line for each that it brings under its limit: c, its callbacks are on; f,
+ * its rate is fixed.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
-#include <linux/in6.h>
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_endian.h>
 
-#define AF_INET 2
-
-#include "callbacks.h"
-#include "pacing.h"
-#include "socket.h"
+#include "egress/callbacks.h"
+#include "egress/pacing.h"
+#include "lib/sock.h"
 
 /*
- * The shaper's map `sockets`. bpftool pins an iterator only together with loading it, and names no map for it then; libbpf
- * takes the map that is pinned under this name at the root of the BPF file system, where user space puts it meanwhile.
+ * The shaper's map `sockets`. bpftool pins an iterator only together with loading it, and names no map for it then;
+ * libbpf takes the map that is pinned under this name at the root of the BPF file system, where user space puts it
+ * meanwhile.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct socket);
+	__type(value, struct podrate_sock);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } podrate_sockets SEC(".maps");
 
@@ -65,16 +63,16 @@ static __always_inline int turn_callbacks_on(struct sock_common *sk)
 }
 
 /* Before Linux 6.12: the limit itself as the socket's pacing rate. Several sockets together are held by dropping. */
-static __always_inline int set_fixed_rate(struct sock_common *sk, struct socket *socket)
+static __always_inline int set_fixed_rate(struct sock_common *sk, struct podrate_sock *sock)
 {
-	__u32 rate = socket->fixed, current;
+	__u32 rate = sock->fixed, current;
 
 	if (rate < UNPACED)
-		rate = (rate & ~MARK_BITS) | OURS;
+		rate = (rate & ~OWN_MASK) | OWN_BITS;
 	if (!bpf_getsockopt(sk, SOL_SOCKET, SO_MAX_PACING_RATE, &current, sizeof(current)))
-		socket->own = own_wish(socket, current);
-	if (socket->own && rate > socket->own)
-		rate = socket->own;
+		sock->app_rate = app_rate_of(sock, current);
+	if (sock->app_rate && rate > sock->app_rate)
+		rate = sock->app_rate;
 	return !bpf_setsockopt(sk, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
 }
 
@@ -87,16 +85,16 @@ SEC("iter/tcp")
 int podrate_adopt(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
-	struct socket *socket;
+	struct podrate_sock *sock;
 
 	if (!sk || !is_connection(sk))
 		return 0;
-	socket = bpf_sk_storage_get(&podrate_sockets, sk, 0, 0);
-	if (!socket || socket->known || socket->armed || !socket->fixed)
+	sock = bpf_sk_storage_get(&podrate_sockets, sk, 0, 0);
+	if (!sock || sock->known || sock->paced || !sock->fixed)
 		return 0;
 	if (turn_callbacks_on(sk))
 		tell(ctx, "c\n");
-	else if (set_fixed_rate(sk, socket))
+	else if (set_fixed_rate(sk, sock))
 		tell(ctx, "f\n");
 	return 0;
 }

@@ -38,7 +38,7 @@ export async function limitCgroup(
   choose: (current: SlotConfig | undefined) => SlotConfig,
 ): Promise<Change> {
   await shaper.install();
-  const sender = await shaper.installSender();
+  const release = await shaper.installRelease();
   const observation = await shaper.observe(() => [cgroup]);
   refusePods(cgroup, observation);
 
@@ -66,7 +66,8 @@ export async function limitCgroup(
   if (after === undefined) {
     throw new CommandError('cli/failed', `${cgroup.path} vanished, or another process changed it: try again`);
   }
-  const warnings = sender === undefined ? [] : [`Senders on this machine are not told to slow down: ${sender.message}`];
+  const warnings =
+    release === undefined ? [] : [`Connections that are idle at a detach keep their pace: ${release.message}`];
   return { cgroup, before, after, warnings };
 }
 

@@ -13,6 +13,8 @@ export interface ApiCall {
   readonly accept?: string;
 }
 
+const closedConnection = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+
 /**
  * Calls the API server. client-node's generated clients build a model of each object, which takes most of the time of a list.
  * @param timeoutMs when the call is given up
@@ -36,7 +38,12 @@ export async function callApi(kubeConfig: KubeConfig, call: ApiCall, timeoutMs: 
     const response = await fetch(url, request);
     return parse(response.status, path, await response.text());
   }
-  const response = await dispatcher.request({ ...request, origin: url.origin, path: url.pathname + url.search });
+  const send = () => dispatcher.request({ ...request, origin: url.origin, path: url.pathname + url.search });
+  // A server may close a connection in the moment in which it is used again. A second write does no harm: it names its version.
+  const response = await send().catch((error) => {
+    if (!closedConnection.has(error.code)) throw error;
+    return send();
+  });
   return parse(response.statusCode, path, await response.body.text());
 }
 

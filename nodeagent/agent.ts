@@ -21,8 +21,9 @@ import type { Queues, QueuesReport } from './queues.ts';
 import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
 
-/** What is logged where the sender's half cannot be attached. */
-export const noSender = "the sender's half of cooperative ingress is not attached; limits hold without it";
+/** The log line where the release program cannot be attached. */
+export const noRelease =
+  'connections that are idle when their limit is removed keep its pace: the release program is not attached';
 
 /** What is logged where the kernel has no iterator over sockets. */
 export const noAdopter =
@@ -94,7 +95,7 @@ export function startAgent(options: AgentOptions): Agent {
   let passMs = 0;
   let wanted = '';
   let queued: QueuesReport | undefined;
-  let senderProblem: string | undefined;
+  let releaseProblem: string | undefined;
   const count = (kind: string) => {
     failures[kind] = (failures[kind] ?? 0) + 1;
   };
@@ -151,14 +152,14 @@ export function startAgent(options: AgentOptions): Agent {
     }
     conditions.forgetBut(new Set([...current, ...told.keys()]));
   };
-  const logReport = ({ steps, failures: failed, sender, pods: results }: Report, ms: number) => {
+  const logReport = ({ steps, failures: failed, release, pods: results }: Report, ms: number) => {
     for (const { step, error } of failed)
       log.error({ step: describeStep(step), error: error.message }, 'a step failed');
     if (Object.keys(steps).length > 0) log.info({ steps, pods: results.length, ms: Math.round(ms) }, 'limits changed');
-    if (sender !== undefined && sender.message !== senderProblem) {
-      log.warn({ error: sender.message }, noSender);
+    if (release !== undefined && release.message !== releaseProblem) {
+      log.warn({ error: release.message }, noRelease);
     }
-    senderProblem = sender?.message;
+    releaseProblem = release?.message;
   };
 
   const loop = startLoop({ pass, resyncMs, backOffMs: { first: 250, longest: 15_000 }, clock });

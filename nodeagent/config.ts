@@ -20,7 +20,7 @@ export interface ShaperConfig {
   /** Undefined: the whole cgroup2 tree. */
   readonly cgroupRoot: string | undefined;
   /** Undefined: the root of the cgroup2 tree. */
-  readonly senderCgroup: string | undefined;
+  readonly releaseCgroup: string | undefined;
   /** Peers to which no limit applies; undefined leaves what is in the kernel. */
   readonly exempt?: readonly Block[];
 }
@@ -43,7 +43,7 @@ export const shaperFlags = {
   'bpf-object': { type: 'string' },
   'pin-dir': { type: 'string' },
   'cgroup-root': { type: 'string' },
-  'sender-cgroup': { type: 'string' },
+  'release-cgroup': { type: 'string' },
 } as const;
 
 /** Their part of a usage text. */
@@ -51,7 +51,7 @@ export const shaperUsage = `  --bpftool FILE         bpftool to run (BPFTOOL; de
   --bpf-object FILE      compiled programs (BPF_OBJECT; default: bpf/shaper.bpf.o beside this program)
   --pin-dir DIR          directory in a BPF file system for pins (PIN_DIR; default: /sys/fs/bpf/podrate)
   --cgroup-root DIR      directory of cgroup v2 below which pods are looked for (CGROUP_ROOT; default: all of it)
-  --sender-cgroup DIR    cgroup that gets the sender's half of cooperative ingress (SENDER_CGROUP; default: the root)`;
+  --release-cgroup DIR   cgroup of the program that frees sockets after a limit (RELEASE_CGROUP; default: the root)`;
 
 /** The agent's usage text. */
 export const usage = `Usage: node nodeagent/main.ts [options]
@@ -130,7 +130,7 @@ export function readShaperConfig(
     bpfObject: values['bpf-object'] ?? env.BPF_OBJECT ?? fileURLToPath(new URL('../bpf/shaper.bpf.o', import.meta.url)),
     pinDir: values['pin-dir'] ?? env.PIN_DIR ?? '/sys/fs/bpf/podrate',
     cgroupRoot: values['cgroup-root'] ?? env.CGROUP_ROOT,
-    senderCgroup: values['sender-cgroup'] ?? env.SENDER_CGROUP,
+    releaseCgroup: values['release-cgroup'] ?? env.RELEASE_CGROUP,
   };
 }
 

@@ -4,7 +4,7 @@ import type { Block } from './blocks.ts';
 import { type Bpftool, bytesOf, type Command, hex } from './bpftool.ts';
 import { decodeU32, encodeU32 } from './layout.ts';
 
-/** How many blocks the map takes, PODRATE_EXEMPT of bpf/shaper.h. */
+/** How many blocks the map takes, PODRATE_EXEMPT of bpf/abi.h. */
 export const mostBlocks = 1024;
 
 const present = encodeU32(1);

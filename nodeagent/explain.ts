@@ -1,10 +1,10 @@
 /** Finds out why the kernel refused to attach a program: bpftool does not say. */
 import { dirname, relative } from 'node:path';
 import { type Bpftool, BpftoolError } from './bpftool.ts';
-import { normalAttachType, programOf, senderProgram } from './hooks.ts';
+import { normalAttachType, programOf, releaseProgram } from './hooks.ts';
 import { programsOf } from './observe.ts';
 
-const own = new Set([...Object.values(programOf), senderProgram]);
+const own = new Set([...Object.values(programOf), releaseProgram]);
 
 /**
  * Adds to the error of a failed `cgroup attach` what stands in its way, if that can be seen. A program that was attached without

@@ -13,8 +13,11 @@ export const programOf: Readonly<Record<Hook, string>> = {
   sockops: 'podrate_sockops',
 };
 
-/** The program that is attached once, at the root of the cgroup tree: the sender's half of cooperative ingress. */
-export const senderProgram = 'podrate_sender';
+/** The program that is attached once, at the root of the cgroup tree: it frees sockets that outlived their limit. */
+export const releaseProgram = 'podrate_release';
+
+/** The classifier of the ingress qdisc: the filter of HTB on the host's end of a pod's device. */
+export const classifierProgram = 'podrate_queue';
 
 /** The attach type that `bpftool cgroup attach` takes for a program. */
 export function attachTypeOf(program: string): string {

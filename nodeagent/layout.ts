@@ -1,5 +1,5 @@
 /**
- * Map values of bpf/shaper.h, byte for byte. The sizes and offsets are data, so that a test can compare them with the type
+ * Map values of bpf/abi.h, byte for byte. The sizes and offsets are data, so that a test can compare them with the type
  * information (BTF) of the object. Everything is native endian: the agent and the programs share a machine.
  */
 import { endianness } from 'node:os';
@@ -9,7 +9,7 @@ const little = endianness() === 'LE';
 /** Number of slots of a node, PODRATE_SLOTS. Slot 0 means "not assigned yet". */
 export const slotCount = 1024;
 
-/** Sizes and field offsets in bytes of the structures of bpf/shaper.h. */
+/** Sizes and field offsets in bytes of the structures of bpf/abi.h. */
 export const structures = {
   podrate_direction: { size: 16, fields: { rate: 0, burst_ns: 8 } },
   podrate_config: { size: 40, fields: { egress: 0, ingress: 16, flags: 32 } },

@@ -59,7 +59,7 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
       pins,
       cgroupMount,
       objectFile: config.bpfObject,
-      senderCgroup: config.senderCgroup ?? cgroupMount,
+      releaseCgroup: config.releaseCgroup ?? cgroupMount,
       exempt: config.exempt,
     }),
   };

@@ -2,7 +2,7 @@
 import { release as kernelRelease } from 'node:os';
 import { dirname } from 'node:path';
 import { type Bpftool, type BpftoolError, bytesOf, type Command, hex } from './bpftool.ts';
-import { type Hook, hooks, normalAttachType, programOf, senderProgram } from './hooks.ts';
+import { type Hook, hooks, normalAttachType, programOf, releaseProgram } from './hooks.ts';
 import { decodeConfig, decodeOwner, decodeU32, decodeU64, encodeU32, type Owner, type SlotConfig } from './layout.ts';
 import { isLinuxBefore } from './linux-version.ts';
 import type { Pins } from './pins.ts';
@@ -161,7 +161,7 @@ function isVanished(error: BpftoolError): boolean {
  * @throws BpftoolError
  */
 export async function readProgramIds(bpftool: Bpftool, pins: Pins, generation: string): Promise<Map<string, number>> {
-  const names = [...Object.values(programOf), senderProgram];
+  const names = [...Object.values(programOf), releaseProgram];
   const outputs = await all(
     bpftool,
     names.map((name) => ['prog', 'show', 'pinned', pins.program(generation, name)]),

@@ -7,7 +7,7 @@ import { access, mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:
 import { join } from 'node:path';
 import { adopterObject, pinAdopter } from './adopter.ts';
 import { type Bpftool, BpftoolError } from './bpftool.ts';
-import { programOf, senderProgram } from './hooks.ts';
+import { classifierProgram, programOf, releaseProgram } from './hooks.ts';
 
 /** The maps that user space reads and writes. */
 const mapNames = ['slots', 'configs', 'states', 'counters', 'owners', 'exempt'] as const;
@@ -15,7 +15,7 @@ const mapNames = ['slots', 'configs', 'states', 'counters', 'owners', 'exempt'] 
 /** A map that user space reads and writes. */
 export type MapName = (typeof mapNames)[number];
 
-const programNames = [...Object.values(programOf), senderProgram];
+const programNames = [...Object.values(programOf), releaseProgram, classifierProgram];
 const generationName = /^[0-9a-f]{12}$/;
 const loadingName = /^loading_/;
 const adopterName = 'adopter';

@@ -25,8 +25,8 @@ export type PodResult =
 export interface Report {
   readonly pods: readonly PodResult[];
   readonly failures: readonly StepFailure[];
-  /** Why the sender's half of cooperative ingress is missing. */
-  readonly sender?: BpftoolError;
+  /** Why the release program is not attached. */
+  readonly release?: BpftoolError;
   /** Steps that were done, by kind. */
   readonly steps: Readonly<Record<string, number>>;
   readonly slots: readonly SlotState[];
@@ -42,7 +42,7 @@ export interface Report {
 export interface Reconciler {
   /**
    * @param pods what should be limited
-   * @param full also searches for new pod trees and, after all is done that was to be done, verifies the sender's half and some
+   * @param full also searches for new pod trees and, after all is done that was to be done, verifies the release program and some
    * pods, program by program
    * @param superseded tells whether another pass is wanted already: then nothing is verified, because verifying takes long
    * @throws if nothing can be observed at all
@@ -83,7 +83,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
       const early = liveChanges(pods, kept ? left : []);
       // What a pass that fails leaves behind is not known.
       left = [];
-      let sender: BpftoolError | undefined;
+      let release: BpftoolError | undefined;
       let unverified = full;
       let verify: readonly Cgroup[] = [];
       const failures: StepFailure[] = [];
@@ -124,7 +124,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
         if (todo.length === 0) {
           if (!unverified || superseded()) break;
           unverified = false;
-          sender = await shaper.installSender();
+          release = await shaper.installRelease();
           if (superseded()) break;
           verify = turns.next(pods.map((pod) => scanned.byUid.get(pod.cgroupUid)));
           if (verify.length === 0) break;
@@ -152,7 +152,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
         slots: observation.slots,
         attached,
         parents: tree.parents,
-        ...(sender !== undefined && { sender }),
+        ...(release !== undefined && { release }),
         ...(again.length > 0 && { againInMs: Math.min(...again) }),
       };
     },

@@ -19,7 +19,7 @@ import {
   sortPrograms,
 } from './observe.ts';
 import { generationOf, type MapName, type Pins } from './pins.ts';
-import { attachSender, detachSender } from './sender.ts';
+import { attachRelease, detachRelease } from './release.ts';
 import type { Cgroup, Observation, Orphan, SlotState, Step, StepFailure } from './state.ts';
 
 /** What a shaper is built from. */
@@ -28,8 +28,8 @@ export interface ShaperOptions {
   readonly pins: Pins;
   /** Path of the compiled object, shaper.bpf.o. */
   readonly objectFile: string;
-  /** Directory of the cgroup where the sender's half goes: the root of the tree, or undefined to leave it out. */
-  readonly senderCgroup: string | undefined;
+  /** Directory of the cgroup where the release program goes: the root of the tree, or undefined to leave it out. */
+  readonly releaseCgroup: string | undefined;
   /** Where the cgroup2 tree begins. */
   readonly cgroupMount: string;
   /** Peers to which no limit applies; undefined leaves the list in the kernel as it is. */
@@ -45,10 +45,10 @@ export interface Shaper {
    */
   install(): Promise<boolean>;
   /**
-   * Makes the sender's half of this generation attached, and that of no other.
+   * Makes this generation's release program attached, and that of no other.
    * @returns why it could not be; pods can be limited without it
    */
-  installSender(): Promise<BpftoolError | undefined>;
+  installRelease(): Promise<BpftoolError | undefined>;
   /** Reads the state of all generations; of the cgroups that `look` picks also what is attached, program by program. */
   observe(look: (slots: readonly SlotState[], known: Observation['known']) => readonly Cgroup[]): Promise<Observation>;
   /**
@@ -64,7 +64,7 @@ export interface Shaper {
    * @returns undefined where the kernel cannot do it
    */
   adopt(namespaces: readonly string[]): Promise<Adopted | undefined>;
-  /** Takes the sender's half off and removes all pins. Slots must be detached before. */
+  /** Detaches the release program and removes all pins. Slots must be detached before. */
   remove(): Promise<void>;
 }
 
@@ -78,7 +78,7 @@ const countersAtOnce = 64;
 
 /** Builds the shaper. Nothing is done before install(). */
 export function createShaper(options: ShaperOptions): Shaper {
-  const { bpftool, pins, objectFile, senderCgroup, cgroupMount, exempt } = options;
+  const { bpftool, pins, objectFile, releaseCgroup, cgroupMount, exempt } = options;
   let installed: Installed | undefined;
   let hints: Map<string, readonly number[]> = new Map();
   let fresh: GenerationState | undefined;
@@ -115,10 +115,10 @@ export function createShaper(options: ShaperOptions): Shaper {
       return installed === kept;
     },
 
-    async installSender() {
-      if (senderCgroup === undefined) return undefined;
+    async installRelease() {
+      if (releaseCgroup === undefined) return undefined;
       const { generation } = current();
-      return attachSender({ bpftool, pins, generation, old: await others(), cgroup: senderCgroup, cgroupMount });
+      return attachRelease({ bpftool, pins, generation, old: await others(), cgroup: releaseCgroup, cgroupMount });
     },
 
     async observe(look) {
@@ -182,7 +182,7 @@ export function createShaper(options: ShaperOptions): Shaper {
         if (step.kind !== 'remove-generation') continue;
         // Without its pins nothing could take it off any more.
         const old = { bpftool, pins, generation: step.generation };
-        if (senderCgroup !== undefined) await detachSender({ ...old, cgroup: senderCgroup });
+        if (releaseCgroup !== undefined) await detachRelease({ ...old, cgroup: releaseCgroup });
         await pins.remove(step.generation);
       }
       return failures;
@@ -215,7 +215,7 @@ export function createShaper(options: ShaperOptions): Shaper {
 
     async remove() {
       for (const generation of await pins.list()) {
-        if (senderCgroup !== undefined) await detachSender({ bpftool, pins, generation, cgroup: senderCgroup });
+        if (releaseCgroup !== undefined) await detachRelease({ bpftool, pins, generation, cgroup: releaseCgroup });
         await pins.remove(generation);
       }
       await pins.tidy();

@@ -5,31 +5,6 @@ import type { Limit } from '../rate/limit.ts';
 import type { InstallationPolicy } from '../rate/policy.ts';
 import { formatRate, parseRate, RateError } from '../rate/rate.ts';
 
-/** The webhook's settings. */
-export interface Config {
-  /** Ports; 0 takes a free one. */
-  readonly port: number;
-  readonly httpPort: number;
-  /** A folder in which another program keeps tls.crt and tls.key; undefined: the webhook keeps its own authority. */
-  readonly tlsDir: string | undefined;
-  readonly tlsPollMs: number;
-  readonly keys: LabelKeys;
-  /** What holds in every namespace with a policy. */
-  readonly installation: InstallationPolicy;
-  /** Undefined: the service account of the pod. */
-  readonly kubeconfig: string | undefined;
-  /** podrate's own namespace, about which admission is never asked. */
-  readonly namespace: string;
-  readonly logLevel: string;
-  /**
-   * After this time, in ms, a request that was admitted has taken effect or never will: half as much again as an API server gives a
-   * request, because etcd may be late by some seconds with a write that it took on by then.
-   */
-  readonly requestLifeMs: number;
-  /** How long requests are served on after SIGTERM. */
-  readonly drainMs: number;
-}
-
 /** A command line or an environment that cannot be used. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -101,18 +76,29 @@ export function readConfig(
     const [issue] = result.error.issues;
     throw new ConfigError(`--${issue?.path.join('.')} is wrong: ${issue?.message}.`);
   }
-  const options = result.data;
+  return settings(result.data);
+}
+
+/** The webhook's settings; times in milliseconds. */
+export type Config = ReturnType<typeof settings>;
+
+function settings(options: z.infer<typeof optionsSchema>) {
   return {
     port: options.port,
     httpPort: options['http-port'],
+    /** The folder of another program's certificate; undefined: the webhook keeps its own. */
     tlsDir: options['tls-dir'],
     tlsPollMs: options['tls-poll'] * 1000,
     keys: readKeys(options['label-key']),
     installation: readInstallation(options.default, options.max),
+    /** Undefined: the service account of the pod. */
     kubeconfig: options.kubeconfig,
+    /** podrate's own namespace, about which admission is never asked. */
     namespace: options.namespace,
     logLevel: options['log-level'],
+    // An admitted request has taken effect after that, or never will: etcd may be late by some seconds with a write.
     requestLifeMs: options['request-timeout'] * 1500,
+    /** How long requests are served on after SIGTERM. */
     drainMs: options.drain * 1000,
   };
 }

@@ -68,7 +68,8 @@ async function run(config: Config): Promise<void> {
   log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: keys.both }, 'listening');
   if (cluster !== undefined && policies !== undefined) {
     const exemptNamespaces = ['kube-system', config.namespace];
-    void reconcilePods({ ...cluster, keys, installation, policies: policies.all, exemptNamespaces, log });
+    const reconcile = { ...cluster, keys, installation, policies: policies.all, exemptNamespaces, log };
+    void policies.ready.then(() => reconcilePods(reconcile));
   }
 
   await certificate.ended;

@@ -48,14 +48,14 @@ test.each([
   expect(ratio).toBeLessThan(1.05);
 });
 
-test('a hundred connections hold a debt of one segment each, however large the packets are that one of them would send', async () => {
+test('a hundred connections hold a backlog of one segment each, however large the packets are that one of them would send', async () => {
   const [rate, connections] = [5_000_000, 100];
   await limit(rate);
   await stream(lab.pods.b.ipv4, connections);
   await sleep(1500);
   const segments = (connections * 1500 * 1000) / rate;
   for (let look = 0; look < 10; look += 1) {
-    expect(await lab.shaper.readDebt(SLOT)).toBeLessThan(1.5 * segments);
+    expect(await lab.shaper.readBacklog(SLOT)).toBeLessThan(1.5 * segments);
     await sleep(50);
   }
 });

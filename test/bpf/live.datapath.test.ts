@@ -31,7 +31,7 @@ test.each(['egress', 'ingress'] as const)(
     const { a, b } = lab.pods;
     const limited = direction === 'egress' ? a : b;
     const read = () => (direction === 'egress' ? readSent(a) : readDelivered(b));
-    await lab.shaper.attachSender(lab.rootCgroup);
+    await lab.shaper.attachRelease(lab.rootCgroup);
     await lab.shaper.attach(limited.cgroup, 1, { [direction]: 10_000_000 });
     try {
       const source = await stream(a, b, 4);
@@ -46,7 +46,7 @@ test.each(['egress', 'ingress'] as const)(
       expect(source.lines).toEqual([]);
     } finally {
       await lab.shaper.detach(limited.cgroup);
-      await lab.shaper.detachSender(lab.rootCgroup);
+      await lab.shaper.detachRelease(lab.rootCgroup);
     }
   },
 );
@@ -64,9 +64,9 @@ test('released connections run free, also after the programs are gone', async ()
   expect(source.lines).toEqual([]);
 });
 
-test("connections whose limit was detached without a release are freed by the node's sender half", async () => {
+test('the release program frees connections whose limit was detached without a release', async () => {
   const { a, b } = lab.pods;
-  await lab.shaper.attachSender(lab.rootCgroup);
+  await lab.shaper.attachRelease(lab.rootCgroup);
   try {
     await lab.shaper.attach(a.cgroup, 1, { egress: 1_000_000 });
     await stream(a, b, 4);
@@ -75,7 +75,7 @@ test("connections whose limit was detached without a release are freed by the no
     await sleep(500);
     expect(await measureRate(() => readSent(a), 500)).toBeGreaterThan(50_000_000);
   } finally {
-    await lab.shaper.detachSender(lab.rootCgroup);
+    await lab.shaper.detachRelease(lab.rootCgroup);
   }
 });
 

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => shaper?.unload());
 
 test('the object loads as four programs', async () => {
-  const programs = ['podrate_egress', 'podrate_ingress', 'podrate_sender', 'podrate_sockops'];
+  const programs = ['podrate_egress', 'podrate_ingress', 'podrate_queue', 'podrate_release', 'podrate_sockops'];
   expect((await readdir(`${pins}/programs`)).sort()).toEqual(programs);
 });
 

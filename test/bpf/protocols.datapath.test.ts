@@ -71,10 +71,10 @@ async function expectLimit(read: () => Promise<number>, limit: number, ms = 600)
 }
 
 /**
- * Expects the same of packets that may first make debt, once that is used up, which takes seconds where a busy machine sends slowly.
+ * Expects the same of packets that may first make backlog, once that is used up, which takes seconds where a busy machine sends slowly.
  * How much it may be in all is for the caller to check.
  */
-async function expectLimitAfterDebt(read: () => Promise<number>, limit: number): Promise<void> {
+async function expectLimitAfterBacklog(read: () => Promise<number>, limit: number): Promise<void> {
   for (let tries = 1; tries < 15; tries += 1) if ((await measuredRate(read, 300)).least / limit < 1.05) break;
   await expectLimit(read, limit);
 }
@@ -221,51 +221,56 @@ test.each([
   ['TCP with a hop-by-hop header', 'tcp', 'hop-by-hop', 'ipv6'],
   ['TCP with IPv4 options', 'tcp', 'options', 'ipv4'],
   ['Multipath TCP', 'mptcp', 'none', 'ipv4'],
-] as const)('%s is sent at the limit, and at the lower one of its receiver', async (_, kind, option, family) => {
-  const [egress, ingress] = [2_000_000, 1_000_000];
-  const { a, b } = lab.pods;
-  await lab.shaper.attachSender(lab.rootCgroup);
-  try {
-    await limit(a, SENDER, { egress });
-    await limit(b, RECEIVER, { ingress: 2 * egress });
-    await keep(programs.startDrain(b, kind, family));
-    await untilSilent(a);
-    const sent = await counting(SENDER, 'egress');
-    const before = await readSent(a);
-    const bulk = { kind, option, host: b[family], bytes: 60_000, perSecond: 1000, sockets: 4 };
-    await keep(programs.startFlood(a, bulk));
-    await sleep(400);
-    await expectLimit(sentBy(a), egress);
-    const ratio = (await sent()).passed.bytes / ((await readSent(a)).ipBytes - before.ipBytes);
-    expect(ratio).toBeGreaterThan(0.95);
-    expect(ratio).toBeLessThan(1.05);
-    await lab.shaper.setLimit(RECEIVER, { ingress });
-    await sleep(600);
-    await expectLimit(deliveredTo(b), ingress);
-  } finally {
-    await lab.shaper.detachSender(lab.rootCgroup);
-  }
-});
+] as const)(
+  '%s is sent at the limit, and received at the lower limit of a policed pod',
+  async (_, kind, option, family) => {
+    const [egress, ingress] = [2_000_000, 1_000_000];
+    const { a, b } = lab.pods;
+    await lab.shaper.attachRelease(lab.rootCgroup);
+    try {
+      await limit(a, SENDER, { egress });
+      await limit(b, RECEIVER, { ingress: 2 * egress });
+      await keep(programs.startDrain(b, kind, family));
+      await untilSilent(a);
+      const sent = await counting(SENDER, 'egress');
+      const before = await readSent(a);
+      const bulk = { kind, option, host: b[family], bytes: 60_000, perSecond: 1000, sockets: 4 };
+      await keep(programs.startFlood(a, bulk));
+      await sleep(400);
+      await expectLimit(sentBy(a), egress);
+      const ratio = (await sent()).passed.bytes / ((await readSent(a)).ipBytes - before.ipBytes);
+      expect(ratio).toBeGreaterThan(0.95);
+      expect(ratio).toBeLessThan(1.05);
+      await lab.shaper.setLimit(RECEIVER, { ingress });
+      await sleep(600);
+      await expectLimit(deliveredTo(b), ingress);
+    } finally {
+      await lab.shaper.detachRelease(lab.rootCgroup);
+    }
+  },
+);
 
 test.each([1, 100])(
-  'TCP segments of %d bytes are cut to the limit once the debt that small ones may make is used up',
+  'TCP segments of %d bytes are cut to the limit once the backlog that small ones may make is used up',
   async (bytes) => {
-    const [rate, debtSeconds] = [200_000, 2];
+    const rate = 200_000;
+    const backlogSeconds = 2;
     const { a, b } = lab.pods;
     await limit(a, SENDER, { egress: rate });
     await keep(programs.startDrain(b, 'tcp', 'ipv4'));
     const before = await readSent(a);
     const tiny = { kind: 'tcp', host: b.ipv4, bytes, perSecond: 50_000, sockets: 8 };
     await keep(programs.startFlood(a, tiny));
-    await expectLimitAfterDebt(sentBy(a), rate);
+    await expectLimitAfterBacklog(sentBy(a), rate);
     const after = await readSent(a);
     const seconds = (after.atMs - before.atMs) / 1000;
-    expect(after.ipBytes - before.ipBytes).toBeLessThan(1.05 * rate * (seconds + debtSeconds));
+    expect(after.ipBytes - before.ipBytes).toBeLessThan(1.05 * rate * (seconds + backlogSeconds));
   },
 );
 
-test('small TCP segments of strangers are cut to the limit of the receiver, once their debt is used up', async () => {
-  const [rate, debtSeconds] = [200_000, 0.8];
+test('policed small TCP segments are cut to the limit of the receiver', async () => {
+  const rate = 200_000;
+  const backlogSeconds = 0.5;
   const { a, b } = lab.pods;
   await limit(b, RECEIVER, { ingress: rate });
   await keep(programs.startDrain(b, 'tcp', 'ipv4'));
@@ -279,19 +284,20 @@ test('small TCP segments of strangers are cut to the limit of the receiver, once
   const { passed } = await received();
   const seconds = (performance.now() - start) / 1000;
   expect(passed.bytes).toBeGreaterThan(0.5 * rate * seconds);
-  expect(passed.bytes).toBeLessThan(1.05 * rate * (seconds + debtSeconds));
+  expect(passed.bytes).toBeLessThan(1.05 * rate * (seconds + backlogSeconds));
 });
 
 test('small datagrams and small TCP segments together are cut to the limit', async () => {
-  const [rate, debtSeconds] = [200_000, 2];
+  const rate = 200_000;
+  const backlogSeconds = 2;
   const { a, b } = lab.pods;
   await limit(a, SENDER, { egress: rate });
   const before = await readSent(a);
   for (const kind of ['tcp', 'udp']) await keep(programs.startDrain(b, kind, 'ipv4'));
   await keep(programs.startFlood(a, { kind: 'tcp', host: b.ipv4, bytes: 1, perSecond: 30_000, sockets: 8 }));
   await keep(programs.startFlood(a, { kind: 'udp', host: b.ipv4, bytes: 60, perSecond: 10_000 }));
-  await expectLimitAfterDebt(sentBy(a), rate);
+  await expectLimitAfterBacklog(sentBy(a), rate);
   const after = await readSent(a);
   const seconds = (after.atMs - before.atMs) / 1000;
-  expect(after.ipBytes - before.ipBytes).toBeLessThan(1.05 * rate * (seconds + debtSeconds));
+  expect(after.ipBytes - before.ipBytes).toBeLessThan(1.05 * rate * (seconds + backlogSeconds));
 });

@@ -45,7 +45,7 @@ test('a near sender that knows nothing of podrate fills the limit through the qu
 });
 
 test('senders that cooperate keep the queue empty, and lose nothing', async () => {
-  await lab.shaper.attachSender(lab.rootCgroup);
+  await lab.shaper.attachRelease(lab.rootCgroup);
   try {
     running.push(await startStreams(lab.pods.a, lab.pods.b.ipv4, 8));
     await sleep(2000);
@@ -56,7 +56,7 @@ test('senders that cooperate keep the queue empty, and lose nothing', async () =
     const resent = (await readRetransmits(lab.pods.a)) - before;
     expect(resent / ((share * RATE * 2) / 1500)).toBeLessThan(0.02);
   } finally {
-    await lab.shaper.detachSender(lab.rootCgroup);
+    await lab.shaper.detachRelease(lab.rootCgroup);
   }
 });
 

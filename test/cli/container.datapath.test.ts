@@ -51,7 +51,7 @@ function netOf(runtime: string): PodNetwork {
 }
 
 async function limit(command: string, container: string, ...options: string[]): Promise<ChangeReport> {
-  const where = ['--pin-dir', scene.pinDir, '--sender-cgroup', scene.root, '--cgroup-root', scene.root];
+  const where = ['--pin-dir', scene.pinDir, '--release-cgroup', scene.root, '--cgroup-root', scene.root];
   const { out, err } = await podrate([command, '--container', container, '--json', ...options, ...where]);
   if (err !== '') throw new Error(err);
   return JSON.parse(out);

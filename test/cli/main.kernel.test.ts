@@ -16,7 +16,7 @@ let scene: Scene;
 let where: string[];
 beforeEach(async () => {
   scene = await makeScene('cli');
-  where = ['--pin-dir', scene.pinDir, '--sender-cgroup', scene.root, '--cgroup-root', scene.root];
+  where = ['--pin-dir', scene.pinDir, '--release-cgroup', scene.root, '--cgroup-root', scene.root];
 });
 afterEach(() => scene.end());
 
@@ -32,7 +32,7 @@ describe('attach', () => {
       err: '',
     });
     expect(await scene.attached(path)).toEqual(ours);
-    expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_sender']);
+    expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_release']);
     expect(await list()).toMatchObject([
       {
         owner: `manual/${id}`,
@@ -203,7 +203,7 @@ test('top shows what flowed through a limit since the look before', async () => 
   await attach(path, '--rate', '1M');
   const node = await openNode({
     ...{ bpftool: 'bpftool', bpfObject: objectFile, pinDir: scene.pinDir },
-    ...{ cgroupRoot: scene.root, senderCgroup: scene.root },
+    ...{ cgroupRoot: scene.root, releaseCgroup: scene.root },
   });
   const seen: (readonly Busy[])[] = [];
   const show = (flows: readonly Busy[]) => seen.push(flows) < 2;

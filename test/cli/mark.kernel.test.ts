@@ -15,7 +15,7 @@ beforeEach(async () => {
   scene = await makeScene('cli-mark');
   netns = await makeNetnsDirectory();
   file = await netns.make('one', '10.1.0.1');
-  where = ['--pin-dir', scene.pinDir, '--sender-cgroup', scene.root, '--cgroup-root', scene.root];
+  where = ['--pin-dir', scene.pinDir, '--release-cgroup', scene.root, '--cgroup-root', scene.root];
 });
 afterEach(async () => {
   sleeper?.kill('SIGKILL');

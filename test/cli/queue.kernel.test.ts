@@ -20,7 +20,7 @@ let inside: ChildProcess;
 /** Something in a cgroup and in a network namespace of its own, whose device has its other end here: a container. */
 beforeEach(async () => {
   scene = await makeScene('cli-queue');
-  where = ['--pin-dir', scene.pinDir, '--sender-cgroup', scene.root, '--cgroup-root', scene.root];
+  where = ['--pin-dir', scene.pinDir, '--release-cgroup', scene.root, '--cgroup-root', scene.root];
   await execa('ip', ['netns', 'delete', NETNS], { reject: false });
   await execa('ip', ['netns', 'add', NETNS]);
   await execa('ip', ['link', 'add', PORT, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', NETNS]);

@@ -30,7 +30,7 @@ export function hostAgent(
 ): HostAgent {
   const port = 8081;
   const netns = netnsDir === undefined ? [] : ['--netns-dir', netnsDir];
-  const shaper = ['--cgroup-root', root, '--sender-cgroup', root, '--pin-dir', pinDir, ...netns];
+  const shaper = ['--cgroup-root', root, '--release-cgroup', root, '--pin-dir', pinDir, ...netns];
   const lines: Record<string, unknown>[] = [];
   const spawn = (kubeconfig: string, options: readonly string[]) =>
     cluster.spawn(

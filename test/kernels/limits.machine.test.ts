@@ -18,7 +18,10 @@ const older: Record<KernelVersion, { says: string; prints: RegExp; atLeast: numb
 };
 // An emulated processor has hiccups: they cost bytes, and a reader that had to wait for its turn finds more in its buffer, and has it
 // counted, than came in the time.
-const [atLeast, atMost] = [0.7, 1.15];
+const atLeast = 0.7;
+const atMost = 1.15;
+// Without a queue in front only dropping is left, and TCP gets a part of the limit.
+const policedAtLeast = 0.3;
 
 const report = (text: string) => console.log(text);
 const context = (step: string) => ({ step, log: join(tmpdir(), 'podrate-kernels.log') });
@@ -79,42 +82,39 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
   });
 
   test.each([
-    ['one TCP connection out', 'egress-1', 'peer', LIMIT],
-    ['eight TCP connections out', 'egress-8', 'peer', LIMIT],
-    ['eight TCP connections out, the limit doubled meanwhile', 'changed', 'peer', 2 * LIMIT],
-    ['one TCP connection in', 'ingress-1', 'pod', LIMIT],
-    ['eight TCP connections in', 'ingress-8', 'pod', LIMIT],
-    ['a UDP flood out', 'udp-egress', 'peer', LIMIT],
-    ['a UDP flood in', 'udp-ingress', 'pod', LIMIT],
-  ])('%s: the limit holds', (_, name, sink, limit) => {
+    ['one TCP connection out', 'egress-1', 'peer', LIMIT, atLeast],
+    ['eight TCP connections out', 'egress-8', 'peer', LIMIT, atLeast],
+    ['eight TCP connections out, the limit doubled meanwhile', 'changed', 'peer', 2 * LIMIT, atLeast],
+    ['one TCP connection in, policed', 'ingress-1', 'pod', LIMIT, policedAtLeast],
+    ['eight TCP connections in, policed', 'ingress-8', 'pod', LIMIT, policedAtLeast],
+    ['a UDP flood out', 'udp-egress', 'peer', LIMIT, atLeast],
+    ['a UDP flood in', 'udp-ingress', 'pod', LIMIT, atLeast],
+  ])('%s: the limit holds', (_, name, sink, limit, least) => {
     const ratio = receivedRate(recording, sink, name) / limit;
-    expect(ratio).toBeGreaterThan(atLeast);
+    expect(ratio).toBeGreaterThan(least);
     expect(ratio).toBeLessThan(atMost);
   });
 
-  test('a queue is made of what the kernel has, and goes with the limit', () => {
+  test('a queue is installed with the limit, and goes with it', () => {
     for (const name of ['queue', 'queue-set', 'queue-detach'])
       expect(command(name).status, command(name).output).toBe(0);
     const kinds = command('queue-kinds')
       .output.split('\n')
       .map((line) => line.split(' ')[1]);
-    expect(kinds.filter(Boolean)).toEqual(['htb', 'fq_codel', 'fq_codel', 'fq_codel']);
+    expect(kinds.filter(Boolean)).toEqual(['htb', 'bfifo', 'bfifo', 'bfifo']);
     expect(command('queue-gone').output).not.toContain('htb');
   });
 
   test.each([
     ['queue-8', LIMIT],
     ['queue-changed', 2 * LIMIT],
-  ])(
-    'through the queue near senders that know nothing of podrate have the limit, and it drops next to nothing: %s',
-    (name, limit) => {
-      const ratio = receivedRate(recording, 'pod', name) / limit;
-      expect(ratio).toBeGreaterThan(atLeast);
-      expect(ratio).toBeLessThan(atMost);
-      const [{ counters }] = JSON.parse(command('queue-list').output);
-      expect(counters.ingress.dropped.packets).toBeLessThan(0.02 * counters.ingress.passed.packets);
-    },
-  );
+  ])('through the queue senders get the limit, and the floor under it drops next to nothing: %s', (name, limit) => {
+    const ratio = receivedRate(recording, 'pod', name) / limit;
+    expect(ratio).toBeGreaterThan(atLeast);
+    expect(ratio).toBeLessThan(atMost);
+    const [{ counters }] = JSON.parse(command('queue-list').output);
+    expect(counters.ingress.dropped.packets).toBeLessThan(0.02 * counters.ingress.passed.packets);
+  });
 
   test('what is paced is not dropped: next to nothing is sent again', () => {
     expect(resent(recording, 'egress-1') + resent(recording, 'egress-8')).toBeLessThan(10);

@@ -13,7 +13,7 @@ export interface Pod extends PodNetwork {
 /** Pods on one bridge, and the shaper loaded for them. Needs root. */
 export interface Lab {
   pods: Record<'a' | 'b' | 'c', Pod>;
-  /** The cgroup above all pods; the sender's half goes here, so that it sees no other socket of the machine. */
+  /** The cgroup above all pods; the release program goes here, so that it sees no other socket of the machine. */
   rootCgroup: string;
   shaper: LoadedShaper;
   close(): Promise<void>;

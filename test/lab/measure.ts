@@ -15,8 +15,6 @@ interface Case {
   congestion: string;
   /** Who is limited: the sender, the receiver or both. */
   limited: 'egress' | 'ingress' | 'both';
-  /** Whether the node's sender half is attached. */
-  cooperative: boolean;
   family: 'ipv4' | 'ipv6';
 }
 
@@ -29,29 +27,19 @@ function* cases(): Generator<Case> {
     for (const rate of [1e6, 5e6, 10e6, 125e6])
       for (const flows of rate === 5e6 ? [1, 8, 100] : [1, 8])
         for (const congestion of ['cubic', 'bbr'])
-          for (const cooperative of limited === 'ingress' ? [true, false] : [true])
-            for (const family of rate === 10e6 && congestion === 'cubic'
-              ? (['ipv4', 'ipv6'] as const)
-              : (['ipv4'] as const)) {
-              const how = limited === 'ingress' && !cooperative ? 'ingress-stranger' : limited;
-              yield {
-                name: `${how} ${rate / 1e6}M ${flows}f ${congestion} ${family}`,
-                rate,
-                flows,
-                congestion,
-                limited,
-                cooperative,
-                family,
-              };
-            }
+          for (const family of rate === 10e6 && congestion === 'cubic'
+            ? (['ipv4', 'ipv6'] as const)
+            : (['ipv4'] as const)) {
+            const name = `${limited} ${rate / 1e6}M ${flows}f ${congestion} ${family}`;
+            yield { name, rate, flows, congestion, limited, family };
+          }
 }
 
-async function measure(lab: Lab, { rate, flows, congestion, limited, cooperative, family, name }: Case): Promise<void> {
+async function measure(lab: Lab, { rate, flows, congestion, limited, family, name }: Case): Promise<void> {
   const { a, b } = lab.pods;
   await setCongestionControl(a, congestion);
   await lab.shaper.attach(a.cgroup, 1, limited === 'ingress' ? {} : { egress: rate });
   await lab.shaper.attach(b.cgroup, 2, limited === 'egress' ? {} : { ingress: rate });
-  if (cooperative) await lab.shaper.attachSender(lab.rootCgroup);
   const before = await lab.shaper.readCounters(limited === 'egress' ? 1 : 2);
   const sink = await startSink(b);
   const sentBefore = await readRetransmits(a);
@@ -66,7 +54,6 @@ async function measure(lab: Lab, { rate, flows, congestion, limited, cooperative
   const after = await lab.shaper.readCounters(limited === 'egress' ? 1 : 2);
   await source.stop();
   await sink.stop();
-  if (cooperative) await lab.shaper.detachSender(lab.rootCgroup);
   await lab.shaper.detach(a.cgroup);
   await lab.shaper.detach(b.cgroup);
   const direction = limited === 'egress' ? 'egress' : 'ingress';

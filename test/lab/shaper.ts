@@ -34,12 +34,12 @@ export interface LoadedShaper {
   attach(cgroup: { path: string; id: bigint }, slot: number, limit: LabLimit): Promise<void>;
   setLimit(slot: number, limit: LabLimit): Promise<void>;
   detach(cgroup: { path: string }): Promise<void>;
-  /** Attaches the sender's half to a cgroup that holds all senders. */
-  attachSender(path: string): Promise<void>;
-  detachSender(path: string): Promise<void>;
+  /** Attaches the release program to a cgroup that holds all pods. */
+  attachRelease(path: string): Promise<void>;
+  detachRelease(path: string): Promise<void>;
   readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
   /** How far the clock of what a slot sends is ahead, in ms. */
-  readDebt(slot: number): Promise<number>;
+  readBacklog(slot: number): Promise<number>;
   /** How many jiffies a second has, as the programs have measured it; 0 before they have. */
   readJiffies(): Promise<number>;
   /** Adds an address block to the list of peers to which no limit applies. */
@@ -52,7 +52,7 @@ export interface LoadedShaper {
 /** What `make -C bpf` builds. */
 export const object = fileURLToPath(new URL('../../bpf/shaper.bpf.o', import.meta.url));
 /** sizeof(struct podrate_state). */
-export const stateBytes = 256;
+export const stateBytes = 192;
 const RELEASE = 1n;
 const QUEUED = 2n;
 const attachments = [
@@ -88,8 +88,9 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
     async detach(cgroup) {
       for (const [type, name] of attachments) await bpftool('cgroup', 'detach', cgroup.path, type, ...program(name));
     },
-    attachSender: (path) => bpftool('cgroup', 'attach', path, 'cgroup_sock_ops', ...program('podrate_sender'), 'multi'),
-    detachSender: (path) => bpftool('cgroup', 'detach', path, 'cgroup_sock_ops', ...program('podrate_sender')),
+    attachRelease: (path) =>
+      bpftool('cgroup', 'attach', path, 'cgroup_sock_ops', ...program('podrate_release'), 'multi'),
+    detachRelease: (path) => bpftool('cgroup', 'detach', path, 'cgroup_sock_ops', ...program('podrate_release')),
     async readCounters(slot) {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('counters'), 'key', ...bytes32(slot)]);
       const perCpu: { value: Record<'egress' | 'ingress', Verdicts> }[] = JSON.parse(stdout).formatted.values;
@@ -98,7 +99,7 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
         ingress: sum(perCpu.map((cpu) => cpu.value.ingress)),
       };
     },
-    async readDebt(slot) {
+    async readBacklog(slot) {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('states'), 'key', ...bytes32(slot)]);
       // bpf_ktime_get_ns() is CLOCK_MONOTONIC, as hrtime is; the clock counts in 1/256 ns.
       const now = process.hrtime.bigint() << 8n;

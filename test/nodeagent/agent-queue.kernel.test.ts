@@ -42,7 +42,7 @@ afterEach(async () => {
 });
 
 function start(...flags: string[]) {
-  const where = ['--pin-dir', scene.pinDir, '--sender-cgroup', scene.root, '--cgroup-root', scene.root];
+  const where = ['--pin-dir', scene.pinDir, '--release-cgroup', scene.root, '--cgroup-root', scene.root];
   const args = [
     'nodeagent/main.ts',
     ...where,

@@ -14,7 +14,7 @@ test('without anything the defaults hold', () => {
       ingressQueue: false,
       netnsDir: '/run/netns',
     },
-    ...{ bpftool: 'bpftool', pinDir: '/sys/fs/bpf/podrate', cgroupRoot: undefined, senderCgroup: undefined },
+    ...{ bpftool: 'bpftool', pinDir: '/sys/fs/bpf/podrate', cgroupRoot: undefined, releaseCgroup: undefined },
     bpfObject: new URL('../../bpf/shaper.bpf.o', import.meta.url).pathname,
   });
 });
@@ -52,7 +52,7 @@ test('every flag is in the usage text', () => {
     'bpf-object',
     'pin-dir',
     'cgroup-root',
-    'sender-cgroup',
+    'release-cgroup',
     'node-name',
     'port',
     'resync-seconds',

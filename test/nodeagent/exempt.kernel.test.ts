@@ -16,7 +16,7 @@ const install = async (exempt: string | undefined) => {
   const { pinDir, bpftool, root, mount } = scene;
   const pins = createPins({ directory: pinDir, bpftool });
   const blocks = exempt === undefined ? undefined : parseBlocks(exempt);
-  const options = { objectFile, senderCgroup: root, cgroupMount: mount, exempt: blocks };
+  const options = { objectFile, releaseCgroup: root, cgroupMount: mount, exempt: blocks };
   await createShaper({ bpftool, pins, ...options }).install();
   const [generation = ''] = await pins.list();
   const dump = (await bpftool.run(['map', 'dump', 'pinned', pins.map(generation, 'exempt')])) as { key: unknown }[];

@@ -36,7 +36,7 @@ async function expectRepaired() {
     expect(await scene.attached(join(scene.root, `kubepods/burstable/pod${uid}`))).toEqual(ours);
   expect(report.slots).toHaveLength(3);
   expect(await shaper.counters(report.slots)).toHaveLength(3);
-  expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_sender']);
+  expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_release']);
 }
 
 /** Takes all limits off again, and expects that it can be done. */

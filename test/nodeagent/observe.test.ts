@@ -96,7 +96,7 @@ test('attached programs are told apart: this generation’s, another’s, orphan
       'new',
       new Map([
         ['podrate_egress', 10],
-        ['podrate_sender', 11],
+        ['podrate_release', 11],
       ]),
     ],
     ['old', new Map([['podrate_egress', 20]])],

@@ -9,7 +9,7 @@ import { podOf, uidOf } from './pods.ts';
 const [root = '', mount = '', directory = '', objectFile = '', file = '', count = ''] = process.argv.slice(2);
 const bpftool = createBpftool({ file, timeoutMs: 30_000 });
 const pins = createPins({ directory, bpftool });
-const shaper = createShaper({ bpftool, pins, objectFile, senderCgroup: root, cgroupMount: mount });
+const shaper = createShaper({ bpftool, pins, objectFile, releaseCgroup: root, cgroupMount: mount });
 const reconciler = createReconciler({ shaper, cgroups: createCgroups({ root, mount }), now: () => performance.now() });
 await reconciler.pass(
   Array.from({ length: Number(count) }, (_, number) => podOf(uidOf(number))),

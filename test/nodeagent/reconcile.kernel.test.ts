@@ -185,7 +185,7 @@ describe('a restarted agent', () => {
     const [counters] = await shaper.counters(report.slots);
     expect(counters?.egress.passed.packets).toBe(4);
     for (const { path } of cgroups) expect(await scene.attached(path)).toEqual(ours);
-    expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_sender']);
+    expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_release']);
   });
 
   test('takes the limit off a pod that lost it meanwhile, and frees the slot of one that ended', async () => {
@@ -256,7 +256,7 @@ test('a thorough pass that another one waits for does what is to be done, and ve
   expect(bpftool.runs).toBe(2);
   expect(await scene.attached(scene.root)).toEqual([]);
   await reconciler.pass([podOf(uidOf(1))], true);
-  expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_sender']);
+  expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_release']);
 });
 
 describe('nothing is left over', () => {
@@ -347,7 +347,7 @@ describe('another generation of the object', () => {
     expect(report.steps).toEqual({ attach: 3, detach: 3, 'remove-generation': 1 });
     expect(new Set(report.slots.map((slot) => slot.generation))).toEqual(new Set([await generationOf(newer)]));
     for (const { path } of cgroups) expect(await scene.attached(path)).toEqual(ours);
-    expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_sender']);
+    expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_release']);
     expect(await readdir(scene.pinDir)).toEqual([await generationOf(newer)]);
   });
 

@@ -52,7 +52,7 @@ export async function makeScene(name: string): Promise<Scene> {
       bpftool: tool,
       pins: createPins({ directory: pinDir, bpftool: tool }),
       objectFile: options.objectFile ?? objectFile,
-      senderCgroup: root,
+      releaseCgroup: root,
       cgroupMount: mount,
     });
     const now = () => performance.now();

@@ -145,12 +145,12 @@ test('a cgroup with a space, a quote or a percent sign in its name can be limite
 });
 
 test('the sender half is attached once, however often it is asked for', async () => {
-  expect(await scene.shaper.installSender()).toBeUndefined();
+  expect(await scene.shaper.installRelease()).toBeUndefined();
   const again = scene.restart().shaper;
   expect(await again.install()).toBe(false);
   expect(await again.install()).toBe(true);
-  expect(await again.installSender()).toBeUndefined();
-  expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_sender']);
+  expect(await again.installRelease()).toBeUndefined();
+  expect(await scene.attached(scene.root)).toEqual(['sock_ops podrate_release']);
 });
 
 test('bpftool that is missing is named, with the remedy', async () => {
@@ -177,7 +177,7 @@ test('nothing is mounted over a pin directory that is in no BPF file system', as
 });
 
 test('removing takes the sender half off and leaves no pin', async () => {
-  await scene.shaper.installSender();
+  await scene.shaper.installRelease();
   await scene.shaper.remove();
   expect(await scene.attached(scene.root)).toEqual([]);
   await expect(readdir(scene.pinDir)).rejects.toThrow('ENOENT');

@@ -7,6 +7,7 @@ import type { Decision } from './decision.ts';
 import { evaluate, type PodChange, stampOf } from './evaluate.ts';
 import { setStrings } from './patch.ts';
 import { isMirror, type Pod } from './pod.ts';
+import { hasSameRateLabels } from './requests.ts';
 
 // One packet of an ordinary Ethernet path every 100 ms, in bytes per second.
 const onePacketPer100Ms = 15_000;
@@ -36,7 +37,8 @@ export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy): 
     return settle(pod, annotation, label, isPoser ? [posesAsStatic] : []);
   }
   const isNews = stamp.annotation !== undefined && (oldPod && stampOf(oldPod))?.annotation !== stamp.annotation;
-  const rewritten = hasOldRate ? [] : canonical(pod, keys);
+  const isChanged = oldPod === undefined || !hasSameRateLabels(pod, oldPod, keys);
+  const rewritten = isChanged ? canonical(pod, keys) : [];
   return settle(pod, annotation, new Map([...rewritten, ...label]), isNews ? warnings(pod, stamped) : []);
 }
 

@@ -24,25 +24,8 @@ export interface Review {
   readonly oldObject: unknown;
 }
 
-/** The answer in the form that the API server reads. */
-export interface ReviewAnswer {
-  readonly apiVersion: 'admission.k8s.io/v1';
-  readonly kind: 'AdmissionReview';
-  readonly response: {
-    readonly uid: string;
-    readonly allowed: boolean;
-    readonly patchType?: 'JSONPatch';
-    /** The JSON patch in base64. */
-    readonly patch?: string;
-    readonly warnings?: readonly string[];
-    /** The API server puts the webhook's name before each key. */
-    readonly auditAnnotations?: Readonly<Record<string, string>>;
-    readonly status?: { status: 'Failure'; code: number; reason: string; message: string };
-  };
-}
-
-/** The key of the audit annotation that says what an enforced policy would have refused. */
-export const auditKey = 'would-refuse';
+// The API server puts the webhook's name before it.
+const auditKey = 'would-refuse';
 
 /** Reads the envelope of a review. @throws ReviewError */
 export function readReview(body: unknown): Review {
@@ -77,12 +60,12 @@ function isNode(username: unknown, groups: readonly unknown[]): boolean {
   return typeof username === 'string' && username.startsWith('system:node:') && groups.includes('system:nodes');
 }
 
-/** Writes the answer to a review. */
-export function writeReview(uid: string, decision: Decision): ReviewAnswer {
+/** Returns the answer to a review in the form that the API server reads. */
+export function writeReview(uid: string, decision: Decision) {
   return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: { uid, ...respond(decision) } };
 }
 
-function respond(decision: Decision): Omit<ReviewAnswer['response'], 'uid'> {
+function respond(decision: Decision) {
   if (decision.outcome === 'deny') {
     const { status, message } = decision;
     return { allowed: false, status: { status: 'Failure', code: status, reason: reason(status), message } };

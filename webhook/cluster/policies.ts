@@ -17,18 +17,7 @@ export interface PolicyNamespace {
 }
 
 /** The policies of a cluster, milliseconds late. */
-export interface Policies {
-  /**
-   * Returns the labels of a namespace.
-   * @param hasPolicy whether the API server takes it for a namespace with a policy: it is read where the informer does not know it
-   * @throws ApiFailure
-   */
-  labelsOf(namespace: string, hasPolicy: boolean): Promise<Labels>;
-  /** Reports whether any namespace has a quota. */
-  hasQuotas(): boolean;
-  /** Returns the namespaces with a policy, by name. */
-  all(): ReadonlyMap<string, PolicyNamespace>;
-}
+export type Policies = ReturnType<typeof watchPolicies>;
 
 /** What the policies are watched with. */
 export interface PoliciesOptions {
@@ -43,18 +32,20 @@ export interface PoliciesOptions {
 const readTimeoutMs = 2_000;
 
 /** Starts to watch the namespaces that have the label `podrate.dev/mode`. They can be asked for at once. */
-export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: PoliciesOptions): Policies {
+export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: PoliciesOptions) {
   let known = new Map<string, PolicyNamespace>();
   const reads = new Counter({
     name: 'podrate_namespace_reads_total',
     help: 'Namespaces that an admission had to read, because the watch of policies did not know them yet.',
     registers: [registry],
   });
+  const ready = Promise.withResolvers<void>();
   const handler: InformerHandler = {
     list() {
       const listed = new Map<string, PolicyNamespace>();
       const onEnd = () => {
         known = listed;
+        ready.resolve();
       };
       return { onItem: (metadata) => listed.set(metadata.name ?? '', policyNamespace(metadata)), onEnd };
     },
@@ -66,7 +57,12 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
   const path = '/api/v1/namespaces';
   void runInformer({ kubeConfig, path, selection, what, handler, clock, onError, signal });
   return {
-    async labelsOf(namespace, hasPolicy) {
+    /**
+     * Returns the labels of a namespace.
+     * @param hasPolicy whether the API server takes it for one with a policy: it is read where the informer does not know it
+     * @throws ApiFailure
+     */
+    async labelsOf(namespace: string, hasPolicy: boolean): Promise<Labels> {
       const found = known.get(namespace);
       if (found !== undefined || !hasPolicy) return found?.labels;
       reads.inc();
@@ -74,8 +70,12 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
       const read = () => callApi(kubeConfig, call, readTimeoutMs) as Promise<{ metadata: ObjectMeta }>;
       return (await callUnless([404], `read namespace ${namespace}`, read))?.metadata.labels;
     },
+    /** Reports whether any namespace has a quota. */
     hasQuotas: () => [...known.values()].some(({ labels }) => hasQuota(labels)),
-    all: () => known,
+    /** Resolves once all of them are known. */
+    ready: ready.promise,
+    /** Returns the namespaces with a policy, by name. */
+    all: (): ReadonlyMap<string, PolicyNamespace> => known,
   };
 }
 

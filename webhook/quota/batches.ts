@@ -1,26 +1,13 @@
-/** What somebody wants to be answered. */
+/** An item of a batch. */
 export interface Entry<Item> {
   readonly item: Item;
-  /** Aborted when nobody waits for the answer any more; undefined if nobody can tell. */
+  /** Aborted when nobody waits for the answer any more; undefined if nothing says so. */
   readonly signal: AbortSignal | undefined;
 }
 
-/** Tells whether somebody waits for an answer. @param isPatient asked where nobody can tell */
+/** Reports whether the answer is still waited for. @param isPatient asked where nothing else says so */
 export function isAwaited({ signal }: Entry<unknown>, isPatient: () => boolean): boolean {
   return signal === undefined ? isPatient() : !signal.aborted;
-}
-
-/** Runs work in batches, one at a time per key: whatever comes while a batch runs is in the next one. */
-export interface Batches<Item, Answer> {
-  /**
-   * Adds an item to the next batch of a key.
-   * @param signal aborted when nobody waits for the answer any more: an item whose batch has not begun is then in none
-   * @returns its answer
-   * @throws what the batch throws, or the signal's reason
-   */
-  add(key: string, item: Item, signal?: AbortSignal): Promise<Answer>;
-  /** Asks for a batch of a key, even one without items. @throws what the batch throws */
-  kick(key: string): Promise<void>;
 }
 
 interface Queue<Item, Answer> {
@@ -32,12 +19,12 @@ interface Queue<Item, Answer> {
 }
 
 /**
- * Builds batches.
+ * Runs work in batches, one at a time per key: whatever comes while a batch runs is in the next one.
  * @param work gives one answer for each entry, in order; undefined where nobody waits for one any more
  */
 export function createBatches<Item, Answer>(
   work: (key: string, entries: readonly Entry<Item>[]) => Promise<readonly (Answer | undefined)[]>,
-): Batches<Item, Answer> {
+) {
   const queues = new Map<string, Queue<Item, Answer>>();
 
   const run = async (key: string, queue: Queue<Item, Answer>) => {
@@ -75,8 +62,16 @@ export function createBatches<Item, Answer>(
   };
 
   return {
-    add: (key, item, signal) =>
+    /**
+     * Adds an item to the next batch of a key.
+     * @param signal aborted when nobody waits for the answer any more: an item whose batch has not begun is then in none
+     * @returns its answer
+     * @throws what the batch throws, or the signal's reason
+     */
+    add: (key: string, item: Item, signal?: AbortSignal): Promise<Answer> =>
       new Promise((resolve, reject) => enter(key, ({ waiting }) => waiting.push({ item, signal, resolve, reject }))),
-    kick: (key) => new Promise((resolve, reject) => enter(key, ({ kicks }) => kicks.push({ resolve, reject }))),
+    /** Asks for a batch of a key, even one without items. @throws what the batch throws */
+    kick: (key: string): Promise<void> =>
+      new Promise((resolve, reject) => enter(key, ({ kicks }) => kicks.push({ resolve, reject }))),
   };
 }

@@ -2,20 +2,6 @@ import type { Clock } from '../cluster/clock.ts';
 import { type Grant, grantKey, type Ledger } from './ledger.ts';
 import type { LedgerStore, StoredLedger } from './ledger-store.ts';
 
-/** What one replica knows of the ledgers, and since when of their grants. */
-export interface KnownLedgers {
-  /** As they were last read or written, by namespace. */
-  readonly all: ReadonlyMap<string, StoredLedger>;
-  /** Returns the ledger as last seen, which saves a read; undefined if there is none. @throws QuotaError, ApiFailure */
-  recall(namespace: string): Promise<StoredLedger | undefined>;
-  /** Reads a ledger; undefined if there is none. @throws QuotaError, ApiFailure */
-  read(namespace: string): Promise<StoredLedger | undefined>;
-  /** Writes a ledger unless it has changed since it was read. @returns whether it was written @throws QuotaError, ApiFailure */
-  write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined): Promise<boolean>;
-  /** Returns the grants of a namespace that are too old now to take effect. */
-  expired(namespace: string): Expired;
-}
-
 /** The grants that were too old at one moment. */
 export interface Expired {
   readonly isEmpty: boolean;
@@ -40,7 +26,8 @@ export interface KnownLedgersOptions {
  * that never goes back: no two clocks are compared, and one that is set cannot end a grant early. A restart begins anew, which is
  * only later.
  */
-export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedgersOptions): KnownLedgers {
+export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedgersOptions) {
+  /** As they were last read or written, by namespace. */
   const all = new Map<string, StoredLedger>();
   const seenMs = new Map<string, ReadonlyMap<string, number>>();
 
@@ -54,18 +41,22 @@ export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedger
     else all.set(namespace, stored);
     return stored;
   };
+  /** Reads a ledger; undefined if there is none. @throws QuotaError, ApiFailure */
   const read = async (namespace: string) => learn(namespace, await store.read(namespace));
   return {
-    all,
+    all: all as ReadonlyMap<string, StoredLedger>,
     read,
-    recall: async (namespace) => all.get(namespace) ?? read(namespace),
-    async write(namespace, ledger, stored) {
+    /** Returns the ledger as last seen, which saves a read; undefined if there is none. @throws QuotaError, ApiFailure */
+    recall: async (namespace: string) => all.get(namespace) ?? read(namespace),
+    /** Writes a ledger unless it has changed since it was read. @returns whether it was written @throws QuotaError, ApiFailure */
+    async write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined) {
       const written = await store.write(namespace, ledger, stored);
       onSwap(written === undefined ? 'conflict' : 'done');
       if (written !== undefined) learn(namespace, { ...written, ledger });
       return written !== undefined;
     },
-    expired(namespace) {
+    /** Returns the grants of a namespace that are too old now to take effect. */
+    expired(namespace: string): Expired {
       const limit = clock.nowMs() - lifeMs;
       const entries = [...(seenMs.get(namespace) ?? [])];
       const keys = new Set(entries.filter(([, sinceMs]) => sinceMs <= limit).map(([key]) => key));

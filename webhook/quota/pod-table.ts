@@ -25,22 +25,7 @@ export interface Count {
 }
 
 /** A table of counted pods of all namespaces, fed by a list and a watch. A count takes the same time for any number of pods. */
-export interface PodTable {
-  /** The version of the list or of the last event; undefined before the first list, and after {@link clear}. */
-  version(): bigint | undefined;
-  /** Takes a whole list. */
-  replace(pods: Iterable<CountedPod>, version: bigint): void;
-  /** Takes a pod that was added or changed. */
-  put(pod: CountedPod): void;
-  /** Takes the end of a pod, with the version at which it left. */
-  remove(pod: Pick<CountedPod, 'namespace' | 'name' | 'uid' | 'version'>): void;
-  /** Takes note that nothing else happened up to a version. */
-  reach(version: bigint): void;
-  /** Forgets all pods: nothing feeds the table any more. */
-  clear(): void;
-  /** Returns the count of a namespace as it is now; what is read of it later is later. */
-  count(namespace: string): Count;
-}
+export type PodTable = ReturnType<typeof createPodTable>;
 
 interface Namespace {
   readonly pods: Map<string, CountedPod>;
@@ -59,7 +44,7 @@ export interface TableClocks {
  * Builds an empty table.
  * @param keepMs how long pods that left are remembered
  */
-export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks): PodTable {
+export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
   let namespaces = new Map<string, Namespace>();
   let version: bigint | undefined;
   const left = new Map<string, { readonly version: bigint; readonly atMs: number }>();
@@ -100,14 +85,17 @@ export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks): 
       leave(pod.uid, pod.version);
     }
   };
+  /** Takes note that nothing else happened up to a version. */
   const reach = (to: bigint) => {
     if (version === undefined || to > version) version = to;
   };
 
   return {
+    /** The version of the list or of the last event; undefined before the first list, and after clear. */
     version: () => version,
     reach,
-    replace(pods, at) {
+    /** Takes a whole list. */
+    replace(pods: Iterable<CountedPod>, at: bigint) {
       const before = namespaces;
       namespaces = new Map();
       for (const pod of pods) insert(namespaces, pod);
@@ -120,23 +108,27 @@ export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks): 
       // Not reach(): after a restore of etcd from a backup, versions are smaller than before.
       version = at;
     },
-    put(pod) {
+    /** Takes a pod that was added or changed. */
+    put(pod: CountedPod) {
       const former = insert(namespaces, pod);
       if (former !== undefined && former.uid !== pod.uid) leave(former.uid, former.version);
       reach(pod.version);
     },
-    remove(pod) {
+    /** Takes the end of a pod, with the version at which it left. */
+    remove(pod: Pick<CountedPod, 'namespace' | 'name' | 'uid' | 'version'>) {
       const namespace = namespaces.get(pod.namespace);
       if (namespace?.pods.get(pod.name)?.uid === pod.uid) take(namespace, pod.name);
       if (namespace?.pods.size === 0) namespaces.delete(pod.namespace);
       leave(pod.uid, pod.version);
       reach(pod.version);
     },
+    /** Forgets all pods: nothing feeds the table any more. */
     clear() {
       namespaces = new Map();
       version = undefined;
     },
-    count(name) {
+    /** Returns the count of a namespace as it is now; what is read of it later is later. */
+    count(name: string): Count {
       const namespace = namespaces.get(name);
       if (namespace !== undefined) dropEnded(namespace);
       return {

@@ -2,7 +2,7 @@ import type { Clock } from '../cluster/clock.ts';
 import { type Entry, isAwaited } from './batches.ts';
 import { createKnownLedgers, noneExpired } from './known-ledgers.ts';
 import { isSameLedger, type Ledger, newLedger, QuotaError } from './ledger.ts';
-import type { LedgerStore, StoredLedger } from './ledger-store.ts';
+import type { LedgerStore } from './ledger-store.ts';
 import type { Count, PodTable } from './pod-table.ts';
 import { type Claim, type QuotaAnswer, reserve, settle } from './reserve.ts';
 
@@ -33,21 +33,8 @@ export interface SwapParts {
   readonly onSwap: (outcome: 'done' | 'conflict') => void;
 }
 
-/** Decides about batches of claims. */
-export interface Swaps {
-  /**
-   * Decides about claims on one namespace and takes out of its ledger what is settled. To be run once at a time for a namespace.
-   * Without claims it only does the latter. It tries as long as an answer is waited for.
-   * @returns one answer for each claim, in order; undefined where nobody waits any more
-   * @throws QuotaError, ApiFailure
-   */
-  run(namespace: string, entries: readonly Entry<Claim>[]): Promise<readonly (QuotaAnswer | undefined)[]>;
-  /** The ledgers that are known here. */
-  readonly known: ReadonlyMap<string, StoredLedger>;
-}
-
-/** Builds swaps that know no ledger yet. */
-export function createSwaps(parts: SwapParts): Swaps {
+/** Builds what decides about batches of claims; it knows no ledger yet. */
+export function createSwaps(parts: SwapParts) {
   const { table, countNow, clock, limits } = parts;
   const known = createKnownLedgers({ ...parts, lifeMs: limits.lifeMs });
 
@@ -57,7 +44,16 @@ export function createSwaps(parts: SwapParts): Swaps {
     while (isBehind() && clock.nowMs() < until) await clock.sleep(5);
   };
 
-  async function run(namespace: string, entries: readonly Entry<Claim>[]): ReturnType<Swaps['run']> {
+  /**
+   * Decides about claims on one namespace and takes out of its ledger what is settled. To be run once at a time for a namespace.
+   * Without claims it only does the latter. It tries as long as an answer is waited for.
+   * @returns one answer for each claim, in order; undefined where nobody waits any more
+   * @throws QuotaError, ApiFailure
+   */
+  async function run(
+    namespace: string,
+    entries: readonly Entry<Claim>[],
+  ): Promise<readonly (QuotaAnswer | undefined)[]> {
     const until = clock.nowMs() + limits.patienceMs;
     const isPatient = () => clock.nowMs() <= until;
     const isWaiting = (entry: Entry<Claim>) => isAwaited(entry, isPatient);

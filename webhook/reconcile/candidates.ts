@@ -2,7 +2,7 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { listMetadata, type ObjectMeta } from '../../kube/list.ts';
 import { applyPolicy, withInstallation } from '../../rate/apply-policy.ts';
 import type { LabelKeys } from '../../rate/keys.ts';
-import { directions, LabelError, type Request, requestedRates } from '../../rate/limit.ts';
+import { directions, LabelError, requestedRates } from '../../rate/limit.ts';
 import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../../rate/policy.ts';
 import { readStamp, stampFor, stampOf } from '../admission/evaluate.ts';
 import { isMirror, type Labelled } from '../admission/pod.ts';
@@ -49,7 +49,7 @@ export async function findCandidates(options: CandidateOptions): Promise<Readonl
     const isWrong = (pod: ObjectMeta) => hasWrongStamp(pod, keys, policy);
     if (isWrong(metadata)) found.set(uid, { metadata, malformed: undefined, isWrong });
     else {
-      const malformed = malformedLabel(metadata, keys);
+      const malformed = malformedLabel({ labels }, keys);
       if (malformed !== undefined) found.set(uid, { metadata, malformed, isWrong });
     }
   };
@@ -98,9 +98,9 @@ export function hasWrongStamp(
   const written = stampFor(said);
   if (annotation !== written.annotation || label !== written.label) return true;
   if (requestedDscp(pod).dscp !== said.dscp) return true;
-  const asked = rateLabels(pod, keys);
   // A malformed label gives no limit.
-  if (asked === undefined) return directions.some((direction) => said[direction] !== undefined);
+  if (malformedLabel(pod, keys) !== undefined) return directions.some((direction) => said[direction] !== undefined);
+  const asked = requestedRates(labels, keys);
   const { limit } = applyPolicy(asked, policy);
   return directions.some((direction) => {
     const rate = said[direction];
@@ -112,7 +112,7 @@ export function hasWrongStamp(
 }
 
 /** Returns the sentence about a malformed rate label of a pod; undefined if there is none. */
-export function malformedLabel({ labels }: ObjectMeta, keys: LabelKeys): string | undefined {
+export function malformedLabel({ labels }: Pick<Labelled, 'labels'>, keys: LabelKeys): string | undefined {
   try {
     requestedRates(labels, keys);
     return undefined;
@@ -120,8 +120,4 @@ export function malformedLabel({ labels }: ObjectMeta, keys: LabelKeys): string 
     if (error instanceof LabelError) return error.message;
     throw error;
   }
-}
-
-function rateLabels({ labels }: Labelled, keys: LabelKeys): Request | undefined {
-  return malformedLabel({ ...(labels && { labels }) }, keys) === undefined ? requestedRates(labels, keys) : undefined;
 }

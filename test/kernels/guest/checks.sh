@@ -105,22 +105,22 @@ stop
 # Only this form shows anything before Linux 6.0 (bpftool 7.1).
 run attached bpftool cgroup show $pod effective
 
-# A queue takes a device whose other end is in this namespace. The sender knows nothing of podrate: its half goes to the pod only.
+# A queue takes a device whose other end is in this namespace.
 run uninstall podrate uninstall
 ip link add host type veth peer name eth1 netns pod
 ip link set host up
 ip address add 10.78.0.2/24 dev host
 ip -netns pod link set eth1 up
 ip -netns pod address add 10.78.0.1/24 dev eth1
-run queue podrate attach --cgroup $pod --sender-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
+run queue podrate attach --cgroup $pod --release-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
 run queue-kinds tc qdisc show dev host
 # Without env it would be the builtin of that name.
 start env source 10.78.0.1 5001 tcp 8
 measure queue-8
-run queue-set podrate set --cgroup $pod --sender-cgroup $pod --ingress $((2 * limit / 1000))K
+run queue-set podrate set --cgroup $pod --release-cgroup $pod --ingress $((2 * limit / 1000))K
 measure queue-changed
 run queue-list podrate list --json
-run queue-detach podrate detach --cgroup $pod --sender-cgroup $pod
+run queue-detach podrate detach --cgroup $pod --release-cgroup $pod
 stop
 run queue-gone tc qdisc show dev host
 event end

@@ -107,6 +107,16 @@ describe('a changed pod', () => {
     });
   });
 
+  test('that asks for its stamp gets it, and keeps its label as it is written', () => {
+    const old = { labels: { rate: '1000K' } };
+    const asking = { labels: { rate: '1000K', 'podrate.dev/shaped': 'wanted' } };
+    expect(applied(podJson(asking), update(asking, old)).metadata).toEqual({
+      name: 'web',
+      labels: { rate: '1000K', 'podrate.dev/shaped': 'true' },
+      annotations: { 'podrate.dev/limit': stamp(1_000_000) },
+    });
+  });
+
   test('that lost its rate label loses its stamp', () => {
     const without = { ...before, labels: { 'podrate.dev/shaped': 'true' } };
     expect(applied(podJson(without), update(without)).metadata).toEqual({ name: 'web', labels: {}, annotations: {} });

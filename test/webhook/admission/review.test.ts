@@ -43,7 +43,9 @@ test('a patch is answered in base64, with its warnings', () => {
   const operations = [{ op: 'remove', path: '/metadata/labels/x' } as const];
   const { response } = writeReview('u-1', { outcome: 'patch', operations, warnings: ['slow'] });
   expect(response).toMatchObject({ allowed: true, patchType: 'JSONPatch', warnings: ['slow'] });
-  expect(JSON.parse(Buffer.from(response.patch ?? '', 'base64').toString())).toEqual(operations);
+  expect(JSON.parse(Buffer.from((response as { patch?: string }).patch ?? '', 'base64').toString())).toEqual(
+    operations,
+  );
 });
 
 test('a refusal is answered with a status that the API server passes on', () => {

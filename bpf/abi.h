@@ -3,8 +3,10 @@
  * What the shaper's programs and user space agree on: map values, byte for byte. nodeagent/layout.ts is the other side;
  * a test compares the two through the object's BTF. All fields are native endian and naturally aligned.
  */
-#ifndef PODRATE_SHAPER_H
-#define PODRATE_SHAPER_H
+#ifndef PODRATE_ABI_H
+#define PODRATE_ABI_H
+
+#include <linux/bpf.h>
 
 #define PODRATE_SLOTS 1024 /* limited cgroups of one node; slot 0 means "not assigned yet" and limits nothing */
 #define PODRATE_OWNER_NAME 64
@@ -25,7 +27,7 @@ struct podrate_config {
 
 /* flags: lift pacing and window clamps from every socket of the cgroup, in preparation of a detach */
 #define PODRATE_RELEASE 1
-/* flags: a queue of the ingress rate is in front of the cgroup's device */
+/* flags: an ingress qdisc of the ingress rate is in front of the cgroup's device: bpf/ingress/queue.h */
 #define PODRATE_QUEUED 2
 
 struct podrate_count {
@@ -36,7 +38,7 @@ struct podrate_count {
 /* One direction's verdicts. passed includes delayed and marked. */
 struct podrate_verdicts {
 	struct podrate_count passed;
-	struct podrate_count delayed; /* passed while the clock was in debt: paced, not dropped */
+	struct podrate_count delayed; /* passed while the clock had backlog: paced, not dropped */
 	struct podrate_count dropped;
 	struct podrate_count marked; /* ECN CE set by us */
 };
@@ -48,45 +50,35 @@ struct podrate_counters {
 };
 
 /*
- * Map `states`, index = slot. The programs' own; user space writes zero bytes when it claims a slot and never otherwise.
- * One cache line for each part, so that the CPUs that send do not share a line with the CPUs that receive; the hot fields
- * fill only the first 48 bytes, because array values start 16 bytes into a line.
+ * Map `states`, index = slot. The programs' own; user space writes zero bytes when it claims a slot and never
+ * otherwise. One cache line for each part, so that the CPUs that send do not share a line with the CPUs that
+ * receive; the hot fields fill only the first 48 bytes, because array values start 16 bytes into a line.
  */
 #define PODRATE_LINE 64
 
-/* One direction's virtual clock: bpf/clock.h. Times in ticks of 1/256 ns. */
+/* One direction's virtual clocks: bpf/lib/clock.h. Times in ticks of 1/256 ns. */
 struct podrate_clock {
 	__u64 next;	/* when the link of the configured rate would have sent everything charged so far */
-	__u64 side;	/* the second clock, for what has no congestion control of ours: bpf/datagram.h */
+	__u64 datagrams; /* the second clock, of everything that is not TCP: bpf/lib/unpaced.h */
+	__u64 first;	/* the second clock of TCP without payload and of young connections (ingress) */
 	__u32 average;	/* moving average of payload bytes of packets that are not small */
 } __attribute__((aligned(PODRATE_LINE)));
 
-/* The fair share that a receiving cgroup offers each of its senders: bpf/share.h. */
-struct podrate_share {
-	__u64 rate;	/* bytes per second for each sender; 0 = nobody has asked yet */
-	__u64 limit;	/* the limit that `rate` was found for */
-	__u64 epoch;	/* start of the measuring epoch, ns */
-	__u64 bytes;	/* arrived in this epoch from those who follow the share */
-	__u64 other;	/* passed in this epoch from everybody else */
-	__u32 rtt_us;	/* moving average over connections */
-	__u32 full;	/* epochs in a row in which they have filled the queue in front */
-} __attribute__((aligned(PODRATE_LINE)));
-
-/* What the SYN gate remembers: bpf/gate.h. */
+/* What the SYN gate remembers: bpf/egress/gate.h. */
 struct podrate_gate {
-	__u64 base;	/* moving average of the debt that paced data meets, in ticks */
+	__u64 base;	/* moving average of the backlog that paced data meets, in ticks */
 	__u64 base_ns;	/* when it was last moved */
 	__u64 accepted; /* the clock when the last connection was let through */
 	__u64 mean;	/* moving average of what one connection moves the clock, in ticks */
-	__u64 queue_ns; /* when the last of those that wait is to come back */
+	__u64 queue_ns; /* when the last refused connection is to come back */
 };
 
 struct podrate_state {
 	struct podrate_clock egress;
 	struct podrate_clock ingress;
-	struct podrate_share share;
 	struct podrate_gate gate;
-	struct bpf_spin_lock lock; /* for what happens once after idle or once an epoch; packets take no lock */
+	__u64 queued_ns; /* when the classifier last saw a packet for the cgroup; 0 = never */
+	struct bpf_spin_lock lock; /* for what happens once after idle; packets take no lock */
 };
 
 /* Map `owners`, key = slot (__u32). Written only by user space; an update with BPF_NOEXIST claims the slot. */

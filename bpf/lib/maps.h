@@ -3,12 +3,15 @@
 #ifndef PODRATE_MAPS_H
 #define PODRATE_MAPS_H
 
-#include "shaper.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "../abi.h"
 
 /*
- * The slot of the cgroup that the running program is attached to. The kernel makes the entry at the attach and removes it
- * with the cgroup; with a plain cgroup id as key all attach types share it (Linux 5.9). User space fills it in last, so
- * that no packet is judged by a half-written configuration.
+ * The slot of the cgroup that the running program is attached to. The kernel makes the entry at the attach and
+ * removes it with the cgroup; with a plain cgroup id as key all attach types share it (Linux 5.9). User space fills
+ * it in last, so that no packet meets a half-written configuration.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);

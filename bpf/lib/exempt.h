@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
-/* Peers to which no limit applies: an installation-wide list of address blocks, written by user space. */
+/* Peers to which no limit applies: address blocks of the whole installation, written by user space. */
 #ifndef PODRATE_EXEMPT_H
 #define PODRATE_EXEMPT_H
 
-#include "socket.h"
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
 
-/* An IPv6 address, or an IPv4 address as ::ffff:a.b.c.d. */
-struct address {
-	__be32 words[4];
-};
-
-#define IPV4_MAPPED bpf_htonl(0xffff)
+#include "../abi.h"
+#include "address.h"
 
 /* The key of map `exempt`: blocks of IPv4 addresses have 96 bits more. */
 struct podrate_block {
 	__u32 bits;
-	struct address address;
+	struct ip_address address;
 };
 
 struct {
@@ -26,7 +23,7 @@ struct {
 	__type(value, __u32);
 } exempt SEC(".maps");
 
-static __always_inline int is_exempt(const struct address *address)
+static __always_inline int is_exempt(const struct ip_address *address)
 {
 	struct podrate_block block = { .bits = 128, .address = *address };
 
@@ -35,9 +32,9 @@ static __always_inline int is_exempt(const struct address *address)
 
 static __always_inline int is_exempt_peer(struct bpf_sock_ops *ops)
 {
-	/* The verifier wants fields of the context read one by one; volatile keeps clang from choosing between two addresses. */
+	/* The verifier requires single-field reads of the context; volatile keeps clang from merging them. */
 	const volatile struct bpf_sock_ops *context = ops;
-	struct address peer = {};
+	struct ip_address peer = {};
 	__be32 ipv4 = context->remote_ip4;
 
 	if (context->family == AF_INET) {
