@@ -205,3 +205,7 @@ test.each([-10, 10])(
   },
   180_000,
 );
+
+test('after all of this, the installation still differs in nothing from the manifests', async () => {
+  expect(await kubectl('diff', '-k', manifests)).toMatchObject({ exitCode: 0, stdout: '' });
+});
