@@ -27,7 +27,7 @@ export function certificateEvents(
   const api = kubeConfig.makeApiClient(EventsV1Api);
   return async ({ type, reason, note }) => {
     const body = {
-      metadata: { namespace, generateName: `${secret}.` },
+      metadata: { namespace, generateName: `${secret}-` },
       eventTime: new V1MicroTime(Date.now()),
       regarding: { apiVersion: 'v1', kind: 'Secret', namespace, name: secret },
       type,

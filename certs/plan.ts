@@ -52,18 +52,17 @@ export function nextStep(
   required: Requirements,
 ): Step | undefined {
   const { dnsNames, settleMs, now } = required;
-  const isAccepted = serving !== undefined && bundles.some((bundle) => isTrusted(bundle, serving.authority));
-  const inUse = isAccepted ? serving.authority : '';
   const fault = shared === undefined ? 'does not exist' : authorityFault(shared.pair, now);
   if (shared === undefined || fault !== undefined) {
-    // A replica that has just started does not know which of the trusted authorities other replicas still use.
-    const known = serving === undefined ? bundles.join('') : inUse;
-    return { kind: 'issue-authority', reason: `the authority ${fault}`, inUse: known };
+    // The list of former authorities is lost with the Secret, and other replicas may use any of those that are trusted now.
+    return { kind: 'issue-authority', reason: `the authority ${fault}`, inUse: bundles.join('') };
   }
 
   const authority = shared.pair.certificate;
   if (serving === undefined) return { kind: 'issue-serving', reason: 'there is none' };
 
+  const isAccepted = bundles.some((bundle) => isTrusted(bundle, serving.authority));
+  const inUse = isAccepted ? serving.authority : '';
   const trust = desiredTrust({ authority, present: shared.trust, inUse, now });
   if (trust.bundle !== shared.trust.bundle || trust.formerUntil?.getTime() !== shared.trust.formerUntil?.getTime()) {
     return { kind: 'change-trust', trust };

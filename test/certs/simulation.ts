@@ -1,13 +1,17 @@
+import { X509Certificate } from 'node:crypto';
+import { expect } from 'vitest';
 import type { AuthoritySecret, StoredAuthority } from '../../certs/authority-secret.ts';
 import { keepCertificate } from '../../certs/keep.ts';
 import type { Change } from '../../certs/perform.ts';
 import type { SharedAuthority } from '../../certs/plan.ts';
 import type { Registration, Registrations } from '../../certs/registrations.ts';
+import { readBundle } from '../../certs/trust.ts';
 
 /** One replica, as its callbacks saw it. */
 export interface SimulatedReplica {
   /** The certificate that it serves, PEM. */
   certificate: string | undefined;
+  /** Why it is not ready. */
   distrust: string | undefined;
   readonly changes: Change[];
   readonly failures: unknown[];
@@ -17,6 +21,12 @@ type Webhooks = NonNullable<Registration['webhooks']>;
 
 const kinds = ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'] as const;
 const intervalMs = 10_000;
+
+/** Returns whether clients with any of the bundles accept the certificate of a replica. */
+export function isTrustedBy(bundles: readonly string[], { certificate = '' }: SimulatedReplica): boolean {
+  const served = new X509Certificate(certificate);
+  return bundles.every((bundle) => readBundle(bundle).some((authority) => served.verify(authority.publicKey)));
+}
 
 /** The steps of a replica are calls to the API server and waits. It is parked at each of them until the simulation goes on. */
 interface Parked {
@@ -36,9 +46,9 @@ export class Simulation {
     { name: 'pods.podrate.dev', bundle: '' },
     { name: 'templates.podrate.dev', bundle: '' },
   ]);
-  /** Thrown by all calls whose name it is given for. */
+  /** Returns the error of a call, by its name. */
   fault: (call: string) => Error | undefined = () => undefined;
-  /** Called after each call and each step of time. */
+  /** Called after each call and each wait. */
   check: () => void = () => {};
   readonly replicas: SimulatedReplica[] = [];
   readonly #stop = new AbortController();
@@ -52,7 +62,12 @@ export class Simulation {
 
   /** Starts a replica. @param skewMs how far its clock is ahead */
   start(skewMs = 0): SimulatedReplica {
-    const replica: SimulatedReplica = { certificate: undefined, distrust: undefined, changes: [], failures: [] };
+    const replica: SimulatedReplica = {
+      certificate: undefined,
+      distrust: 'not checked yet',
+      changes: [],
+      failures: [],
+    };
     this.replicas.push(replica);
     const { secret, registrations } = this.#access(replica);
     this.#ended.push(
@@ -100,6 +115,20 @@ export class Simulation {
   /** All bundles of both configurations. */
   get bundles(): string[] {
     return this.webhooks.flatMap((list) => (list ?? []).map(({ bundle }) => bundle));
+  }
+
+  /** The changes of a kind that the replicas reported. */
+  changes(kind: Change['kind']): Change[] {
+    return this.replicas.flatMap(({ changes }) => changes.filter((change) => change.kind === kind));
+  }
+
+  /** Expects that all webhooks trust what the Secret says, and that this includes what each replica serves. */
+  expectSettled(): void {
+    expect(new Set(this.bundles)).toEqual(new Set([this.stored?.trust.bundle]));
+    for (const replica of this.replicas) {
+      expect(replica).toMatchObject({ distrust: undefined, failures: [] });
+      expect(isTrustedBy(this.bundles, replica)).toBe(true);
+    }
   }
 
   /** Writes a bundle into all webhooks of the configurations of some kinds, as another writer. */

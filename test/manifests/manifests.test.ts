@@ -162,7 +162,7 @@ test('no role has a wildcard, and the webhook may touch its own Secret and webho
 });
 
 test('all that an admission may wait for has a priority level of its own, and what waits for an admission has not', () => {
-  const own = ['podrate-webhook', 'podrate-quota'];
+  const own = ['podrate-webhook', 'podrate-webhook-certificates', 'podrate-quota'];
   const roles = manifests.filter(({ kind, metadata }) => /Role$/.test(kind) && own.includes(metadata.name));
   const each = (rules: Manifest[]): string[] =>
     rules.flatMap(({ resources, verbs }) =>

@@ -97,6 +97,11 @@ test('the program can be stopped while it waits for its certificate', async () =
 test('wrong usage ends with code 2 and a pointer to the help, a taken port with code 1', async () => {
   const wrong = await start('--label-key', '').child;
   expect(wrong).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('Try --help.') });
+  const outside = await execa(process.execPath, ['webhook/main.ts'], { reject: false });
+  expect(outside).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining('--tls-dir or --kubeconfig is needed'),
+  });
   const { child, line } = start();
   const { httpPort } = await line('probes and metrics');
   const second = await start('--http-port', String(httpPort)).child;
