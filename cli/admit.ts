@@ -45,8 +45,8 @@ const resources: Readonly<Record<string, string>> = {
 const labelled = z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()).nullish() }) });
 
 /**
- * Decides about the objects of a file, in order, as when they are created. A namespace of either file is what the pods after it are
- * judged by; the sum of a quota is not, because it needs the pods that there are.
+ * Decides about the objects of a file, in order, as when they are created. A namespace of either file is what the pods
+ * after it are judged by; the sum of a quota is not, because it needs the pods that there are.
  * @throws CommandError
  */
 export async function admit(options: AdmitOptions): Promise<Admitted[]> {
@@ -68,7 +68,8 @@ export async function admit(options: AdmitOptions): Promise<Admitted[]> {
   ]) {
     const answer = await admitObject(object, admission);
     if (object.kind === 'Namespace' && answer.allowed) namespaces.set(object.metadata.name ?? '', labelsOf(object));
-    // A namespace that would be refused is said also where only pods were asked about: without it their answers mean little.
+    // A namespace that would be refused is said also where only pods were asked about: without it their answers mean
+    // little.
     if (isAsked || !answer.allowed) answers.push(answer);
   }
   return answers;

@@ -16,7 +16,8 @@ export interface ApiCall {
 const closedConnection = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
 /**
- * Calls the API server. client-node's generated clients build a model of each object, which takes most of the time of a list.
+ * Calls the API server. client-node's generated clients build a model of each object, which takes most of the time of a
+ * list.
  * @param timeoutMs when the call is given up
  * @returns the parsed answer
  * @throws ApiException for a status other than success; Error without an answer, or for one that is not JSON
@@ -39,7 +40,8 @@ export async function callApi(kubeConfig: KubeConfig, call: ApiCall, timeoutMs: 
     return parse(response.status, path, await response.text());
   }
   const send = () => dispatcher.request({ ...request, origin: url.origin, path: url.pathname + url.search });
-  // A server may close a connection in the moment in which it is used again. A second write does no harm: it names its version.
+  // A server may close a connection in the moment in which it is used again. A second write does no harm: it names its
+  // version.
   const response = await send().catch((error) => {
     if (!closedConnection.has(error.code)) throw error;
     return send();

@@ -7,9 +7,9 @@ type Interceptor = (dispatch: Dispatcher['dispatch']) => Dispatcher['dispatch'];
 const keepMs = 5 * 60_000;
 
 /**
- * Makes a configuration whose API calls share connections: client-node makes a pool of connections for each call, and so does a
- * TLS handshake for each. Tokens are still read anew for every call. Over HTTP/1.1 a call that times out ends its connection, so
- * one that the network has dropped is not used again.
+ * Makes a configuration whose API calls share connections: client-node makes a pool of connections for each call, and
+ * so does a TLS handshake for each. Tokens are still read anew for every call. Over HTTP/1.1 a call that times out ends
+ * its connection, so one that the network has dropped is not used again.
  * @param monotonic milliseconds of a clock that never steps
  */
 export function withSharedConnections(kubeConfig: KubeConfig, monotonic: () => number): KubeConfig {

@@ -21,7 +21,10 @@ export interface Applied {
   readonly violations: readonly Violation[];
 }
 
-/** Returns a namespace's policy within the installation's: the smaller maximum, and a default where the namespace has none. */
+/**
+ * Returns a namespace's policy within the installation's: the smaller maximum, and a default where the namespace has
+ * none.
+ */
 export function withInstallation(policy: Policy, installation: InstallationPolicy): Policy {
   const merged = {
     default: { ...policy.default } as Limits,
@@ -34,7 +37,8 @@ export function withInstallation(policy: Policy, installation: InstallationPolic
     // The installation's maximum may have been lowered below the namespace's minimum.
     const min = policy.min[direction];
     if (min !== undefined && max !== undefined && min > max) merged.min[direction] = max;
-    // LimitRange's rule: a maximum without a default is the default, or else the pod that asks for nothing would have no limit.
+    // LimitRange's rule: a maximum without a default is the default, or else the pod that asks for nothing would have
+    // no limit.
     const given = policy.default[direction] ?? installation.default[direction] ?? max;
     const quota = policy.quota[direction];
     if (given === undefined) continue;
@@ -45,8 +49,8 @@ export function withInstallation(policy: Policy, installation: InstallationPolic
 }
 
 /**
- * Returns the limit of a pod under a policy, and how it breaks the policy: bounds as LimitRange has them, and a rate in every
- * direction that has a quota.
+ * Returns the limit of a pod under a policy, and how it breaks the policy: bounds as LimitRange has them, and a rate in
+ * every direction that has a quota.
  * @param request what the pod's labels ask for
  * @param policy with the installation's part in it
  */

@@ -2,7 +2,10 @@ import { quote } from './quote.ts';
 
 declare const brand: unique symbol;
 
-/** A code point of the differentiated services field, 0 to 63: the upper six bits of IPv4's TOS and of IPv6's traffic class. */
+/**
+ * A code point of the differentiated services field, 0 to 63: the upper six bits of IPv4's TOS and of IPv6's traffic
+ * class.
+ */
 export type Dscp = number & { readonly [brand]: 'code point' };
 
 /** The largest code point. */
@@ -12,8 +15,8 @@ export const maxDscp = 63;
 export const noDscp = 'none';
 
 /**
- * The names that RFCs give code points: class selectors (2474), assured forwarding (2597), expedited forwarding (3246), voice admit
- * (5865), lower effort (8622).
+ * The names that RFCs give code points: class selectors (2474), assured forwarding (2597), expedited forwarding (3246),
+ * voice admit (5865), lower effort (8622).
  */
 const codePoints: ReadonlyMap<string, number> = new Map([
   ...Array.from({ length: 8 }, (_, precedence): [string, number] => [`CS${precedence}`, 8 * precedence]),
@@ -29,7 +32,9 @@ const names = new Map([...codePoints].map(([name, dscp]) => [dscp, name]));
 /** Why a text is not a code point; a stable name, for programs. */
 export type DscpErrorCode = 'dscp/empty' | 'dscp/too-long' | 'dscp/number' | 'dscp/too-large' | 'dscp/name';
 
-/** A text that is not a code point. The message is one sentence that quotes the text, says why, and shows what to write. */
+/**
+ * A text that is not a code point. The message is one sentence that quotes the text, says why, and shows what to write.
+ */
 export class DscpError extends Error {
   override readonly name = 'DscpError';
   readonly code: DscpErrorCode;

@@ -6,7 +6,10 @@ export const stampAnnotation = 'podrate.dev/limit';
 /** The annotation with which users ask for a code point (DSCP) on what the pod sends. */
 export const dscpAnnotation = 'podrate.dev/dscp';
 
-/** The label of every stamped pod, so that a node agent can select its pods on the server. Its value is {@link shapedValue}. */
+/**
+ * The label of every stamped pod, so that a node agent can select its pods on the server. Its value is {@link
+ * shapedValue}.
+ */
 export const shapedLabel = 'podrate.dev/shaped';
 
 /** The value of {@link shapedLabel}. */
@@ -53,7 +56,8 @@ const prefixPattern = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0
 
 /**
  * Returns the three label keys from the installation's base key: `rate` gives `rate`, `rate-egress` and `rate-ingress`.
- * @throws KeyError unless all three are legal label keys and outside of podrate's own prefix, which only the webhook writes.
+ * @throws KeyError unless all three are legal label keys and outside of podrate's own prefix, which only the webhook
+ * writes.
  */
 export function labelKeys(base: string): LabelKeys {
   const keys = { both: base, egress: `${base}-egress`, ingress: `${base}-ingress` };

@@ -45,16 +45,18 @@ export interface Stamped extends Limit {
 }
 
 /**
- * Returns the stamp: JSON with the bytes per second of each limited direction, such as `{"egress":1000000,"ingress":1000000}`, and
- * `"dscp":46` behind them where packets are marked. Equal stamps give equal texts.
+ * Returns the stamp: JSON with the bytes per second of each limited direction, such as
+ * `{"egress":1000000,"ingress":1000000}`, and `"dscp":46` behind them where packets are marked. Equal stamps give equal
+ * texts.
  */
 export function formatStamp({ egress, ingress, dscp }: Stamped): string {
   return JSON.stringify({ egress, ingress, dscp });
 }
 
 /**
- * Parses a stamp and trusts nothing: it accepts only a JSON object with at least one direction or a code point, no other key, and values within
- * the bounds. An unknown key is refused because it would be a promise that the reader cannot keep.
+ * Parses a stamp and trusts nothing: it accepts only a JSON object with at least one direction or a code point, no
+ * other key, and values within the bounds. An unknown key is refused because it would be a promise that the reader
+ * cannot keep.
  * @throws StampError
  */
 export function parseStamp(text: string): Stamped {

@@ -10,7 +10,9 @@ const peerAnnotation = 'peer.podrate.dev/egress';
 /** Who admits the pods of a namespace, and how one sees on a created pod that it did. */
 export interface Variant {
   readonly labels: Readonly<Record<string, string>>;
-  /** The key of the pods' rate label. What is not podrate's business must not have its label: it would be stamped late. */
+  /**
+   * The key of the pods' rate label. What is not podrate's business must not have its label: it would be stamped late.
+   */
   readonly label: string;
   /** What is in every answer to a create. */
   readonly expect: string;

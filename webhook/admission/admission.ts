@@ -30,7 +30,10 @@ export interface Asked {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Both halves of admission. Each gives a decision for whatever a user can write, and throws only for a failure of its own. */
+/**
+ * Both halves of admission. Each gives a decision for whatever a user can write, and throws only for a failure of its
+ * own.
+ */
 export interface Admission {
   mutate(review: Review, asked: Asked): Promise<Decision>;
   validate(review: Review, asked: Asked): Promise<Decision>;

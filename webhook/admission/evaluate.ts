@@ -67,7 +67,10 @@ export function evaluate(change: PodChange, keys: LabelKeys, policy?: Policy): E
   }
 }
 
-/** Reports whether a change of a pod leaves its rate alone: its labels, being a static pod's mirror, and the stamp's label. */
+/**
+ * Reports whether a change of a pod leaves its rate alone: its labels, being a static pod's mirror, and the stamp's
+ * label.
+ */
 function keepsRate({ pod, oldPod }: PodChange, keys: LabelKeys): boolean {
   if (oldPod === undefined || isMirror(pod) !== isMirror(oldPod)) return false;
   // Any other value of the stamp's label asks for a decision as about a new pod.
@@ -75,8 +78,8 @@ function keepsRate({ pod, oldPod }: PodChange, keys: LabelKeys): boolean {
   return (label === undefined || label === shapedValue) && hasSameRateLabels(pod, oldPod, keys);
 }
 
-// A mirror pod is what the kubelet of its static pod says. Nobody else may stamp one, nor turn a stamped pod into one: with the hash of a
-// static pod in its annotations the stamp would limit that pod, an API server perhaps.
+// A mirror pod is what the kubelet of its static pod says. Nobody else may stamp one, nor turn a stamped pod into one:
+// with the hash of a static pod in its annotations the stamp would limit that pod, an API server perhaps.
 function mirrorStamp({ oldPod }: PodChange): Stamp | undefined {
   return oldPod !== undefined && isMirror(oldPod) ? stampOf(oldPod) : undefined;
 }
@@ -108,8 +111,8 @@ export function stampedLimitOf(pod: Labelled): Limit {
   return limit;
 }
 
-// A policy that changed leaves running pods alone: they keep what an earlier one gave them, or did not give them. A stamp that
-// contradicts the pod's own labels was not written by podrate: that pod has yet to meet a policy.
+// A policy that changed leaves running pods alone: they keep what an earlier one gave them, or did not give them. A
+// stamp that contradicts the pod's own labels was not written by podrate: that pod has yet to meet a policy.
 function keptLimit(oldPod: Pod, asked: Request): Request | undefined {
   const { egress = noLimit, ingress = noLimit } = stampedLimitOf(oldPod);
   const kept: Required<Request> = { egress, ingress };

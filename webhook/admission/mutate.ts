@@ -16,9 +16,10 @@ const onePacketPer100Ms = 15_000;
 export const posesAsStatic = 'this pod has no limit: its annotations say static pod, and a kubelet did not write it';
 
 /**
- * Decides about a pod before validation: refuses rate labels that are no rates and code points that are none, writes the stamp that
- * the labels and the policy give, and overwrites or removes any other stamp. Deciding again about the patched pod changes nothing.
- * Whether the policy allows the limit is for validation, which sees what other webhooks make of the pod.
+ * Decides about a pod before validation: refuses rate labels that are no rates and code points that are none, writes
+ * the stamp that the labels and the policy give, and overwrites or removes any other stamp. Deciding again about the
+ * patched pod changes nothing. Whether the policy allows the limit is for validation, which sees what other webhooks
+ * make of the pod.
  */
 export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy): Decision {
   const { pod, byNode, oldPod } = change;
@@ -42,8 +43,8 @@ export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy): 
   return settle(pod, annotation, new Map([...rewritten, ...label]), isNews ? warnings(pod, stamped) : []);
 }
 
-// A ReplicaSet whose selector names the rate label would disown a pod with a rewritten one and create another, without end. Whoever
-// applies a pod declaratively would see a rewritten label as drift, for ever.
+// A ReplicaSet whose selector names the rate label would disown a pod with a rewritten one and create another, without
+// end. Whoever applies a pod declaratively would see a rewritten label as drift, for ever.
 function canonical(pod: Pod, keys: LabelKeys): ReadonlyMap<string, string> {
   return pod.isControlled || pod.isApplied ? new Map() : canonicalLabels(pod.labels, keys);
 }

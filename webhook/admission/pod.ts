@@ -57,8 +57,8 @@ function versionOf(text = ''): bigint | undefined {
 }
 
 /**
- * The annotations of the mirror of a static pod, which a kubelet wrote to the API server. Such a pod's cgroup is named after one of
- * them, so whoever can write them could name another pod's cgroup.
+ * The annotations of the mirror of a static pod, which a kubelet wrote to the API server. Such a pod's cgroup is named
+ * after one of them, so whoever can write them could name another pod's cgroup.
  */
 export const mirrorAnnotations = ['kubernetes.io/config.mirror', 'kubernetes.io/config.hash'] as const;
 

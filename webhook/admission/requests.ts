@@ -5,7 +5,9 @@ import { formatRate, parseRate, RateError } from '../../rate/rate.ts';
 import type { Fault } from './decision.ts';
 import type { Labelled } from './pod.ts';
 
-/** Reports whether the rate labels of two objects ask for the same, in whatever form: the webhook itself rewrites them. */
+/**
+ * Reports whether the rate labels of two objects ask for the same, in whatever form: the webhook itself rewrites them.
+ */
 export function hasSameRateLabels(one: Labelled, other: Labelled, keys: LabelKeys): boolean {
   return Object.values(keys).every((key) => canonical(one, key) === canonical(other, key));
 }

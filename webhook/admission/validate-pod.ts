@@ -39,8 +39,8 @@ export interface ValidationParts {
 }
 
 /**
- * Decides about a pod after all mutating webhooks: its stamp must be one that its labels and the policy allow, and it must fit into
- * the quota. A change that is not about the pod's rate is not refused for what the pod was before.
+ * Decides about a pod after all mutating webhooks: its stamp must be one that its labels and the policy allow, and it
+ * must fit into the quota. A change that is not about the pod's rate is not refused for what the pod was before.
  * @throws FieldError, and what the quota's keeper throws
  */
 export async function validatePod(change: ValidatedPod, parts: ValidationParts): Promise<Decision> {
@@ -86,8 +86,8 @@ function violations(limit: Limit, policy: Policy) {
   return applyPolicy({ egress, ingress }, policy).violations;
 }
 
-// Replicas learn of a changed default some milliseconds apart, so where the labels leave a direction to the policy any rate within its
-// bounds will do.
+// Replicas learn of a changed default some milliseconds apart, so where the labels leave a direction to the policy any
+// rate within its bounds will do.
 function isAllowed(pod: Pod, { stamp, stamped, asked }: Evaluation): boolean {
   const found = stampOf(pod);
   if (isSame(found, stamp)) return true;

@@ -23,8 +23,8 @@ export function readTemplate(object: unknown): Labelled {
 }
 
 /**
- * Decides about the pod template of a workload: what its pods would be refused for is refused when it is applied. A template without
- * a rate label gets a warning instead.
+ * Decides about the pod template of a workload: what its pods would be refused for is refused when it is applied. A
+ * template without a rate label gets a warning instead.
  * @param old undefined when the workload is created
  */
 export function validateTemplate(

@@ -38,8 +38,8 @@ interface WatchEvent {
 }
 
 /**
- * Lists the metadata of a collection, and watches it, until the signal is aborted. It lists again after a failure, and where the
- * API server has forgotten the version to go on from.
+ * Lists the metadata of a collection, and watches it, until the signal is aborted. It lists again after a failure, and
+ * where the API server has forgotten the version to go on from.
  */
 export async function runInformer(options: InformerOptions): Promise<void> {
   const { handler, clock, onError, signal } = options;

@@ -59,7 +59,8 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
   return {
     /**
      * Returns the labels of a namespace.
-     * @param hasPolicy whether the API server takes it for one with a policy: it is read where the informer does not know it
+     * @param hasPolicy whether the API server takes it for one with a policy: it is read where the informer does not
+     * know it
      * @throws ApiFailure
      */
     async labelsOf(namespace: string, hasPolicy: boolean): Promise<Labels> {
@@ -90,7 +91,8 @@ export function policyNamespace({ labels = {}, managedFields = [] }: ObjectMeta)
   return { labels, sinceMs: Number.isNaN(lastMs) ? undefined : lastMs };
 }
 
-// The API server records when each manager last changed any of its fields, which is not before it wrote a label of the policy.
+// The API server records when each manager last changed any of its fields, which is not before it wrote a label of the
+// policy.
 function isOfPolicy({ fieldsV1 }: { readonly fieldsV1?: object }): boolean {
   const fields: { 'f:metadata'?: { 'f:labels'?: object } } = fieldsV1 ?? {};
   return Object.keys(fields['f:metadata']?.['f:labels'] ?? {}).some((key) => key.startsWith(`f:${policyPrefix}`));

@@ -108,7 +108,10 @@ export function createApp({ admission, metrics, log, isDraining, nowMs }: AppPar
   return app;
 }
 
-/** Returns a signal that is aborted when the API server no longer waits: it says its timeout with each call, as in `?timeout=5s`. */
+/**
+ * Returns a signal that is aborted when the API server no longer waits: it says its timeout with each call, as in
+ * `?timeout=5s`.
+ */
 function signalOf({ url }: Request, response: Response): AbortSignal {
   const gone = new AbortController();
   response.once('close', () => {

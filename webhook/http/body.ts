@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 
-// An object has at most 3 MB, an update carries two, and Go writes each `<` in six bytes: reviews may have tens of megabytes. Nothing
-// that a pod needs makes one larger than this.
+// An object has at most 3 MB, an update carries two, and Go writes each `<` in six bytes: reviews may have tens of
+// megabytes. Nothing that a pod needs makes one larger than this.
 const bodyLimit = 7 * 1024 * 1024;
 // Each takes more memory than its text: a body of seven megabytes has room for millions.
 const structureLimit = 250_000;

@@ -28,7 +28,9 @@ export function onlyMethod(method: string): RequestHandler {
   };
 }
 
-/** The HTTP status of an error that a client caused, as Express and the body's reader mark it; undefined for own faults. */
+/**
+ * The HTTP status of an error that a client caused, as Express and the body's reader mark it; undefined for own faults.
+ */
 export function clientStatus(error: unknown): number | undefined {
   if (!(error instanceof Error) || !('status' in error) || typeof error.status !== 'number') return undefined;
   return error.status >= 400 && error.status < 500 ? error.status : undefined;

@@ -6,8 +6,8 @@ export type Outcome = 'leave' | 'patch' | 'deny' | 'bad-request' | 'fault';
 /** The webhook's Prometheus metrics. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
-// The lag of the event loop is measured by a timer, and told with its period. At the usual 10 ms it took an idle webhook a hundredth of a
-// processor, and a busy one the caches.
+// The lag of the event loop is measured by a timer, and told with its period. At the usual 10 ms it took an idle
+// webhook a hundredth of a processor, and a busy one the caches.
 const eventLoopPrecisionMs = 250;
 
 /** Makes the metrics, in a registry of their own. */

@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ServingPair } from '../tls/certificate.ts';
 
-// API servers are Go clients, which keep an idle connection for 90 s. A server that closes first races with their next request.
+// API servers are Go clients, which keep an idle connection for 90 s. A server that closes first races with their next
+// request.
 const keepAliveTimeoutMs = 95_000;
 const headersTimeoutMs = 10_000;
 // Go clients give up a handshake after that time.
@@ -13,7 +14,8 @@ const handshakeTimeoutMs = 10_000;
 // API servers wait 30 s at most for a webhook.
 const requestTimeoutMs = 30_000;
 
-// API servers never resume a session (client-go sets no ClientSessionCache), so that each handshake would make tickets for nobody.
+// API servers never resume a session (client-go sets no ClientSessionCache), so that each handshake would make tickets
+// for nobody.
 const protocol = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET } as const;
 
 /** Makes the HTTPS server; it does not listen. */
@@ -76,10 +78,10 @@ export interface DrainOptions {
 }
 
 /**
- * Stops a server without failing a request: API servers go on using open connections for a while after a pod stops being ready
- * (kubernetes/kubernetes#127335), so requests are served on first; the application tells clients to close. Then nothing new is
- * accepted, requests under way finish, and all connections are closed. Waiting for the connections themselves would take until
- * their time-outs: Go clients keep connections on which they never sent a request.
+ * Stops a server without failing a request: API servers go on using open connections for a while after a pod stops
+ * being ready (kubernetes/kubernetes#127335), so requests are served on first; the application tells clients to close.
+ * Then nothing new is accepted, requests under way finish, and all connections are closed. Waiting for the connections
+ * themselves would take until their time-outs: Go clients keep connections on which they never sent a request.
  */
 export async function drain(server: HttpServer | HttpsServer, options: DrainOptions): Promise<void> {
   await delay(options.serveOnMs);

@@ -64,7 +64,8 @@ export function createBatches<Item, Answer>(
   return {
     /**
      * Adds an item to the next batch of a key.
-     * @param signal aborted when nobody waits for the answer any more: an item whose batch has not begun is then in none
+     * @param signal aborted when nobody waits for the answer any more: an item whose batch has not begun is then in
+     * none
      * @returns its answer
      * @throws what the batch throws, or the signal's reason
      */

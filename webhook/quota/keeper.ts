@@ -15,8 +15,8 @@ export interface QuotaRequest {
   readonly wanted: Readonly<Partial<Amounts>>;
   readonly dryRun: boolean;
   /**
-   * The version that an update replaces, and its limit as stamped; undefined for a create. The API server stores an update only on the
-   * version that it showed, so this is what the pod has at that moment, whatever a watch knew.
+   * The version that an update replaces, and its limit as stamped; undefined for a create. The API server stores an
+   * update only on the version that it showed, so this is what the pod has at that moment, whatever a watch knew.
    */
   readonly before: (Readonly<Partial<Amounts>> & { readonly version: bigint }) | undefined;
 }
@@ -25,7 +25,8 @@ export interface QuotaRequest {
 export interface QuotaKeeper {
   /**
    * Decides about one admission, and grants it unless it is a dry run. An update that raises nothing is always allowed.
-   * @param signal aborted when nobody waits for the answer any more: a grant for a pod that will not come keeps others out for a while
+   * @param signal aborted when nobody waits for the answer any more: a grant for a pod that will not come keeps others
+   * out for a while
    * @throws QuotaError, ApiFailure where nothing could be decided, or the signal's reason
    */
   check(request: QuotaRequest, signal?: AbortSignal): Promise<QuotaAnswer>;

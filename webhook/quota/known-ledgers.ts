@@ -22,9 +22,9 @@ export interface KnownLedgersOptions {
 }
 
 /**
- * Builds the knowledge of a replica that has just started. Each replica measures how long it has seen a grant itself, with a clock
- * that never goes back: no two clocks are compared, and one that is set cannot end a grant early. A restart begins anew, which is
- * only later.
+ * Builds the knowledge of a replica that has just started. Each replica measures how long it has seen a grant itself,
+ * with a clock that never goes back: no two clocks are compared, and one that is set cannot end a grant early. A
+ * restart begins anew, which is only later.
  */
 export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedgersOptions) {
   /** As they were last read or written, by namespace. */
@@ -46,9 +46,14 @@ export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedger
   return {
     all: all as ReadonlyMap<string, StoredLedger>,
     read,
-    /** Returns the ledger as last seen, which saves a read; undefined if there is none. @throws QuotaError, ApiFailure */
+    /**
+     * Returns the ledger as last seen, which saves a read; undefined if there is none. @throws QuotaError, ApiFailure
+     */
     recall: async (namespace: string) => all.get(namespace) ?? read(namespace),
-    /** Writes a ledger unless it has changed since it was read. @returns whether it was written @throws QuotaError, ApiFailure */
+    /**
+     * Writes a ledger unless it has changed since it was read. @returns whether it was written @throws QuotaError,
+     * ApiFailure
+     */
     async write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined) {
       const written = await store.write(namespace, ledger, stored);
       onSwap(written === undefined ? 'conflict' : 'done');

@@ -14,7 +14,10 @@ export interface StoredLedger {
   readonly resourceVersion: string;
 }
 
-/** Access to the ledgers. Every method throws ApiFailure where the API server does not comply, QuotaError for what is no ledger. */
+/**
+ * Access to the ledgers. Every method throws ApiFailure where the API server does not comply, QuotaError for what is no
+ * ledger.
+ */
 export interface LedgerStore {
   /** Reads a namespace's ledger; undefined if there is none. */
   read(namespace: string): Promise<StoredLedger | undefined>;

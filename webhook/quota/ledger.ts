@@ -19,23 +19,26 @@ export interface Grant {
 }
 
 /**
- * What the replicas share about a namespace's quota. It holds no list of pods and no sum that decisions rely on: each replica counts
- * the pods by its own list and watch. It holds what such a count may miss.
+ * What the replicas share about a namespace's quota. It holds no list of pods and no sum that decisions rely on: each
+ * replica counts the pods by its own list and watch. It holds what such a count may miss.
  *
  * The quota is exact for any number of replicas, whose watches may lag by any time:
  *
- * 1. Every create and every raise of a pod is granted by one swap of the ledger (compare-and-swap on its resource version), which
- *    adds the grant. So a pod's rate, wherever it is now, is one that a count at some version showed, or one of a later grant.
- * 2. A grant leaves the ledger only when its outcome is known: (a) the pod was seen with it, at some resource version v; then
- *    `settled` is raised to v or above, or (b) it can have no effect any more: the pod was seen and is gone, or the grant is older
- *    than any request to the API server can be, and a list made after that does not show it.
- * 3. A replica decides only with a count of a version that is not below `settled`. What left the ledger by (a) is in that count,
- *    what left by (b) needs no count, all else is still in the ledger. So count and ledger together are an upper bound of what is,
- *    and of all that can come of earlier grants; a grant is given only where the bound stays within the quota.
- * 4. At most one pod of a name exists at a time, so a name is charged the largest of its pod and its grants, not their sum. A pod
- *    that is deleted and created again under its name, or a create that fails because the name is taken, costs nothing.
- * 5. A name has one grant for its creates, and one for the updates of each version, with the largest of their amounts. Several
- *    creates leave by expiry alone: while one of them is seen, another may still take effect after it.
+ * 1. Every create and every raise of a pod is granted by one swap of the ledger (compare-and-swap on its resource
+ *    version), which adds the grant. So a pod's rate, wherever it is now, is one that a count at some version showed,
+ *    or one of a later grant.
+ * 2. A grant leaves the ledger only when its outcome is known: (a) the pod was seen with it, at some resource version
+ *    v; then `settled` is raised to v or above, or (b) it can have no effect any more: the pod was seen and is gone, or
+ *    the grant is older than any request to the API server can be, and a list made after that does not show it.
+ * 3. A replica decides only with a count of a version that is not below `settled`. What left the ledger by (a) is in
+ *    that count, what left by (b) needs no count, all else is still in the ledger. So count and ledger together are an
+ *    upper bound of what is, and of all that can come of earlier grants; a grant is given only where the bound stays
+ *    within the quota.
+ * 4. At most one pod of a name exists at a time, so a name is charged the largest of its pod and its grants, not their
+ *    sum. A pod that is deleted and created again under its name, or a create that fails because the name is taken,
+ *    costs nothing.
+ * 5. A name has one grant for its creates, and one for the updates of each version, with the largest of their amounts.
+ *    Several creates leave by expiry alone: while one of them is seen, another may still take effect after it.
  *
  * Resource versions are compared as numbers; Kubernetes says that those of one resource can be (KEP-5504).
  */

@@ -7,7 +7,10 @@ import type { InformerHandler } from '../cluster/informer.ts';
 import { type Amounts, amountsOf, nothing } from './amounts.ts';
 import { type Count, type CountedPod, createPodTable, type PodTable } from './pod-table.ts';
 
-/** The unfinished pods with the stamp's label. A pod that finishes leaves the selection, which a watch reports as a deletion. */
+/**
+ * The unfinished pods with the stamp's label. A pod that finishes leaves the selection, which a watch reports as a
+ * deletion.
+ */
 export const stampedPods: Omit<Collection, 'kubeConfig'> = {
   path: '/api/v1/pods',
   selection: {

@@ -24,7 +24,10 @@ export interface Count {
   hasLeft(uid: string, above: bigint): boolean;
 }
 
-/** A table of counted pods of all namespaces, fed by a list and a watch. A count takes the same time for any number of pods. */
+/**
+ * A table of counted pods of all namespaces, fed by a list and a watch. A count takes the same time for any number of
+ * pods.
+ */
 export type PodTable = ReturnType<typeof createPodTable>;
 
 interface Namespace {

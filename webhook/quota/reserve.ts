@@ -35,8 +35,8 @@ export interface Decided {
 }
 
 /**
- * Decides about claims in their order, from a settled ledger and a count that is not older than what is settled (ledger.ts). The
- * time depends on the number of grants and claims, not on that of pods.
+ * Decides about claims in their order, from a settled ledger and a count that is not older than what is settled
+ * (ledger.ts). The time depends on the number of grants and claims, not on that of pods.
  */
 export function reserve(ledger: Ledger, count: Count, claims: readonly Claim[]): Decided {
   const charges = new Map<string, Amounts>();
@@ -86,15 +86,15 @@ function joined(grant: Grant, earlier: Grant): Grant {
 
 /**
  * Takes the grants out of a ledger whose outcome a count shows; rule 2 in ledger.ts.
- * @param isExpired reports whether a grant can have no effect any more unless the count shows it; it needs a count that was begun
- * after the grant expired
+ * @param isExpired reports whether a grant can have no effect any more unless the count shows it; it needs a count that
+ * was begun after the grant expired
  */
 export function settle(ledger: Ledger, count: Count, isExpired: (grant: Grant) => boolean): Ledger {
   let { settled } = ledger;
   const grants = ledger.grants.filter((grant) => {
     const pod = count.pod(grant.name);
-    // An update replaces one version only. If the pod has a later one, the update is in it, or it failed and whatever is tried again
-    // is another admission. Equal amounts would not do: the pod may have had them before it was lowered.
+    // An update replaces one version only. If the pod has a later one, the update is in it, or it failed and whatever
+    // is tried again is another admission. Equal amounts would not do: the pod may have had them before it was lowered.
     if (pod?.uid === grant.uid && (grant.from === undefined || pod.version > grant.from)) {
       if (pod.version > settled) settled = pod.version;
       return false;

@@ -28,7 +28,9 @@ const tendMs = 1_000;
 const refreshMs = 30_000;
 const retryMs = 1_000;
 
-/** Starts a keeper, the watch of the pods that count, and the tending of the ledgers. The keeper can be asked at once. */
+/**
+ * Starts a keeper, the watch of the pods that count, and the tending of the ledgers. The keeper can be asked at once.
+ */
 export function startQuota(options: QuotaOptions): QuotaKeeper {
   const { kubeConfig, registry, clock, lifeMs } = options;
   const table = createPodTable(2 * lifeMs, { nowMs: clock.nowMs, dateMs: Date.now });

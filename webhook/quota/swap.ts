@@ -45,8 +45,8 @@ export function createSwaps(parts: SwapParts) {
   };
 
   /**
-   * Decides about claims on one namespace and takes out of its ledger what is settled. To be run once at a time for a namespace.
-   * Without claims it only does the latter. It tries as long as an answer is waited for.
+   * Decides about claims on one namespace and takes out of its ledger what is settled. To be run once at a time for a
+   * namespace. Without claims it only does the latter. It tries as long as an answer is waited for.
    * @returns one answer for each claim, in order; undefined where nobody waits any more
    * @throws QuotaError, ApiFailure
    */

@@ -32,8 +32,8 @@ export interface Candidate {
 }
 
 /**
- * Finds the running pods whose stamp is not one that their labels and their namespace's policy give: they came, or were changed, while
- * the webhook could not be asked.
+ * Finds the running pods whose stamp is not one that their labels and their namespace's policy give: they came, or were
+ * changed, while the webhook could not be asked.
  * @returns them by their uid
  * @throws ApiFailure
  */
@@ -66,7 +66,9 @@ export async function findCandidates(options: CandidateOptions): Promise<Readonl
   return found;
 }
 
-/** Returns a namespace's policy if it is usable and older than a pod: a policy that changes leaves running pods alone. */
+/**
+ * Returns a namespace's policy if it is usable and older than a pod: a policy that changes leaves running pods alone.
+ */
 function policyAtCreation(
   { labels, sinceMs }: PolicyNamespace,
   { creationTimestamp = '' }: ObjectMeta,

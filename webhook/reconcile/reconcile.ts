@@ -29,7 +29,10 @@ const refusedMs = 600_000;
 // Before a failed round is tried again; each wait doubles the one before.
 const firstRetryMs = 1_000;
 
-/** Finds the pods with a wrong stamp, or none, and has them stamped: at the start, and once a minute until the signal is aborted. */
+/**
+ * Finds the pods with a wrong stamp, or none, and has them stamped: at the start, and once a minute until the signal is
+ * aborted.
+ */
 export async function reconcilePods(options: ReconcileOptions): Promise<void> {
   const { kubeConfig, registry, log, clock, random, signal } = options;
   let unstamped = new Map<string, Unstamped>();

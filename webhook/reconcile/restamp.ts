@@ -22,8 +22,8 @@ const eventTimeoutMs = 5_000;
 const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 
 /**
- * Asks for the right stamp by an update of the version that was seen, about which the API server asks admission as about any other.
- * So one place decides, a quota counts, and of several replicas the first one changes the version.
+ * Asks for the right stamp by an update of the version that was seen, about which the API server asks admission as
+ * about any other. So one place decides, a quota counts, and of several replicas the first one changes the version.
  * @throws ApiFailure where the API server did not comply for a reason that is not the pod's
  */
 export async function restamp(kubeConfig: KubeConfig, { metadata: pod, isWrong }: Candidate): Promise<RestampOutcome> {
@@ -44,7 +44,10 @@ export async function restamp(kubeConfig: KubeConfig, { metadata: pod, isWrong }
   }
 }
 
-/** Writes an event about a pod that has no stamp. The same reason makes the same event, whichever replica writes it. @throws ApiFailure */
+/**
+ * Writes an event about a pod that has no stamp. The same reason makes the same event, whichever replica writes it.
+ * @throws ApiFailure
+ */
 export async function reportUnstamped(kubeConfig: KubeConfig, pod: ObjectMeta, reason: string): Promise<void> {
   const { namespace = '', name = '', uid = '' } = pod;
   const note = `the pod has no limit, or another one than its labels and its namespace ask for: ${reason}`.slice(

@@ -25,8 +25,8 @@ export class CertificateError extends Error {
 }
 
 /**
- * Reads `tls.crt` and `tls.key` from a folder, as a Secret volume has them. The server must never get a pair that is half written
- * or half replaced: every client would refuse it.
+ * Reads `tls.crt` and `tls.key` from a folder, as a Secret volume has them. The server must never get a pair that is
+ * half written or half replaced: every client would refuse it.
  * @throws CertificateError
  */
 export async function loadPair(folder: string): Promise<ServingPair> {

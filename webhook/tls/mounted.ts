@@ -12,9 +12,9 @@ export interface MountedOptions {
 }
 
 /**
- * Watches a certificate that another program writes, such as cert-manager, until the signal is aborted. It compares the files'
- * content: a Secret volume replaces a symbolic link two folders up, which file watches miss. The last good pair stays in use
- * through failures.
+ * Watches a certificate that another program writes, such as cert-manager, until the signal is aborted. It compares the
+ * files' content: a Secret volume replaces a symbolic link two folders up, which file watches miss. The last good pair
+ * stays in use through failures.
  */
 export async function watchMountedCertificate(options: MountedOptions, sink: CertificateSink): Promise<void> {
   const { folder, intervalMs, clock, signal } = options;

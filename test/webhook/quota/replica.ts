@@ -1,7 +1,8 @@
 /**
- * A replica of the quota keeper as a program, called by a real API server: validating admission over TLS with nothing but the quota.
- * Arguments: port, folder with tls.crt and tls.key, the quota as JSON, how long a grant can take effect in ms. The cluster is that of
- * $KUBECONFIG. Writes a line when it listens. About a pod with the label `die` it decides, and then dies before it answers.
+ * A replica of the quota keeper as a program, called by a real API server: validating admission over TLS with nothing
+ * but the quota. Arguments: port, folder with tls.crt and tls.key, the quota as JSON, how long a grant can take effect
+ * in ms. The cluster is that of $KUBECONFIG. Writes a line when it listens. About a pod with the label `die` it
+ * decides, and then dies before it answers.
  */
 import { createServer } from 'node:https';
 import process from 'node:process';
