@@ -209,7 +209,7 @@ describe('the agent of a node', () => {
   const conditions = (type: string) => ({ conditions: [{ type, status: 'True', reason: 'InForce', message: 'x' }] });
 
   beforeAll(async () => {
-    await make('nodes', {});
+    await make('nodes', { 'podrate.dev/mode': 'audit' });
     for (const name of ['one', 'two']) {
       await apply({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
       const bare = pod('nodes', `on-${name}`, {});
