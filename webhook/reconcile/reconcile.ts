@@ -66,7 +66,9 @@ export async function reconcilePods(options: ReconcileOptions): Promise<void> {
     const reason = isRefused ? result.reason : 'the update did not get to podrate, or did not change the stamp';
     const dueMs = clock.nowMs() + (isRefused ? refusedMs : 0);
     unstamped.set(uid, { state: isRefused ? 'refused' : 'waiting', dueMs });
-    if (before === undefined) log.warn({ namespace, name, uid, reason }, 'a pod stays without its stamp');
+    // At the start of the webhook API servers may not know yet that they can ask it.
+    if (!isRefused && before === undefined) throw new Error(reason);
+    if (before?.state !== 'refused') log.warn({ namespace, name, uid, reason }, 'a pod stays without its stamp');
     await reportUnstamped(kubeConfig, pod, reason);
   };
   const attempt = async (candidate: Candidate) => {
@@ -86,12 +88,13 @@ export async function reconcilePods(options: ReconcileOptions): Promise<void> {
       } catch (error) {
         // If it is this pod alone that fails, the others go on.
         failures += 1;
+        unstamped.set(uid, { state: 'waiting', dueMs: 0 });
         if (failures === 3) throw error;
-        unstamped.set(uid, { state: 'waiting', dueMs: clock.nowMs() + everyMs });
         onFailure(error);
       }
       await clock.sleep(gapMs, signal);
     }
+    if (failures > 0) throw new Error(`${failures} pods are tried again`);
   };
   const onFailure = (error: unknown) => {
     tries.inc({ outcome: 'failed' });
