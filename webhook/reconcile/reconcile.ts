@@ -82,13 +82,14 @@ export async function reconcilePods(options: ReconcileOptions): Promise<void> {
     let failures = 0;
     for (const [uid, candidate] of found) {
       if (signal.aborted) return;
-      if ((unstamped.get(uid)?.dueMs ?? 0) > clock.nowMs()) continue;
+      const before = unstamped.get(uid);
+      if ((before?.dueMs ?? 0) > clock.nowMs()) continue;
       try {
         await attempt(candidate);
       } catch (error) {
         // If it is this pod alone that fails, the others go on.
         failures += 1;
-        unstamped.set(uid, { state: 'waiting', dueMs: 0 });
+        unstamped.set(uid, { state: 'waiting', dueMs: before === undefined ? 0 : clock.nowMs() + everyMs });
         if (failures === 3) throw error;
         onFailure(error);
       }
