@@ -6,11 +6,14 @@ import type { Scenario } from './scenario.ts';
 export interface Bar {
   readonly what: string;
   /** Whose figure it is. */
-  readonly peer: 'podrate' | 'podrate-queue';
+  readonly peer: 'podrate' | 'podrate-policed';
   readonly applies: (scenario: Scenario) => boolean;
   readonly figure: FigureName;
-  /** The bounds for the figure, from the peer's own other figures and the others'; undefined when it cannot be judged. */
-  readonly bounds: (result: ScenarioResult, own: Figures) => Bounds | undefined;
+  /**
+   * Returns the bounds for the figure, from the peer's own other figures, the other peers' and those of other scenarios; undefined when
+   * it cannot be judged.
+   */
+  readonly bounds: (result: ScenarioResult, own: Figures, all: readonly ScenarioResult[]) => Bounds | undefined;
 }
 
 /** Both ends count as inside. */
@@ -37,7 +40,7 @@ export function judge(bars: readonly Bar[], results: readonly ScenarioResult[]):
       const own = result.peers[bar.peer];
       const value = own?.[bar.figure];
       if (own === undefined || value === undefined || !bar.applies(result.scenario)) return [];
-      const bounds = bar.bounds(result, own);
+      const bounds = bar.bounds(result, own, results);
       if (bounds === undefined) return [];
       const judgement = { bar: bar.what, scenario: result.scenario.name, figure: bar.figure, value, bounds };
       return [{ ...judgement, missedBy: outside(value, bounds) }];

@@ -1,6 +1,7 @@
 import type { Bar } from './bar.ts';
 import { always, partOfPlugin, timesIdle, timesPlugin } from './bounds.ts';
 import { change, egress, flood, ingress, late, many, pauses, short, traffic } from './conditions.ts';
+import { mixtureBars } from './mixture/bars.ts';
 
 /** The burst that podrate allows unless it is set: 10 ms of the limit. */
 const BURST_SECONDS = 0.01;
@@ -22,7 +23,6 @@ export const bars: readonly Bar[] = [
   bar('ping under load, against idle (ms)', egress(), 'ping', timesIdle(2)),
   bar('ping under load, against CNI / 20 (ms)', egress(), 'ping', timesPlugin(1 / 20, 'ping')),
   bar('deviation of 100 ms windows', fast, 'deviation', always({ most: 0.05 })),
-  bar('deviation, against CNI', egress(), 'deviation', timesPlugin(1, 'deviation')),
   bar('first second', egress(), 'firstSecond', always({ most: 1.05 + BURST_SECONDS })),
   bar('first second after a pause', pauses, 'afterPause', always({ most: 1.05 + BURST_SECONDS })),
   bar("Jain's index", shared, 'jain', always({ least: 0.99 })),
@@ -33,23 +33,11 @@ export const bars: readonly Bar[] = [
   bar('flood leaves TCP its part', floodBesideTcp, 'goodput', always({ least: 0.45 })),
   bar('flood leaves the ping alone, p99 (ms)', flood(), 'pingP99', always({ most: 5 })),
   bar('flood leaves other pods alone, p99 (ms)', flood(), 'otherPingP99', always({ most: 5 })),
-  bar('TCP ingress between podrate pods', ingress('ours'), 'ip', always({ least: 0.97, most: 1.005 })),
-  bar('TCP ingress between podrate pods resends (%)', ingress('ours'), 'resent', always({ most: 0.1 })),
-  bar('TCP ingress between podrate pods, ping against idle (ms)', ingress('ours'), 'ping', timesIdle(3)),
-  bar('ingress from far strangers, against CNI', ingress('far stranger'), 'goodput', partOfPlugin(0.95, 'goodput')),
-  bar(
-    'ingress from far strangers resends, against CNI (%)',
-    ingress('far stranger'),
-    'resent',
-    timesPlugin(1, 'resent'),
-  ),
-  bar('ingress from near strangers, against CNI', ingress('near stranger'), 'goodput', partOfPlugin(0.95, 'goodput')),
-  bar('ingress from near strangers resends (%)', ingress('near stranger'), 'resent', always({ most: 5 })),
-  queueBar('queue: near strangers, against CNI', ingress('near stranger'), 'goodput', partOfPlugin(0.95, 'goodput')),
-  queueBar('queue: near strangers resend (%)', ingress('near stranger'), 'resent', always({ most: 5 })),
-  queueBar('queue: near strangers, ping against idle (ms)', ingress('near stranger'), 'ping', timesIdle(2)),
-  queueBar('queue: TCP ingress between podrate pods', ingress('ours'), 'ip', always({ least: 0.97, most: 1.005 })),
-  queueBar('queue: TCP ingress between podrate pods resends (%)', ingress('ours'), 'resent', always({ most: 0.1 })),
+  bar('TCP ingress holds the limit', ingress('near'), 'ip', always({ least: 0.97, most: 1.005 })),
+  bar('TCP ingress resends, against CNI (%)', ingress('near'), 'resent', timesPlugin(1.1, 'resent')),
+  bar('TCP ingress, ping against CNI / 5 (ms)', ingress('near'), 'ping', timesPlugin(1 / 5, 'ping')),
+  bar('ingress from 20 ms away, against CNI', ingress('far'), 'goodput', partOfPlugin(0.95, 'goodput')),
+  bar('ingress from 20 ms away resends, against CNI (%)', ingress('far'), 'resent', timesPlugin(1.1, 'resent')),
   bar('short connections, against CNI', short, 'goodput', partOfPlugin(1, 'goodput')),
   bar('no short connection fails', short, 'failed', always({ most: 0 })),
   bar('short connections p99, against CNI (ms)', short, 'requestP99', timesPlugin(1.6, 'requestP99')),
@@ -61,13 +49,9 @@ export const bars: readonly Bar[] = [
   bar('memory of 250 pods (MB)', many(250), 'memory', always({ most: 10 })),
   bar('300 flows at 1 MB/s', crowd, 'ip', always({ most: 1.02 })),
   bar('attach to running flows', late, 'ip', always({ least: 0.97, most: 1.01 })),
+  ...mixtureBars,
 ];
 
 function bar(what: string, applies: Bar['applies'], figure: Bar['figure'], bounds: Bar['bounds']): Bar {
   return { what, peer: 'podrate', applies, figure, bounds };
-}
-
-/** What podrate promises with --ingress-queue. */
-function queueBar(...parts: Parameters<typeof bar>): Bar {
-  return { ...bar(...parts), peer: 'podrate-queue' };
 }

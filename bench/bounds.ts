@@ -1,17 +1,18 @@
 import type { Bar, Bounds } from './bar.ts';
 import type { FigureName } from './definitions.ts';
 import type { ScenarioResult } from './results.ts';
+import type { Scenario } from './scenario.ts';
 
-/** The plugin with a sane burst: with containerd's it has a first second without limit, longer queues and wider swings. */
+/** The plugin with a sane burst: with containerd's burst its first second has no limit, and its queues are longer. */
 const reference = ({ peers }: ScenarioResult, figure: FigureName) => peers['cni-sane']?.[figure];
 
-/** The same bounds whatever the others do. */
+/** Fixed bounds. */
 export const always =
   (bounds: Bounds): Bar['bounds'] =>
   () =>
     bounds;
 
-/** At most so many times what the CNI plugin has. */
+/** At most `factor` times the CNI plugin's figure. */
 export const timesPlugin =
   (factor: number, figure: FigureName): Bar['bounds'] =>
   (result) => {
@@ -19,7 +20,7 @@ export const timesPlugin =
     return value === undefined ? undefined : { most: factor * value };
   };
 
-/** At least so much of what the CNI plugin has. */
+/** At least `factor` times the CNI plugin's figure. */
 export const partOfPlugin =
   (factor: number, figure: FigureName): Bar['bounds'] =>
   (result) => {
@@ -27,8 +28,17 @@ export const partOfPlugin =
     return value === undefined ? undefined : { least: factor * value };
   };
 
-/** At most so many times the pod's own ping before the load. */
+/** At most `factor` times the pod's own ping before the load. */
 export const timesIdle =
   (factor: number): Bar['bounds'] =>
   (_, own) =>
     own.idlePing === undefined ? undefined : { most: factor * own.idlePing };
+
+/** At least `factor` times podrate's own figure of another scenario. @param name returns the other scenario's name */
+export const partOfScenario =
+  (factor: number, figure: FigureName, name: (scenario: Scenario) => string): Bar['bounds'] =>
+  ({ scenario }, _, all) => {
+    const other = all.find((result) => result.scenario.name === name(scenario));
+    const value = other?.peers.podrate?.[figure];
+    return value === undefined ? undefined : { least: factor * value };
+  };

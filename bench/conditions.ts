@@ -7,7 +7,7 @@ const always: Condition = () => true;
 export const traffic = (condition: Condition) => (scenario: Scenario) =>
   scenario.kind === 'traffic' && condition(scenario);
 
-/** Long flows alone, nothing else happening to them. */
+/** Long flows without any event. */
 const isBulk: Condition = ({ flood, pauses, changes, attachAt }) =>
   !flood && !pauses && !changes && attachAt === undefined;
 
@@ -19,7 +19,7 @@ export const egress = (condition: Condition = always) =>
 export const ingress = (sender: TrafficScenario['sender']) =>
   traffic((one) => isBulk(one) && one.direction === 'ingress' && one.sender === sender);
 
-/** Datagrams without end. */
+/** A flood of datagrams. */
 export const flood = (condition: Condition = always) => traffic((one) => one.flood !== undefined && condition(one));
 
 /** A limited pod whose flows pause. */
@@ -31,8 +31,9 @@ export const change = traffic((one) => one.changes !== undefined);
 /** A limit that is put on running flows. */
 export const late = traffic((one) => one.attachAt !== undefined);
 
-/** A connection for each request. */
-export const short = (scenario: Scenario) => scenario.kind === 'short';
+/** A connection of 8 KB for each request. */
+export const short = (scenario: Scenario) =>
+  scenario.kind === 'mixture' && scenario.name.startsWith('short connections ');
 
-/** So many pods at once. */
+/** A number of pods at once. */
 export const many = (pods: number) => (scenario: Scenario) => scenario.kind === 'many' && scenario.pods === pods;

@@ -1,7 +1,7 @@
-/** Figures of one run by name; what a scenario does not have is absent. `definitions` says what each one is. */
+/** Figures of one run by name, as far as the scenario has them. */
 export type Figures = Partial<Record<FigureName, number>>;
 
-/** What the figures are and in which unit. Shares are of the limit. */
+/** The meaning and unit of each figure. */
 export const definitions = {
   ip: 'IP bytes / limit, after the first second; when receiving is limited, what arrives before podrate judges it',
   goodput: 'payload bytes that the receiver read / limit, after the first second',
@@ -26,6 +26,18 @@ export const definitions = {
   failed: 'requests that failed',
   request: 'request p50, ms',
   requestP99: 'request p99, ms',
+  done: 'requests that were answered, after the first second',
+  probeFailed: 'health checks that failed',
+  bulk: 'IP bytes of the long flows / limit, where they are received',
+  bulkGoodput: 'payload bytes of the long flows / limit',
+  short: 'IP bytes of the requests and their answers / limit, in the limited direction',
+  used: 'IP bytes of the long flows and of the requests / limit',
+  liar: 'IP bytes of the sender that does not slow down / limit',
+  lost: 'retransmitted segments of 1500 bytes / limit',
+  egressNs: 'one call of the program podrate_egress, for a packet or a GSO packet, ns',
+  ingressNs: 'one call of the program podrate_ingress, the same, ns',
+  queueNs: 'one call of the program podrate_queue, the same, ns',
+  sockopsNs: 'one call of the program podrate_sockops, ns',
   memory: 'kernel memory, MB',
 } as const;
 export type FigureName = keyof typeof definitions;

@@ -38,6 +38,7 @@ export function figuresOf(recording: Recording, scenario: TrafficScenario): Figu
     ...cpuFigure(recording, bytesAt(wire, endUs) - bytesAt(wire, startUs + SECOND)),
     ...(flood ? { udp: share(udp, steady, endUs) } : {}),
     ...(pauses ? { afterPause: largestStart(wire, first, endUs, pauses) / rate } : {}),
+    ...recording.programs,
     ...(changes ? { settle: slowestChange(recording, wire, changes) } : {}),
   };
 }

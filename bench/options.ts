@@ -8,7 +8,7 @@ export const help = `Compares podrate with what people limit pods with today, on
   npm run bench -- --list
 
 Options:
-  --quick          a choice of scenarios, one short round; less than three minutes
+  --quick          a choice of scenarios, one short round; less than four minutes
   --rounds N       how often each run is repeated; figures are medians (default: 5, with --quick 1)
   --only WORD…     only scenarios and peers with all these words in their names; --list shows the names
   --list           print what would run, and how long it would take

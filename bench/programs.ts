@@ -17,7 +17,20 @@ export interface Programs {
   close(): Promise<void>;
 }
 
-const nativePrograms = ['sink', 'source', 'ping', 'flood', 'short-server', 'short-client', 'meter', 'relay'];
+const nativePrograms = [
+  'sink',
+  'source',
+  'ping',
+  'flood',
+  'raw-tcp',
+  'request-server',
+  'request-client',
+  'datagram-source',
+  'datagram-sink',
+  'meter',
+  'relay',
+];
+const headers = ['load.h', 'request.h', 'datagram.h'];
 const pluginPackage = 'github.com/containernetworking/plugins/plugins/meta/bandwidth';
 const here = (path: string) => join(import.meta.dirname, path);
 
@@ -34,7 +47,7 @@ export async function buildBenchPrograms(cache: Cache, context: CommandContext):
 }
 
 async function buildNativeLoad(cache: Cache, context: CommandContext): Promise<string> {
-  const files = [...nativePrograms.map((name) => `${name}.c`), 'load.h'];
+  const files = [...nativePrograms.map((name) => `${name}.c`), ...headers];
   const texts = await Promise.all(files.map((name) => readFile(here(`native/${name}`), 'utf8')));
   const { directory } = await cached(
     cache,
@@ -43,7 +56,9 @@ async function buildNativeLoad(cache: Cache, context: CommandContext): Promise<s
     async (draft) => {
       for (const name of files) await copyFile(here(`native/${name}`), join(draft, name));
       for (const name of nativePrograms) {
-        await runCommand(context, 'clang', ['-O2', '-static', '-s', '-Wall', '-o', name, `${name}.c`], { cwd: draft });
+        await runCommand(context, 'clang', ['-O2', '-static', '-s', '-Wall', '-o', name, `${name}.c`, '-lm'], {
+          cwd: draft,
+        });
       }
     },
     context.signal,

@@ -1,4 +1,6 @@
-/** What one run of traffic left behind. Times are CLOCK_MONOTONIC in microseconds, bytes are sums since the run began. */
+import type { Figures } from './definitions.ts';
+
+/** The samples of one run of traffic. Times are CLOCK_MONOTONIC in microseconds, bytes are sums since the run began. */
 export interface Recording {
   /** When the flows were started, and when the run was over. */
   readonly startUs: number;
@@ -13,10 +15,12 @@ export interface Recording {
   readonly source: { readonly sent: number; readonly resent: number; readonly broken: number };
   /** Requests of 100 bytes: asked when, answered after so many us. From the limited pod and from one beside it. */
   readonly pings: { readonly limited: readonly Ping[]; readonly other: readonly Ping[] };
-  /** What the whole machine worked from one second after the start to the end, without the load programs' own part. */
+  /** CPU time of the whole machine from one second after the start to the end, without the load programs' own part. */
   readonly cpuSeconds: number;
   /** Moments at which the limit was changed or put on, us, in their order. */
   readonly events: readonly number[];
+  /** How long one call of each BPF program took. */
+  readonly programs: Figures;
 }
 export interface WireSample {
   readonly us: number;

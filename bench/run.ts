@@ -1,27 +1,30 @@
 import type { Figures } from './definitions.ts';
 import { figuresOf } from './figures.ts';
 import { runMany } from './many.ts';
+import { mixtureFigures } from './mixture/figures.ts';
+import { runMixture } from './mixture/run.ts';
 import { allPeers } from './peers/all.ts';
 import { type Run, trafficSeconds } from './plan.ts';
 import type { WireSample } from './recording.ts';
-import { runShort } from './short.ts';
 import type { Testbed } from './testbed.ts';
 import { runTraffic } from './traffic.ts';
 
-/** What one run yields: its figures, and for traffic the bytes over time that pictures are drawn from. */
+/** The result of one run: its figures, and for traffic the bytes over time, for pictures. */
 export interface RunOutcome {
   readonly figures: Figures;
   readonly startUs?: number;
   readonly wire?: readonly WireSample[];
 }
 
-/** Does one run. */
+/** Carries out one run. */
 export async function doRun(bed: Testbed, run: Run, quick: boolean): Promise<RunOutcome> {
   const { scenario } = run;
   const peer = allPeers[run.peer];
   const seconds = trafficSeconds(run, quick);
   if (scenario.kind === 'many') return { figures: await runMany(bed, scenario, peer) };
-  if (scenario.kind === 'short') return { figures: await runShort(bed, scenario, peer, seconds) };
+  if (scenario.kind === 'mixture') {
+    return { figures: mixtureFigures(await runMixture(bed, scenario, peer, seconds), scenario) };
+  }
   const recording = await runTraffic(bed, scenario, peer, seconds);
   return { figures: figuresOf(recording, scenario), startUs: recording.startUs, wire: recording.wire };
 }

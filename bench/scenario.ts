@@ -21,8 +21,8 @@ export interface TrafficScenario extends Common {
   readonly congestion: 'cubic' | 'bbr';
   readonly family: 'ipv4' | 'ipv6';
   readonly seconds: { readonly quick: number; readonly full: number };
-  /** Where the sender is and whether it follows a podrate receiver's wish: `ours` does. */
-  readonly sender: 'ours' | 'near stranger' | 'far stranger';
+  /** Where the sender is: on the same node, or 20 ms away. */
+  readonly sender: 'near' | 'far';
   /** Datagrams of `size` payload bytes beside the flows, at `times` the limit. */
   readonly flood?: { readonly size: number; readonly times: number };
   /** The flows pause: on and off, in seconds. */
@@ -33,15 +33,49 @@ export interface TrafficScenario extends Common {
   readonly attachAt?: number;
 }
 
-/** Clients that open a connection for each request, without end. */
-export interface ShortScenario extends Common {
-  readonly kind: 'short';
-  readonly clients: number;
-  /** Bytes from client to server, and back. */
+/** Requests and answers over TCP, of many connections. */
+export interface RequestLoad {
+  /**
+   * `short`: its figures are the scenario's. `idle`: connections that carry nothing. `probe`: a health check, whose failures are counted
+   * apart.
+   */
+  readonly role: 'short' | 'idle' | 'probe';
+  /** Which side opens the connections. */
+  readonly client: 'limited' | 'peer';
+  /** Bytes of a request. */
   readonly up: number;
-  readonly down: number;
-  /** Which side the limited pod is. */
-  readonly limited: 'client' | 'server';
+  /** Bytes of an answer; a range is log-uniform. */
+  readonly down: number | readonly [least: number, most: number];
+  /** Connections at a time, at most. */
+  readonly connections: number;
+  /** Requests that begin each second, whatever becomes of them; absent: as soon as a connection is free. */
+  readonly perSecond?: number;
+  /** Whether connections stay open for further requests. */
+  readonly keep?: boolean;
+  /** When a request has failed; default 10,000. */
+  readonly timeoutMs?: number;
+}
+
+/** A packet flood, at `times` the limit. */
+export interface PacketFlood {
+  readonly kind: 'syn' | 'ack' | 'udp';
+  readonly times: number;
+}
+
+/** Several kinds of traffic at the same time, in the direction that is limited. */
+export interface MixtureScenario extends Common {
+  readonly kind: 'mixture';
+  readonly congestion: 'cubic' | 'bbr';
+  /** Where the limited pod's peers are: on its own bridge, or 20 ms away. */
+  readonly path: 'near' | 'far';
+  /** Long TCP flows. */
+  readonly flows: number;
+  readonly requests: readonly RequestLoad[];
+  /** UDP with segmentation offload that reacts to loss. */
+  readonly offload?: boolean;
+  readonly flood?: PacketFlood;
+  /** One TCP sender at this many times the limit, whatever it loses. */
+  readonly liar?: number;
   readonly seconds: { readonly quick: number; readonly full: number };
 }
 
@@ -52,4 +86,4 @@ export interface ManyScenario extends Common {
 }
 
 /** One line of the benchmark. */
-export type Scenario = TrafficScenario | ShortScenario | ManyScenario;
+export type Scenario = TrafficScenario | MixtureScenario | ManyScenario;

@@ -21,7 +21,7 @@ export interface Testbed {
   readonly shaper: LoadedShaper;
   /** Where peers pin what they load. */
   readonly pinDirectory: string;
-  /** Pinned map of the scale on b's eth0. */
+  /** Pinned map of the meter on the eth0 of b and of far. */
   readonly meterMap: string;
   close(): Promise<void>;
 }
@@ -51,7 +51,7 @@ export async function openTestbed(name: string, programs: Programs): Promise<Tes
     const pods = { a: await pod('a'), b: await pod('b'), c: await pod('c'), far: await pod('far') };
     // The lab counts on the bridge's ports, where shapers of the queueing kind want to be.
     for (const { hubPort } of Object.values(networks)) await tc(`${name}-hub`, `qdisc del dev ${hubPort} clsact`);
-    await pinMeter(await programs.compile('meter'), `${pins}/meter`, pods.b);
+    await pinMeter(await programs.compile('meter'), `${pins}/meter`, [pods.b, pods.far]);
     const relay = await putFarAway(name, await pod('relay'), programs);
     undo.push(() => relay.end());
     const shaper = await loadShaper(name);
@@ -63,11 +63,11 @@ export async function openTestbed(name: string, programs: Programs): Promise<Tes
   }
 }
 
-async function pinMeter(object: string, pins: string, pod: Pod): Promise<void> {
+async function pinMeter(object: string, pins: string, receivers: readonly Pod[]): Promise<void> {
   await mkdir(pins, { recursive: true });
   await execa('bpftool', ['prog', 'loadall', object, pins, 'pinmaps', `${pins}/maps`]);
   const filter = `filter add dev eth0 ingress bpf direct-action pinned ${pins}/meter`;
-  await execa('nsenter', [`--net=${pod.netnsPath}`, 'tc', ...filter.split(' ')]);
+  for (const { netnsPath } of receivers) await execa('nsenter', [`--net=${netnsPath}`, 'tc', ...filter.split(' ')]);
 }
 
 /** Moves far's cable from the bridge to a device of the relay's namespace, and has the relay carry frames between the two. */

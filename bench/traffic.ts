@@ -4,6 +4,7 @@ import type { Pod } from '../test/lab/lab.ts';
 import { networkSeconds, readCpu } from './cpu.ts';
 import type { InForce, Peer, PeerLimit } from './peers/peer.ts';
 import { type LoadProgram, rows, startProgram } from './process.ts';
+import { measurePrograms } from './program-times.ts';
 import type { Ping, Recording } from './recording.ts';
 import type { TrafficScenario } from './scenario.ts';
 import type { Testbed } from './testbed.ts';
@@ -11,10 +12,11 @@ import type { Testbed } from './testbed.ts';
 const PORT = 5001;
 const PING_PORT = 5002;
 const IDLE_MS = 400;
+const PROGRAMS_MS = 300;
 
 const nowUs = () => Number(process.hrtime.bigint() / 1000n);
 
-/** Runs one scenario with one peer and returns what was seen; leaves the testbed as it was. */
+/** Runs one scenario with one peer and returns its recording; leaves the testbed as it was. */
 export async function runTraffic(
   bed: Testbed,
   scenario: TrafficScenario,
@@ -22,7 +24,7 @@ export async function runTraffic(
   seconds: number,
 ): Promise<Recording> {
   const { a, b, c, far } = bed.pods;
-  const sender = scenario.sender === 'far stranger' ? far : a;
+  const sender = scenario.sender === 'far' ? far : a;
   const [limited, beside, target] = scenario.direction === 'egress' ? [a, c, b] : [b, c, a];
   const limitOf = (rate: number): PeerLimit => ({ [scenario.direction]: rate });
   const started: LoadProgram[] = [];
@@ -83,11 +85,19 @@ export async function runTraffic(
     await at(seconds);
     const cpuSeconds = networkSeconds(await cpu, await readCpu(load));
     const endUs = nowUs();
+    // Counting costs time, so it comes after everything else.
+    const programs = await measurePrograms(bed.shaper, () => sleep(PROGRAMS_MS));
     await Promise.all(pings.map((ping) => ping.finish()));
     const { stalls } = (await sink.ask()) as { stalls: number[] };
     const sent = (await source.ask()) as Recording['source'];
     return {
-      ...{ startUs, endUs, stalls, source: sent, cpuSeconds, events },
+      startUs,
+      endUs,
+      stalls,
+      source: sent,
+      cpuSeconds,
+      events,
+      programs,
       wire: rows(meter).map(([us = 0, tcp = 0, udp = 0, all = 0]) => ({ us, tcp, udp, all })),
       goodput: rows(sink).map(([us = 0, ...flows]) => ({ us, flows })),
       pings: { limited: pingsOf(pings[0]), other: pingsOf(pings[1]) },

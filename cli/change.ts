@@ -49,7 +49,14 @@ export function reportChange({ cgroup, before, after, mark, warnings }: Change):
 /** Writes a change for people. */
 export function formatChange({ cgroup, before, after, mark, warnings }: Change): string {
   const gone = before === undefined ? 'is not limited.' : 'is no longer limited.';
-  const state = after === undefined ? ` ${gone}` : `: ${describe(after).replace('The pod', 'It')}`;
+  const state = after === undefined ? ` ${gone}` : `: ${describeLimit(after)}`;
   const marked = mark?.after === undefined ? '' : ` ${describeMark(mark.after)}`;
   return [`${cgroup.path}${state}${marked}`, ...warnings].join('\n');
+}
+
+/** Says also how the limit of what is received is enforced. */
+function describeLimit(config: SlotConfig): string {
+  const limit = describe(config).replace('The pod', 'It');
+  if (config.ingress.rate === 0) return limit;
+  return limit.replace(/\.$/, config.queued ? ', through a queue.' : ', policed.');
 }

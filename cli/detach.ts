@@ -35,7 +35,10 @@ export async function freeCgroup(node: Node, cgroup: Cgroup, wait: Wait): Promis
   refusePods(cgroup, observation);
   const slots = observation.slots.filter((slot) => slot.cgroupId === cgroup.id && isManual(slot));
   const change: Change = { cgroup, before: slots[0]?.config, after: undefined, warnings: [] };
-  if (slots.length === 0) return change;
+  if (slots.length === 0) {
+    await removeQueue(cgroup);
+    return change;
+  }
 
   await shaper.apply(
     slots.map((slot): Step => ({ ...slot, kind: 'update', config: { ...slot.config, release: true } })),
@@ -51,6 +54,7 @@ export async function freeCgroup(node: Node, cgroup: Cgroup, wait: Wait): Promis
   );
   const [failure] = failures;
   if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
-  if (change.before !== undefined) await removeQueue(cgroup, change.before);
+  const held = slots.find(({ generation }) => generation === observation.generation);
+  await removeQueue(cgroup, held && { slot: held.slot, classifier: shaper.classifier() });
   return change;
 }

@@ -10,7 +10,7 @@ export interface LimitOptions extends MarkOptions {
   readonly egress?: string | undefined;
   readonly ingress?: string | undefined;
   readonly burst?: string | undefined;
-  /** Whether a queue is to be in front of what is received. */
+  /** Whether what is received must go through a queue, or must not. */
   readonly 'ingress-queue'?: boolean | undefined;
 }
 
@@ -26,8 +26,8 @@ export function readLimit(options: LimitOptions): { limit: Limit; burstMs: numbe
 }
 
 /** Refuses a queue without a rate that it could have. @throws CommandError */
-export function requireIngress(queued: boolean, ingress: number | undefined): void {
-  if (!queued || ingress) return;
+export function requireIngress(queue: boolean | undefined, ingress: number | undefined): void {
+  if (!queue || ingress) return;
   throw new CommandError('cli/usage', '--ingress-queue needs a limit of what is received, such as --ingress 1M');
 }
 

@@ -21,7 +21,7 @@ export interface Limited {
   /** Bytes per second; null without limit. */
   readonly egressBytesPerSecond: number | null;
   readonly ingressBytesPerSecond: number | null;
-  /** Whether a queue is in front of what it receives. */
+  /** Whether what it receives goes through a queue; if not, a limit of it is policed. */
   readonly ingressQueue: boolean;
   readonly counters: Counters;
 }
@@ -63,14 +63,17 @@ export async function list(node: Node): Promise<Listed[]> {
 export function formatList(listed: readonly Listed[]): string {
   if (listed.length === 0) return 'Nothing is limited on this machine.';
   const rate = (bytes: number | null) => (bytes === null ? '-' : isRate(bytes) ? formatRate(bytes) : String(bytes));
+  const how = ({ ingressBytesPerSecond, ingressQueue }: Listed) =>
+    ingressBytesPerSecond === null ? '-' : ingressQueue ? 'queued' : 'policed';
   const dropped = ({ egress, ingress }: Counters) => `${egress.dropped.packets}/${ingress.dropped.packets}`;
   const passed = ({ egress, ingress }: Counters) => `${egress.passed.bytes}/${ingress.passed.bytes}`;
   const rows = [
-    ['OWNER', 'EGRESS', 'INGRESS', 'DSCP', 'PASSED BYTES', 'DROPPED PACKETS', 'CGROUP'],
+    ['OWNER', 'EGRESS', 'INGRESS', 'RECEIVING', 'DSCP', 'PASSED BYTES', 'DROPPED PACKETS', 'CGROUP'],
     ...listed.map((entry) => [
       entry.owner,
       rate(entry.egressBytesPerSecond),
       rate(entry.ingressBytesPerSecond),
+      how(entry),
       entry.dscp === null ? '-' : formatDscp(entry.dscp),
       passed(entry.counters),
       dropped(entry.counters),

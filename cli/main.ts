@@ -32,6 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
     parseArgs({
       args: [...args],
       allowPositionals: true,
+      allowNegative: true,
       options: {
         ...shaperFlags,
         cgroup: { type: 'string' },

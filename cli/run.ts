@@ -34,7 +34,7 @@ export async function run(
 ): Promise<number> {
   const { limit, burstMs, dscp } = readLimit(options);
   if (options['ingress-queue']) {
-    const advice = 'give it a network namespace of its own, and use podrate attach --ingress-queue';
+    const advice = 'give it a network namespace of its own, and use podrate attach';
     throw new CommandError('cli/usage', `podrate run has no queue, because the command shares this network: ${advice}`);
   }
   if (command.length === 0) throw new CommandError('cli/usage', 'say what to run: podrate run --rate 1M -- COMMAND');
@@ -44,7 +44,7 @@ export async function run(
   }
   const cgroup = await createCgroup(node.cgroupMount);
   try {
-    await limitCgroup(node, cgroup, () => configOfLimit(limit, burstMs));
+    await limitCgroup(node, cgroup, () => ({ config: configOfLimit(limit, burstMs), queue: false }));
     return await marked(node, cgroup, dscp, async () => {
       const status = await runIn(cgroup, command);
       while (await isPopulated(cgroup.path)) await wait(pollMs);

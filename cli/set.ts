@@ -32,10 +32,11 @@ export async function set(node: Node, options: LimitOptions & CgroupOptions, wai
       const burst = options.burst === undefined ? old.burstNs : burstNs;
       config[direction] = { rate, burstNs: rate === 0 ? 0 : burst };
     }
-    config.queued = config.queued ? config.ingress.rate > 0 : (options['ingress-queue'] ?? false);
-    requireIngress(config.queued, config.ingress.rate);
+    requireIngress(options['ingress-queue'], config.ingress.rate);
     if (config.egress.rate === 0 && config.ingress.rate === 0 && dscp === undefined) throw noLimit();
-    return config;
+    // What is policed stays policed. A new limit of what is received comes with a queue where there can be one.
+    const isPoliced = current.ingress.rate > 0 && !current.queued;
+    return { config, queue: options['ingress-queue'] ?? (isPoliced ? false : undefined) };
   });
   if (options.dscp === undefined) return adoptOlder(node, { ...change, mark: { before: marked, after: marked } }, wait);
   return adoptOlder(node, await withMark(node, change, asked, namespaces), wait);

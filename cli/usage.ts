@@ -27,8 +27,9 @@ run, attach and set:
   --dscp CODEPOINT       mark what the cgroup sends: a number from 0 to 63, a name such as EF, AF41 or CS1, or none
   --burst MS             milliseconds of the rate that may pass at once after idle (default: the shaper's)
 attach and set:
-  --ingress-queue        a queue in front of what it receives, for senders that are near and do not cooperate; only where it has a
-                         network namespace and a virtual Ethernet device of its own. attach without it takes the queue off
+  --ingress-queue        fail where what it receives cannot go through a queue, which takes a network namespace and a
+                         virtual Ethernet device of its own (default: a queue where it has them, else policing)
+  --no-ingress-queue     police what it receives
 top:
   --interval SECONDS     time between two looks (default 1)
 admit:

@@ -17,9 +17,11 @@ import { createMarkings } from './markings.ts';
 import { ownerOf } from './owner.ts';
 import { podEvent } from './pod-event.ts';
 import { conditionPatch, watchPods } from './pods.ts';
+import { bypassProblem, createBypasses } from './queue-bypass.ts';
 import type { Queues, QueuesReport } from './queues.ts';
 import { createReconciler, type Report } from './reconcile.ts';
 import type { Shaper } from './shaper.ts';
+import type { SlotState } from './state.ts';
 
 /** The log line where the release program cannot be attached. */
 export const noRelease =
@@ -95,6 +97,7 @@ export function startAgent(options: AgentOptions): Agent {
   let passMs = 0;
   let wanted = '';
   let queued: QueuesReport | undefined;
+  let bypassed: ReadonlySet<string> = new Set();
   let releaseProblem: string | undefined;
   const count = (kind: string) => {
     failures[kind] = (failures[kind] ?? 0) + 1;
@@ -106,27 +109,25 @@ export function startAgent(options: AgentOptions): Agent {
     const start = monotonic();
     runningSince = start;
     try {
-      queued ??= await queues.settle(shaped);
-      const { has } = queued;
-      const report = await reconciler.pass(
-        shaped.map((pod) => ({ ...pod, queued: has.has(pod.uid) })),
-        full,
-        superseded,
-      );
-      // Limits do not wait for queues: the programs hear of a new one in the next pass.
-      queued = await queues.settle(shaped);
+      const before = queued?.has;
+      const pods = shaped.map((pod) => ({ ...pod, queued: before?.has(pod.uid) }));
+      const report = await reconciler.pass(pods, full, superseded);
+      // A queue needs the slot of its pod. The flag that it is in force follows in the next pass.
+      queued = await queues.settle(shaped, report.slots);
+      if (queued.failures > 0) count('queue');
+      if (full) bypassed = await bypasses.find(queuedSlots(report, queued));
       const ms = monotonic() - start;
       passes += 1;
       passMs += ms;
       last = { report, at: monotonic(), ms };
       watch.set(report.parents);
-      tell(report, queued.problems);
+      tell(report, queueProblems(report, queued, bypassed));
       markings.want(shaped, full);
       await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
-      const againInMs = isDeepStrictEqual(queued.has, has) ? report.againInMs : 0;
-      return { ok: report.failures.length === 0 && !queued.failed, againInMs };
+      const againInMs = isDeepStrictEqual(queued.has, before) ? report.againInMs : 0;
+      return { ok: report.failures.length === 0 && queued.failures === 0, againInMs };
     } catch (error) {
       count('pass');
       log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');
@@ -164,6 +165,10 @@ export function startAgent(options: AgentOptions): Agent {
 
   const loop = startLoop({ pass, resyncMs, backOffMs: { first: 250, longest: 15_000 }, clock });
   const watch = watchCgroups(loop.kick);
+  const bypasses = createBypasses({
+    receiveTimes: (slots) => shaper.receiveTimes(slots),
+    monotonicNs: () => process.hrtime.bigint(),
+  });
   const adoptions = createAdoptions({
     adopt: (namespaces) => shaper.adopt(namespaces),
     mayHaveConnections: (path) => mayHaveConnections(path, now()),
@@ -171,7 +176,7 @@ export function startAgent(options: AgentOptions): Agent {
   });
   const markings = createMarkings({
     ...{ marker, netnsDirectory, log },
-    onDone: () => last && queued && tell(last.report, queued.problems),
+    onDone: () => last && queued && tell(last.report, queueProblems(last.report, queued, bypassed)),
     onFailure: () => count('mark'),
   });
   const shared = withSharedConnections(kubeConfig, monotonic);
@@ -223,6 +228,22 @@ export function startAgent(options: AgentOptions): Agent {
       await markings.stop();
     },
   };
+}
+
+/** Slots of pods whose queue is in force. */
+function queuedSlots({ pods, slots }: Report, { has }: QueuesReport): readonly SlotState[] {
+  const owners = new Set(pods.filter(({ pod }) => has.has(pod.uid)).map(({ pod }) => ownerOf(pod)));
+  return slots.filter(({ owner }) => owners.has(owner));
+}
+
+/** Why pods, by uid, are policed. */
+function queueProblems(
+  { pods }: Report,
+  { problems }: QueuesReport,
+  bypassed: ReadonlySet<string>,
+): ReadonlyMap<string, string> {
+  const passedBy = pods.filter(({ pod }) => bypassed.has(ownerOf(pod)));
+  return new Map([...passedBy.map(({ pod }): [string, string] => [pod.uid, bypassProblem]), ...problems]);
 }
 
 function describeStep(step: Report['failures'][number]['step']): string {

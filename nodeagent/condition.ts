@@ -41,7 +41,7 @@ export const uninstalledCondition: LimitedCondition = {
 /**
  * The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say.
  * @param mark what is known about the pod's mark
- * @param noQueue why the pod has not the queue that it should have
+ * @param noQueue why the pod does not have the queue that it should have, with the remedy
  */
 export function conditionOf(result: PodResult, mark?: MarkState, noQueue?: string): LimitedCondition | undefined {
   switch (result.state) {
@@ -65,7 +65,7 @@ export function conditionOf(result: PodResult, mark?: MarkState, noQueue?: strin
   }
 }
 
-// Limit and mark must be as the stamp says: a pod that is limited and not marked is told what it lacks. A queue is only help.
+// Limit and mark must be as the stamp says: a pod that is limited and not marked is told what it lacks. The limit holds without a queue.
 function inForce(
   { limit }: ShapedPod,
   config: SlotConfig,
@@ -82,7 +82,7 @@ function inForce(
     }
     parts.push(describeMark(wanted));
   }
-  if (noQueue !== undefined) parts.push(`No queue is in front of it: ${noQueue}.`);
+  if (noQueue !== undefined) parts.push(`Receiving is policed, not queued: ${noQueue}.`);
   return { status: 'True', reason: 'InForce', message: cut(parts.join(' ')) };
 }
 
@@ -93,8 +93,7 @@ export function describeMark(dscp: number): string {
 
 /** Says what a slot's config limits, such as `The pod sends at most 1M (1000000 bytes/s) and receives without limit.` */
 export function describe(config: SlotConfig): string {
-  const queue = config.queued ? ', through a queue' : '';
-  return `The pod sends ${amount(config.egress)} and receives ${amount(config.ingress)}${queue}.`;
+  return `The pod sends ${amount(config.egress)} and receives ${amount(config.ingress)}.`;
 }
 
 function amount({ rate }: DirectionConfig): string {

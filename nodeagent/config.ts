@@ -1,4 +1,5 @@
 /** The agent's configuration: command line first, then environment, then defaults. */
+import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -29,9 +30,11 @@ export interface ShaperConfig {
 export interface Config extends ShaperConfig {
   readonly nodeName: string;
   readonly port: number;
+  /** The address at which the HTTP server listens. */
+  readonly address: string;
   readonly resyncSeconds: number;
   readonly netnsDir: string;
-  /** Whether a queue is put in front of pods that have an ingress limit. */
+  /** Whether pods with an ingress limit get a queue. */
   readonly ingressQueue: boolean;
   readonly uninstall: boolean;
   readonly help: boolean;
@@ -61,12 +64,13 @@ Limits the pods of one node: makes the kernel agree with the pods' annotation po
 Options (each can be given in the environment instead, as named):
   --node-name NAME       node whose pods are limited (NODE_NAME; default: the host name)
   --port N               HTTP port for /healthz, /readyz, /metrics; 0: any free one (PORT; default: 8081)
+  --address IP           address of the HTTP server; 0.0.0.0 or :: are all (ADDRESS; default: 127.0.0.1)
   --resync-seconds N     time between thorough passes (RESYNC_SECONDS; default: 60)
 ${shaperUsage}
   --netns-dir DIR        where pods' network namespaces are, to find connections older than a limit (NETNS_DIR; default: /run/netns)
   --exempt CIDR[,CIDR…]  peers to which no limit applies, such as the cluster's own addresses (EXEMPT; default: none)
-  --ingress-queue        put a queue in front of pods with an ingress limit, for senders that are near and do not cooperate; needs
-                         the node's network namespace (INGRESS_QUEUE=true; default: no queue, only dropping)
+  --ingress-queue BOOL   whether pods with an ingress limit get a queue on the node's end of their device, which needs
+                         the node's network namespace; false: they are policed (INGRESS_QUEUE; default: true)
   --uninstall            take all limits off this node, remove all pins, and exit
   --help                 print this
 
@@ -96,7 +100,8 @@ export function readConfig(args: readonly string[], env: Environment): Config {
         'resync-seconds': { type: 'string' },
         'netns-dir': { type: 'string' },
         exempt: { type: 'string' },
-        'ingress-queue': { type: 'boolean' },
+        address: { type: 'string' },
+        'ingress-queue': { type: 'string' },
         uninstall: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -111,10 +116,11 @@ export function readConfig(args: readonly string[], env: Environment): Config {
     ...readShaperConfig(values, env),
     nodeName: values['node-name'] ?? env.NODE_NAME ?? hostname(),
     port: number('port', values.port ?? env.PORT ?? '8081', 0, 65_535),
+    address: readAddress(values.address ?? (env.ADDRESS || '127.0.0.1')),
     resyncSeconds: number('resync-seconds', values['resync-seconds'] ?? env.RESYNC_SECONDS ?? '60', 1, 86_400),
     netnsDir: values['netns-dir'] ?? env.NETNS_DIR ?? '/run/netns',
     exempt: readExempt(values.exempt ?? env.EXEMPT ?? ''),
-    ingressQueue: values['ingress-queue'] ?? readSwitch('INGRESS_QUEUE', env.INGRESS_QUEUE ?? ''),
+    ingressQueue: readSwitch('--ingress-queue', values['ingress-queue'] ?? (env.INGRESS_QUEUE || 'true')),
     uninstall: values.uninstall,
     help: values.help,
   };
@@ -134,10 +140,14 @@ export function readShaperConfig(
   };
 }
 
-function readSwitch(variable: string, text: string): boolean {
+function readSwitch(flag: string, text: string): boolean {
   if (text === 'true' || text === 'false') return text === 'true';
-  if (text === '') return false;
-  throw new ConfigError(`${variable}=${text}: must be true or false`);
+  throw new ConfigError(`${flag} ${text}: must be true or false`);
+}
+
+function readAddress(text: string): string {
+  if (isIP(text) !== 0) return text;
+  throw new ConfigError(`--address ${text}: must be an IP address, such as 127.0.0.1 or ::`);
 }
 
 function readExempt(list: string): readonly Block[] {

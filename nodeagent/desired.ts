@@ -15,8 +15,8 @@ export interface ShapedPod {
   readonly running: boolean;
   /** Whether it is about to end. */
   readonly terminating: boolean;
-  /** Whether a queue of the ingress rate is in front of it. */
-  readonly queued: boolean;
+  /** Whether its ingress queue is in force; undefined while that is not known. */
+  readonly queued: boolean | undefined;
   /** The condition `podrate.dev/Limited`, as the API server has it. */
   readonly condition: V1PodCondition | undefined;
   /** The limit and the code point, or why there are none that can be trusted. */
@@ -56,7 +56,7 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
     shaped.push({
       ...{ namespace, name, uid, cgroupUid, limit },
       running: status?.phase === 'Running',
-      queued: false,
+      queued: undefined,
       terminating: metadata?.deletionTimestamp !== undefined,
       condition: status?.conditions?.find(({ type }) => type === limitedCondition),
       network: networkOf(spec, status),

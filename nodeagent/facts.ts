@@ -5,14 +5,20 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { getuid } from 'node:process';
 import { type Bpftool, BpftoolError } from './bpftool.ts';
 import { cgroupMounts } from './cgroup-mount.ts';
+import { lockedMemoryBound } from './locked-memory.ts';
 import type { Marker } from './marker.ts';
+import { probePins } from './pin-probe.ts';
 import { generationOf, type Pins } from './pins.ts';
+import { tryQueue } from './queue-support.ts';
+import { type Confinement, readConfinement } from './security-module.ts';
 
 /** What is the case on this machine, without judgement. */
 export interface Facts {
   readonly uid: number;
   readonly missingCapabilities: readonly string[];
   readonly release: string;
+  /** How much memory BPF maps may take, in bytes; undefined where nothing bounds it. */
+  readonly lockedMemoryBound: number | undefined;
   readonly cgroupMount: string | undefined;
   readonly cgroupRoot: string | undefined;
   readonly cgroupRootIsCgroup2: boolean;
@@ -20,6 +26,8 @@ export interface Facts {
   readonly netControllers: readonly string[];
   readonly pinDirectory: string;
   readonly pinsOnBpffs: boolean;
+  /** Why no pin can be made, and what confines this process; undefined if pins can be made, or if that was not tried. */
+  readonly pinRefusal: { readonly code: string; readonly confinement: Confinement | undefined } | undefined;
   readonly bpftool: { readonly version: string } | { readonly problem: string; readonly remedy?: string };
   readonly objectFile: string;
   readonly generation: string | undefined;
@@ -32,6 +40,8 @@ export interface Facts {
         readonly adopterError?: string;
         /** Why packets cannot be marked. */
         readonly markError?: string;
+        /** Why there can be no ingress queues. */
+        readonly queueError?: string;
       }
     | undefined;
 }
@@ -67,23 +77,27 @@ export async function gatherFacts(options: FactsOptions): Promise<Facts> {
   const generation = await generationOf(objectFile).catch(() => undefined);
   const missingCapabilities = (await hasSysAdmin()) ? [] : ['CAP_SYS_ADMIN'];
   const pinsOnBpffs = await isOn(bpffsMagic, pinDirectory);
-  const canLoad = tryLoad && 'version' in version && generation !== undefined && cgroupMount !== undefined;
   const uid = getuid?.() ?? -1;
+  const pinRefusal = uid === 0 && pinsOnBpffs ? await refusalOf(pinDirectory) : undefined;
+  const canPin = pinsOnBpffs && pinRefusal === undefined;
+  const canLoad = tryLoad && 'version' in version && generation !== undefined && cgroupMount !== undefined;
   return {
     uid,
     missingCapabilities,
     release: release(),
+    lockedMemoryBound: await lockedMemoryBound(),
     cgroupMount,
     cgroupRoot,
     cgroupRootIsCgroup2: cgroupRoot !== undefined && (await typeOf(cgroupRoot)) === cgroup2Magic,
     netControllers: ['net_cls', 'net_prio'].filter((name) => hasV1Controller(mountinfo, name)),
     pinDirectory,
     pinsOnBpffs,
+    pinRefusal,
     bpftool: version,
     objectFile,
     generation,
     load:
-      canLoad && pinsOnBpffs && uid === 0 && missingCapabilities.length === 0
+      canLoad && canPin && uid === 0 && missingCapabilities.length === 0
         ? await tryKernel(options, cgroupMount)
         : undefined,
   };
@@ -101,14 +115,21 @@ async function tryKernel(options: FactsOptions, mount: string): Promise<Facts['l
     const adopterError = await pins.tryLoad(objectFile);
     await bpftool.run(['cgroup', 'show', mount]);
     const markError = await marker.check();
+    const queueError = await tryQueue();
     return {
       release: release(),
       ...(adopterError !== undefined && { adopterError: adopterError.message }),
       ...(markError !== undefined && { markError: markError.message }),
+      ...(queueError !== undefined && { queueError }),
     };
   } catch (error) {
     return { release: release(), error: error instanceof Error ? error.message : String(error) };
   }
+}
+
+async function refusalOf(pinDirectory: string): Promise<Facts['pinRefusal']> {
+  const error = await probePins(pinDirectory);
+  return error && { code: error.code ?? error.message, confinement: await readConfinement() };
 }
 
 async function bpftoolVersion(bpftool: Bpftool): Promise<Facts['bpftool']> {

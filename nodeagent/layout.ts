@@ -16,9 +16,13 @@ export const structures = {
   podrate_count: { size: 16, fields: { packets: 0, bytes: 8 } },
   podrate_verdicts: { size: 64, fields: { passed: 0, delayed: 16, dropped: 32, marked: 48 } },
   podrate_counters: { size: 128, fields: { egress: 0, ingress: 64 } },
+  podrate_clock: { size: 64, fields: { next: 0, datagrams: 8, first: 16, average: 24 } },
+  podrate_state: { size: 192, fields: { egress: 0, ingress: 64, gate: 128, queued_ns: 168, lock: 176 } },
   podrate_owner: { size: 72, fields: { cgroup_id: 0, name: 8 } },
 } as const;
 
+/** The clocks count in 1/256 ns: TICK_SHIFT of bpf/lib/thresholds.h. */
+const tickShift = 8n;
 /** PODRATE_RELEASE: lift pacing and clamps from every socket, in preparation of a detach. */
 const releaseFlag = 1n;
 /** PODRATE_QUEUED: a queue of the ingress rate is in front. */
@@ -41,6 +45,14 @@ export interface SlotConfig {
   readonly release: boolean;
   /** True while a queue of the ingress rate is in front of the device. */
   readonly queued: boolean;
+}
+
+/** When a slot's received packets were last seen, on the kernel's monotonic clock. */
+export interface ReceiveTimes {
+  /** By the limit: when its clock will have sent what was charged, in ns. 0n: never. */
+  readonly chargedNs: bigint;
+  /** By the queue's classifier, to a tenth of a second, in ns. 0n: never. */
+  readonly queuedNs: bigint;
 }
 
 /** Who holds a slot. */
@@ -124,6 +136,16 @@ export function decodeConfig(bytes: Uint8Array): SlotConfig {
     ingress: direction(fields.ingress),
     release: (flags & releaseFlag) !== 0n,
     queued: (flags & queuedFlag) !== 0n,
+  };
+}
+
+/** Decodes what a struct podrate_state says about receiving. */
+export function decodeReceiveTimes(bytes: Uint8Array): ReceiveTimes {
+  const { size, fields } = structures.podrate_state;
+  const data = view(bytes, size);
+  return {
+    chargedNs: data.getBigUint64(fields.ingress + structures.podrate_clock.fields.next, little) >> tickShift,
+    queuedNs: data.getBigUint64(fields.queued_ns, little),
   };
 }
 

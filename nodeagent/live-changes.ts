@@ -16,7 +16,7 @@ export function liveChanges(pods: readonly ShapedPod[], slots: readonly SlotStat
     const slot = inForce.get(ownerOf(pod));
     // One that asks for no limit any more is set free and let go, which is no change of its config.
     if (slot === undefined || pod.limit instanceof Error || !isLimited(pod.limit)) return [];
-    const config = configOfPod(pod.limit, pod);
+    const config = configOfPod(pod.limit, pod, slot.config);
     if (sameConfig(slot.config, config)) return [];
     return [{ kind: 'update', generation: slot.generation, slot: slot.slot, owner: slot.owner, config }];
   });

@@ -54,7 +54,8 @@ async function run(config: Config): Promise<void> {
   kubeConfig.loadFromDefault();
   const { nodeName, netnsDir: netnsDirectory } = config;
   const devices = createPodDevices(netnsDirectory);
-  const queues = createQueues({ enabled: config.ingressQueue, tc: createTc(), devices, log });
+  const { classifier } = shaper;
+  const queues = createQueues({ enabled: config.ingressQueue, tc: createTc(), devices, classifier, log });
   const agent = startAgent({
     ...{ kubeConfig, nodeName, shaper, marker, cgroups, resyncMs, netnsDirectory, queues, log, monotonic },
     clock: realClock,
@@ -63,12 +64,13 @@ async function run(config: Config): Promise<void> {
   const metrics = createMetrics(shaper, agent.state);
   const server = createServer(createHealthApp({ state: agent.state, metrics, resyncMs, monotonic }));
   server.once('error', (error) => {
-    log.fatal({ error: error.message }, `cannot listen on port ${config.port}: choose another one with --port`);
+    const advice = 'choose another one with --port, and the address with --address';
+    log.fatal({ error: error.message }, `cannot listen on port ${config.port} of ${config.address}: ${advice}`);
     process.exit(1);
   });
-  server.listen(config.port, () => {
-    const { port } = server.address() as AddressInfo;
-    log.info({ nodeName, port, cgroupMount }, 'the agent runs');
+  server.listen(config.port, config.address, () => {
+    const { port, address } = server.address() as AddressInfo;
+    log.info({ nodeName, address, port, cgroupMount }, 'the agent runs');
   });
 
   const stop = async (signal: string) => {

@@ -32,6 +32,11 @@ export function createMetrics(shaper: Pick<Shaper, 'counters'>, state: () => Age
     registers,
   });
   const attached = new Gauge({ name: 'podrate_attached_pods', help: 'Pods whose limit is in force', registers });
+  const queued = new Gauge({
+    name: 'podrate_queued_pods',
+    help: 'Pods whose ingress limit is in force through a queue; all others with an ingress limit are policed',
+    registers,
+  });
   const states = new Gauge({
     name: 'podrate_pods',
     help: 'Pods of this node that ask for a limit, by what became of it',
@@ -42,7 +47,7 @@ export function createMetrics(shaper: Pick<Shaper, 'counters'>, state: () => Age
   const seconds = new Counter({ name: 'podrate_pass_seconds_total', help: 'Time that passes took', registers });
   const failures = new Counter({
     name: 'podrate_failures_total',
-    help: 'Steps that failed, by kind; pass: nothing could be observed; mark: packets could not be marked',
+    help: 'Steps that failed, by kind; pass: nothing could be observed; mark: packets could not be marked; queue: one could not be made',
     labelNames: ['reason'],
     registers,
   });
@@ -57,6 +62,7 @@ export function createMetrics(shaper: Pick<Shaper, 'counters'>, state: () => Age
       passes.inc(passCount);
       seconds.inc(passMs / 1000);
       attached.set(inForce.length);
+      queued.set(inForce.filter(({ slot }) => slot.config.queued).length);
       for (const [reason, times] of Object.entries(failed)) failures.inc({ reason }, times);
       for (const result of pods) states.inc({ state: result.state });
       for (const [index, { pod, slot }] of inForce.entries()) {

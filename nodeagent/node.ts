@@ -34,21 +34,27 @@ export interface Node {
 /** bpftool may take long on a machine that is short of processors; longer than this it hangs. */
 const bpftoolTimeoutMs = 60_000;
 
-/** Gathers the facts about this machine. @param tryLoad whether to try the real programs */
-export function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<Facts> {
+/**
+ * Gathers the facts about this machine, once this process's own bound of locked memory is lifted.
+ * @param tryLoad whether to try the real programs
+ */
+export async function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<Facts> {
+  await unboundLockedMemory();
   const { bpftool, pins, marker } = toolsOf(config);
   const { pinDir: pinDirectory, bpfObject: objectFile, cgroupRoot } = config;
   return gatherFacts({ bpftool, pins, marker, pinDirectory, objectFile, cgroupRoot, tryLoad });
 }
 
-/** Builds the parts. Nothing is changed in the kernel but this process's own bound of locked memory. @throws PreflightError if something is missing */
+/**
+ * Builds the parts. Nothing stays changed in the kernel but this process's own bound of locked memory.
+ * @throws PreflightError if something is missing
+ */
 export async function openNode(config: ShaperConfig): Promise<Node> {
   // The programs are not tried: they are loaded next anyway, or are in force already.
   const facts = await factsOf(config, false);
   const checks = preflight(facts);
   const { cgroupMount } = facts;
   if (cgroupMount === undefined || checks.some(({ result }) => result === 'failed')) throw new PreflightError(checks);
-  await unboundLockedMemory();
   const { bpftool, pins, marker } = toolsOf(config);
   return {
     cgroupMount,

@@ -62,10 +62,13 @@ export function hostEndOf(link: Link, inode: bigint, { links, inodes }: HostSide
   return end && { name: end.ifname, mtu: Math.min(end.mtu, link.mtu) };
 }
 
+/** What cannot be found: a network namespace with the pod's address, or the host's end of the device that has the address. */
+export type MissingDevice = 'namespace' | 'host-end';
+
 /** Finds pods' devices by the pods' addresses. */
 export interface PodDevices {
-  /** @returns devices by address; of an address that no namespace has, undefined @throws TcError */
-  find(addresses: ReadonlySet<string>): Promise<Map<string, HostDevice | undefined>>;
+  /** @returns devices by address @throws TcError */
+  find(addresses: ReadonlySet<string>): Promise<Map<string, HostDevice | MissingDevice>>;
 }
 
 /**
@@ -90,9 +93,10 @@ export function createPodDevices(directory: string, host?: string): PodDevices {
       const side = await readHostSide(host);
       const all = [...known.values()].flatMap(({ ino, links }) => links.map((link) => ({ ino, link })));
       return new Map(
-        [...addresses].map((address) => {
+        [...addresses].map((address): [string, HostDevice | MissingDevice] => {
           const found = all.find(({ link }) => addressesOf(link).includes(address));
-          return [address, found && hostEndOf(found.link, found.ino, side)];
+          if (found === undefined) return [address, 'namespace'];
+          return [address, hostEndOf(found.link, found.ino, side) ?? 'host-end'];
         }),
       );
     },

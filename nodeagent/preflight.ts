@@ -2,11 +2,14 @@
 import type { Facts } from './facts.ts';
 import { tcRemedy } from './iproute.ts';
 import { isLinuxBefore } from './linux-version.ts';
+import { queueRemedy } from './queue-support.ts';
+import type { Confinement } from './security-module.ts';
 
 /** One judgement. */
 export interface Check {
   readonly name:
     | 'privileges'
+    | 'locked-memory'
     | 'cgroup2'
     | 'cgroup-root'
     | 'bpffs'
@@ -15,6 +18,7 @@ export interface Check {
     | 'kernel'
     | 'older-connections'
     | 'marks'
+    | 'queues'
     | 'cgroup-v1';
   /** `warning`: limits hold, but not for everything. */
   readonly result: 'ok' | 'warning' | 'failed';
@@ -26,11 +30,18 @@ export interface Check {
 
 /** Checks everything that can be checked. A check that depends on a failed one is left out: its failure would say nothing. */
 export function preflight(facts: Facts): Check[] {
-  const checks: Check[] = [privileges(facts), cgroup2(facts), ...cgroupRoot(facts), bpffs(facts), bpftool(facts)];
+  const checks: Check[] = [
+    privileges(facts),
+    ...lockedMemory(facts),
+    cgroup2(facts),
+    ...cgroupRoot(facts),
+    bpffs(facts),
+    bpftool(facts),
+  ];
   checks.push(object(facts));
   const ready = checks.every(({ result }) => result !== 'failed');
   if (ready && facts.load !== undefined)
-    checks.push(kernel(facts.load), ...olderConnections(facts.load), ...marks(facts.load));
+    checks.push(kernel(facts.load), ...olderConnections(facts.load), ...marks(facts.load), ...queues(facts.load));
   return [...checks, ...cgroupV1(facts)];
 }
 
@@ -56,6 +67,21 @@ function privileges({ uid, missingCapabilities }: Facts): Check {
   };
 }
 
+// Raising the bound takes CAP_SYS_RESOURCE, which the DaemonSet does without: from Linux 5.11 on nothing needs it.
+function lockedMemory({ release, uid, lockedMemoryBound }: Facts): Check[] {
+  if (lockedMemoryBound === undefined || uid !== 0) return [];
+  return [
+    {
+      name: 'locked-memory',
+      result: 'failed',
+      found: `${lockedMemoryBound} bytes of memory can be locked, and BPF maps count as locked on Linux ${release}`,
+      remedy:
+        "set LimitMEMLOCK=infinity in the container runtime's systemd unit, or add the capability SYS_RESOURCE " +
+        '(the component linux-5.10 does); by hand: ulimit -l unlimited',
+    },
+  ];
+}
+
 function cgroup2({ cgroupMount }: Facts): Check {
   const name = 'cgroup2';
   if (cgroupMount !== undefined) return { name, result: 'ok', found: `cgroup v2 is mounted at ${cgroupMount}` };
@@ -77,16 +103,46 @@ function cgroupRoot({ cgroupMount, cgroupRoot: root, cgroupRootIsCgroup2 }: Fact
   return [{ name, result: 'failed', found: `${root} is not a directory of cgroup v2`, remedy }];
 }
 
-function bpffs({ pinDirectory, pinsOnBpffs }: Facts): Check {
+function bpffs({ pinDirectory, pinsOnBpffs, pinRefusal }: Facts): Check {
   const name = 'bpffs';
-  if (pinsOnBpffs) return { name, result: 'ok', found: `${pinDirectory} is in a BPF file system` };
-  return {
-    name,
-    result: 'failed',
-    found: `${pinDirectory} is not in a BPF file system`,
-    remedy:
-      'mount one: mount -t bpf bpf /sys/fs/bpf (on the node; in a container, mount the host directory /sys/fs/bpf)',
-  };
+  if (!pinsOnBpffs) {
+    return {
+      name,
+      result: 'failed',
+      found: `${pinDirectory} is not in a BPF file system`,
+      remedy:
+        'mount one: mount -t bpf bpf /sys/fs/bpf (on the node; in a container, mount the host directory /sys/fs/bpf)',
+    };
+  }
+  if (pinRefusal !== undefined) return { name, result: 'failed', ...unwritable(pinDirectory, pinRefusal) };
+  return { name, result: 'ok', found: `${pinDirectory} is in a BPF file system and can be written` };
+}
+
+/** What lets a container off a security module. */
+const unconfinedBy: Readonly<Record<Confinement['module'], string>> = {
+  AppArmor:
+    "set appArmorProfile.type to Unconfined in the container's securityContext, as the shipped DaemonSet does; " +
+    'with Docker or Podman: --security-opt apparmor=unconfined',
+  SELinux:
+    "set seLinuxOptions.type to spc_t in the container's securityContext, as the shipped DaemonSet does; " +
+    'with Docker or Podman: --security-opt label=type:spc_t',
+};
+
+function unwritable(
+  pinDirectory: string,
+  { code, confinement }: NonNullable<Facts['pinRefusal']>,
+): Pick<Check, 'found' | 'remedy'> {
+  const found = `${pinDirectory} cannot be written (${code})`;
+  // Both modules refuse with EACCES.
+  if (code === 'EACCES' && confinement !== undefined) {
+    const { module, label } = confinement;
+    const rule = module === 'AppArmor' ? 'profile' : 'type';
+    return { found: `${found}: ${module} forbids it, by the ${rule} ${label}`, remedy: unconfinedBy[module] };
+  }
+  if (code === 'EROFS') {
+    return { found, remedy: 'mount it writable: mount -o remount,rw /sys/fs/bpf, in a container without readOnly' };
+  }
+  return { found, remedy: 'run it as root of the host: in no user namespace (hostUsers: false, rootless containers)' };
 }
 
 function bpftool({ bpftool: found }: Facts): Check {
@@ -144,6 +200,17 @@ function marks({ error, markError }: NonNullable<Facts['load']>): Check[] {
     ? tcRemedy
     : 'the kernel needs CONFIG_NET_CLS_BPF=y and CONFIG_NET_SCH_INGRESS';
   const found = `packets cannot be marked with a code point (DSCP), which limits do not need: ${markError.replace(`: ${tcRemedy}`, '')}`;
+  return [{ name, result: 'warning', found, remedy }];
+}
+
+function queues({ error, queueError }: NonNullable<Facts['load']>): Check[] {
+  const name = 'queues';
+  if (error !== undefined) return [];
+  if (queueError === undefined)
+    return [{ name, result: 'ok', found: 'what pods receive can be queued (HTB, BPF filters)' }];
+  const remedies = [queueRemedy, tcRemedy];
+  const remedy = remedies.find((one) => queueError.includes(one)) ?? 'the agent needs CAP_NET_ADMIN and CAP_SYS_ADMIN';
+  const found = `what pods receive is policed, not queued: ${queueError.replace(`: ${remedy}`, '')}`;
   return [{ name, result: 'warning', found, remedy }];
 }
 

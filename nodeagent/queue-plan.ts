@@ -1,35 +1,35 @@
 /** Compares the queues that should be with those that are. */
-import { type ClassRates, classRates, type Leaf, type Queue } from './queue.ts';
-import type { RootQueue } from './queue-state.ts';
+import { filterClassId, leavesOf, type Queue } from './queue.ts';
+import type { QueueFilter, RootQueue } from './queue-state.ts';
 
-/** What is to be done on one device. */
+/** What to do on one device. */
 export type QueueStep =
-  | { readonly kind: 'install'; readonly device: string; readonly queue: Queue }
-  | { readonly kind: 'change'; readonly device: string; readonly queue: Queue; readonly leaf: Leaf }
+  | { readonly kind: 'install' | 'change'; readonly device: string; readonly queue: Queue }
   | { readonly kind: 'remove'; readonly device: string };
 
-/** What there is. */
+/** What is on the devices. */
 export interface QueuesThere {
   readonly roots: ReadonlyMap<string, RootQueue>;
-  /** Of the devices whose root queue is podrate's. */
-  readonly rates: ReadonlyMap<string, ClassRates>;
+  /** Of the devices whose root queueing discipline is podrate's. */
+  readonly filters: ReadonlyMap<string, QueueFilter>;
 }
 
-/** What comes of the comparison. */
+/** The result of the comparison. */
 export interface QueuePlan {
   readonly steps: readonly QueueStep[];
-  /** Devices that have a queue of somebody else's, which stays. */
+  /** Root queueing disciplines that another program has installed. They stay. */
   readonly foreign: ReadonlyMap<string, RootQueue>;
 }
 
 /**
- * Plans the steps. A queue is known by its handle, and one of another kind or handle than podrate's is never touched.
- * @param wanted the queues that should be, by device; those with podrate's handle on other devices go
+ * Plans the steps. A queue is recognised by its handle. A root queueing discipline of another kind or handle is never
+ * touched.
+ * @param wanted queues by device; podrate's on all other devices are removed
  */
 export function planQueues(
   handle: string,
   wanted: ReadonlyMap<string, Queue>,
-  { roots, rates }: QueuesThere,
+  { roots, filters }: QueuesThere,
 ): QueuePlan {
   const steps: QueueStep[] = [];
   const foreign = new Map<string, RootQueue>();
@@ -37,10 +37,11 @@ export function planQueues(
     const root = roots.get(device);
     if (root === undefined || isKernelsOwn(root)) steps.push({ kind: 'install', device, queue });
     else if (!isOurs(root, handle)) foreign.set(device, root);
-    // A process that was killed halfway has left it.
-    else if (root.leaf === undefined) steps.push({ kind: 'remove', device }, { kind: 'install', device, queue });
-    else if (!sameRates(rates.get(device), classRates(queue))) {
-      steps.push({ kind: 'change', device, queue, leaf: root.leaf });
+    // A process that was killed halfway, or an earlier version, has left it.
+    else if (!hasLeaves(root, handle, queue))
+      steps.push({ kind: 'remove', device }, { kind: 'install', device, queue });
+    else if (!isAsWanted(root, filters.get(device), handle, queue)) {
+      steps.push({ kind: 'change', device, queue });
     }
   }
   for (const root of roots.values()) {
@@ -49,19 +50,22 @@ export function planQueues(
   return { steps, foreign };
 }
 
-/** Whether a root queue is one that podrate made under a handle. */
+/** Reports whether podrate has made a root queueing discipline under a handle. */
 export function isOurs({ kind, handle }: RootQueue, ours: string): boolean {
   return kind === 'htb' && handle === ours;
 }
 
-/** Whether nobody put the queue there: `noqueue`, or the kernel's default, neither of which has a handle. */
+/** Whether the kernel has chosen the queueing discipline: `noqueue` or its default, neither of which has a handle. */
 function isKernelsOwn({ handle }: RootQueue): boolean {
   return handle === '0:';
 }
 
-function sameRates(there: ClassRates | undefined, wanted: ClassRates): boolean {
-  return Object.entries(wanted).every(([minor, { rate, ceil }]) => {
-    const found = there?.[minor];
-    return found?.rate === rate && found.ceil === ceil;
-  });
+function hasLeaves({ leaves }: RootQueue, handle: string, queue: Queue): boolean {
+  return leavesOf(handle, queue).every(({ parent, handle: own }) => leaves.get(parent)?.handle === own);
+}
+
+function isAsWanted({ leaves }: RootQueue, filter: QueueFilter | undefined, handle: string, queue: Queue): boolean {
+  // The limits tell the rate of the classes: see changeCommands.
+  const sameRate = leavesOf(handle, queue).every(({ parent, limit }) => leaves.get(parent)?.limit === limit);
+  return sameRate && filter?.programId === queue.classifier.id && filter.classId === filterClassId(handle, queue.slot);
 }

@@ -1,73 +1,83 @@
-/** Reads the queues of a network namespace and does what a plan says about them. */
+/** Reads the queues of a network namespace and carries out a plan. */
 import { TcError } from './iproute.ts';
-import {
-  type ClassRates,
-  changeCommands,
-  installCommands,
-  manualHandle,
-  podHandle,
-  type Queue,
-  removeCommand,
-} from './queue.ts';
+import { changeCommands, installCommands, manualHandle, podHandle, type Queue, removeCommand } from './queue.ts';
 import { isOurs, planQueues, type QueuePlan, type QueueStep, type QueuesThere } from './queue-plan.ts';
-import { htbRates, htbRatesOf, rootQueues } from './queue-state.ts';
+import { type QueueFilter, queueFilter, type RootQueue, rootQueues } from './queue-state.ts';
+import { explainQueueError } from './queue-support.ts';
 import type { Tc } from './tc.ts';
 
-/** What became of the queues that were wanted. */
+/** The result of settling the queues. */
 export interface QueueOutcome {
   readonly foreign: QueuePlan['foreign'];
   readonly done: readonly QueueStep[];
-  /** Why a device has not the queue that it should have. */
-  readonly failed: ReadonlyMap<string, Error>;
+  /** Why a device does not have the queue that it should have. */
+  readonly failed: ReadonlyMap<string, TcError>;
 }
+
+/** Picks devices by what is on them. All others stay as they are. */
+export type PickDevice = (root: RootQueue, filter: QueueFilter | undefined) => boolean;
 
 /**
  * Makes the queues of a namespace be these and no others under a handle of podrate's.
- * @param among devices that are looked at, all others stay as they are; undefined: all devices of the namespace
+ * @param pick undefined: all devices of the namespace
  * @throws TcError if they cannot be read
  */
 export async function settleQueues(
   tc: Tc,
   handle: string,
   wanted: ReadonlyMap<string, Queue>,
-  among?: ReadonlySet<string>,
+  pick: PickDevice = () => true,
 ): Promise<QueueOutcome> {
-  const { steps, foreign } = planQueues(handle, wanted, await readQueues(tc, handle, among));
-  const failed = new Map<string, Error>();
+  const { steps, foreign } = planQueues(handle, wanted, await readQueues(tc, handle, pick));
+  const failed = new Map<string, TcError>();
   const done: QueueStep[] = [];
+  let unsupported: TcError | undefined;
   for (const step of steps) {
-    if (failed.has(step.device)) continue;
+    const { device, kind } = step;
+    if (failed.has(device)) continue;
     try {
+      // What the kernel lacks, it lacks for every device.
+      if (kind === 'install' && unsupported !== undefined) throw unsupported;
       await doStep(tc, handle, step);
       done.push(step);
     } catch (error) {
       if (!(error instanceof TcError)) throw error;
+      const explained = explainQueueError(error);
+      if (explained.code === 'tc/unsupported') unsupported = explained;
       // A device that vanished meanwhile took its queue along.
-      if (!/Cannot find device/.test(error.message)) failed.set(step.device, error);
+      if (!/Cannot find device/.test(error.message)) failed.set(device, explained);
     }
   }
   return { foreign, done, failed };
 }
 
-/** Reads the root queues of all devices, and the rates of those that are podrate's. @throws TcError */
-export async function readQueues(tc: Tc, handle: string, among?: ReadonlySet<string>): Promise<QueuesThere> {
-  const all = rootQueues(await tc.show('qdisc show'));
-  const roots = new Map([...all].filter(([device]) => among?.has(device) ?? true));
+/** Reads the root queueing disciplines of devices, and the filters of podrate's. @throws TcError */
+export async function readQueues(tc: Tc, handle: string, pick: PickDevice = () => true): Promise<QueuesThere> {
+  const roots = rootQueues(await tc.show('qdisc show'));
   const ours = [...roots.values()].filter((root) => isOurs(root, handle)).map(({ device }) => device);
-  const show = (device: string) => `class show dev ${device}`;
-  const together = await tc.print(ours.map(show)).then(
-    (printed) => htbRatesOf(printed, ours),
-    () => undefined,
+  const filters = await readFilters(tc, handle, ours);
+  return { roots: new Map([...roots].filter(([device, root]) => pick(root, filters.get(device)))), filters };
+}
+
+async function readFilters(tc: Tc, handle: string, devices: readonly string[]): Promise<Map<string, QueueFilter>> {
+  const show = (device: string) => `filter show dev ${device} parent ${handle}`;
+  const printed = await tc.showAll(devices.map(show)).catch(async (error: unknown) => {
+    if (!(error instanceof TcError) || error.code === 'tc/missing') throw error;
+    // One of the devices has vanished.
+    const each: unknown[] = [];
+    for (const device of devices) each.push(await tc.show(show(device)).catch(() => []));
+    return each;
+  });
+  return new Map(
+    devices.flatMap((device, index): [string, QueueFilter][] => {
+      const filter = queueFilter(printed[index] ?? []);
+      return filter === undefined ? [] : [[device, filter]];
+    }),
   );
-  if (together !== undefined) return { roots, rates: together };
-  // One has vanished, or has classes that are not podrate's.
-  const rates = new Map<string, ClassRates>();
-  for (const device of ours) rates.set(device, htbRates(await tc.print([show(device)]).catch(() => '')));
-  return { roots, rates };
 }
 
 /**
- * Takes all queues of podrate off this namespace, also those made by hand. Without tc there are none.
+ * Removes all queues of podrate from this namespace, also those made by hand. Without tc there are none.
  * @throws TcError if one stays
  */
 export async function removeQueues(tc: Tc): Promise<void> {
@@ -82,21 +92,23 @@ export async function removeQueues(tc: Tc): Promise<void> {
 }
 
 async function doStep(tc: Tc, handle: string, step: QueueStep): Promise<void> {
-  const { device } = step;
-  switch (step.kind) {
-    case 'remove':
-      return tc.batch([removeCommand(device)]);
-    case 'change':
-      return tc.batch(changeCommands(device, handle, step.queue, step.leaf));
-    case 'install':
-      try {
-        await tc.batch(installCommands(device, handle, step.queue, 'fq_codel'));
-      } catch (error) {
-        if (!(error instanceof TcError)) throw error;
-        await tc.batch([removeCommand(device)]).catch(() => {});
-        // A kernel without it says so only after it has looked for the module.
-        if (!/kind is unknown/.test(error.message)) throw error;
-        await tc.batch(installCommands(device, handle, step.queue, 'bfifo'));
-      }
+  const { device, kind } = step;
+  if (kind === 'remove') return tc.batch([removeCommand(device)]);
+  if (kind === 'change') {
+    try {
+      return await tc.batch(changeCommands(device, handle, step.queue));
+    } catch (error) {
+      if (!(error instanceof TcError)) throw error;
+      // An earlier version, or another program, has left classes or filters that are in the way.
+      await tc.batch([removeCommand(device)]);
+    }
+  }
+  try {
+    await tc.batch(installCommands(device, handle, step.queue));
+  } catch (error) {
+    // Half a queue would let everything pass. What another program has installed meanwhile has another handle.
+    const left = (await readQueues(tc, handle).catch(() => undefined))?.roots.get(device);
+    if (left !== undefined && isOurs(left, handle)) await tc.batch([removeCommand(device)]).catch(() => {});
+    throw error;
   }
 }

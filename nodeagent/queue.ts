@@ -1,16 +1,19 @@
 /**
- * The queue in front of a pod's device, for senders that are near and follow no share: what it is made of, as tc commands.
- *
- * HTB at the limit's rate on the device's host side. Packets below 256 bytes have a class of their own, which goes first, so that
- * ACKs, requests and pings do not wait; what is left is shared between TCP and all other, so that a flood leaves TCP its part.
+ * The ingress queue of a pod as tc commands: HTB on the host's end of the pod's device. One filter, the BPF classifier
+ * of bpf/ingress/queue.h, chooses the class of each packet. docs/shaper.md has the reasons for the classes.
  */
 
-/** Handles by which podrate knows its queues: those of pods are the agent's, those made by hand the command line tool's. */
+/** The handles of podrate's root queueing disciplines: the agent's on devices of pods, and the command line tool's. */
 export const podHandle = '7064:';
 export const manualHandle = '7065:';
 
-/** What a class's packets wait in: fair to each flow where the kernel has it. */
-export type Leaf = 'fq_codel' | 'bfifo';
+/** The pinned BPF program that chooses the class of a packet. */
+export interface Classifier {
+  /** Its pin. */
+  readonly file: string;
+  /** The kernel's number of the program. */
+  readonly id: number;
+}
 
 /** A queue as it should be. */
 export interface Queue {
@@ -18,112 +21,139 @@ export interface Queue {
   readonly rate: number;
   /** The device's MTU, in bytes. */
   readonly mtu: number;
+  /** The slot of the limit: the classifier reads the rate there. */
+  readonly slot: number;
+  readonly classifier: Classifier;
 }
 
-/** Bits per second of HTB's classes by minor number. */
-export type ClassRates = Readonly<Record<string, { readonly rate: number; readonly ceil: number }>>;
+/** A class with packets in it. All of them may take the whole rate. */
+interface LeafClass {
+  /** The minor number, in hexadecimal digits. */
+  readonly minor: string;
+  /** The part of the rate that the class is sure of. */
+  readonly part: number;
+  /** A class is served before those of a higher number. */
+  readonly priority: 0 | 1;
+  /** Bytes that the class sends in its turn. */
+  readonly quantum: number;
+  /** How long its packets may wait at the whole rate, in ms. */
+  readonly waitMs: number;
+}
 
-/** The classes' minor numbers, and the least part of the rate that each has. */
-const classes = {
-  small: { minor: '10', part: 1 / 2 },
-  tcp: { minor: '20', part: 1 / 4 },
-  rest: { minor: '30', part: 1 / 4 },
-};
-
-/** How many classes a queue has, with the one that bounds their sum. */
-export const classCount = Object.keys(classes).length + 1;
-
-/** tc counts Ethernet's header too. */
+/** Ethernet's header, which tc counts and podrate does not, in bytes. */
 const headerBytes = 14;
-/** How long a packet waits at most, where packets are not too large for that. */
-const longestMs = 25;
-/** The largest GSO packet, which a queue must be able to hold; CNI's bandwidth plugin has as much beside its 25 ms. */
+const frameBytes = 1500 + headerBytes;
+/** What may leave at once after idle: this many bytes, or this time of the rate, in ms. */
+const leastBurst = 32_768;
+const burstMs = 10;
+/** The largest GSO packet, which must fit into every leaf, in bytes. */
 const largestPacket = 65_536;
-/** How much may pass at once, in ms of the rate and in bytes: two packets. */
-const [burstMs, leastBurst] = [1, 3100];
+
+/** The first kilobyte of a flow, flows that stay slow, TCP packets without payload, ARP. */
+const first: LeafClass = { minor: '10', part: 1 / 8, priority: 0, quantum: 3 * frameBytes, waitMs: 25 };
+/** What follows of a flow up to 16 KB. */
+const young: LeafClass = { minor: '18', part: 1 / 8, priority: 1, quantum: 3 * frameBytes, waitMs: 100 };
+/** What follows of a TCP flow. */
+const bulk: LeafClass = { minor: '20', part: 1 / 2, priority: 1, quantum: 3 * frameBytes, waitMs: 25 };
+/** What nothing slows down: further datagrams, floods. */
+const other: LeafClass = { minor: '30', part: 1 / 4, priority: 1, quantum: frameBytes, waitMs: 25 };
+const leafClasses: readonly LeafClass[] = [first, young, bulk, other];
+
+/** The class that bounds the sum of the others. */
+const innerMinor = '1';
+/** The place of the classifier among the filters. */
+export const filterPreference = 1;
+export const filterHandle = 1;
+
+/** The leaf of a class: where its packets wait. */
+export interface Leaf {
+  /** The class, such as `7064:10`. */
+  readonly parent: string;
+  /** Such as `8064:`. */
+  readonly handle: string;
+  /** Bytes that fit in. */
+  readonly limit: number;
+}
 
 /**
- * The rate that tc gets, in bits per second. Full-sized packets pass at the limit as podrate counts it, never faster, so the limit
- * has nothing left to drop.
+ * Returns the rate of the queue, in bytes per second of Ethernet frames. Full-sized packets pass at the limit as podrate
+ * counts it and never faster, so the limit has nothing left to drop.
  */
-export function linkRate({ rate, mtu }: Queue): number {
-  return printable((rate * 8 * (mtu + headerBytes)) / mtu);
+export function linkRate({ rate, mtu }: Pick<Queue, 'rate' | 'mtu'>): number {
+  return Math.floor((rate * (mtu + headerBytes)) / mtu);
 }
 
-/** What each class may take, by minor number, and what it is sure of; in bits per second. */
-export function classRates(queue: Queue): ClassRates {
-  const ceil = linkRate(queue);
-  const parts = Object.values(classes).map(({ minor, part }) => [minor, { rate: printable(ceil * part), ceil }]);
-  return { '1': { rate: ceil, ceil }, ...Object.fromEntries(parts) };
+/** Returns the leaves of a queue under a handle, in the order of their commands. */
+export function leavesOf(handle: string, queue: Pick<Queue, 'rate' | 'mtu'>): readonly Leaf[] {
+  const base = Number.parseInt(handle, 16);
+  return leafClasses.map(({ minor, waitMs }) => ({
+    parent: `${handle}${minor}`,
+    handle: `${(base + Number.parseInt(minor, 16) * 256).toString(16)}:`,
+    limit: Math.round((linkRate(queue) * waitMs) / 1000) + largestPacket,
+  }));
 }
 
-/** Rounds down to what tc prints in full, so that reading it back gives the same: the kernel counts bytes, tc up to six digits. */
-function printable(bits: number): number {
-  const unit = bits < 1e6 ? 8 : bits < 1e9 ? 1e3 : 1e6;
-  return Math.max(8, Math.floor(bits / unit) * unit);
+/** Returns the class id of the classifier's filter, whose minor number is the slot, such as `7064:1f`. */
+export function filterClassId(handle: string, slot: number): string {
+  return `${handle}${slot.toString(16)}`;
 }
 
-/** Commands that make the queue on a device that has none. The last of them are the leaves: where those are, all is there. */
-export function installCommands(device: string, handle: string, queue: Queue, leaf: Leaf): string[] {
-  const { small, tcp, rest } = classes;
-  const filter = (protocol: string, priority: number, match: string, { minor }: { minor: string }) =>
-    `filter add dev ${device} parent ${handle} protocol ${protocol} prio ${priority} u32 ${match} flowid ${handle}${minor}`;
+/** Returns the commands that install the queue. The filter comes last: where it is, everything is. */
+export function installCommands(device: string, handle: string, queue: Queue): string[] {
   return [
-    `qdisc add dev ${device} root handle ${handle} htb default ${rest.minor}`,
-    ...classCommands('add', device, handle, queue),
-    // A length of 0 is a packet too large for the field (BIG TCP); one whose upper byte is 0 is below 256.
-    filter('ip', 1, 'match u16 0 0xffff at 2', tcp),
-    filter('ip', 2, 'match u16 0 0xff00 at 2', small),
-    filter('ip', 3, 'match u8 6 0xff at 9', tcp),
-    filter('ipv6', 4, 'match u16 0 0xffff at 4', tcp),
-    filter('ipv6', 5, 'match u16 0 0xff00 at 4', small),
-    filter('ipv6', 6, 'match u8 6 0xff at 6', tcp),
-    filter('arp', 7, 'match u32 0 0', small),
-    ...leafCommands('add', device, handle, queue, leaf),
+    `qdisc add dev ${device} root handle ${handle} htb default ${other.minor}`,
+    ...classCommands(device, handle, queue),
+    ...leafCommands(device, handle, queue),
+    filterCommand(device, handle, queue),
   ];
 }
 
-/** Commands that bring a queue that is there to another rate. Nothing that waits in it is lost. */
-export function changeCommands(device: string, handle: string, queue: Queue, leaf: Leaf): string[] {
-  return [...classCommands('change', device, handle, queue), ...leafCommands('change', device, handle, queue, leaf)];
+/**
+ * Returns the commands that bring a whole queue to another rate, slot or classifier. Packets that wait in it stay. The
+ * limit of the first leaf is changed before any class, those of the other leaves after all classes: where all limits
+ * belong to one rate, the classes do too, wherever a process was killed.
+ */
+export function changeCommands(device: string, handle: string, queue: Queue): string[] {
+  const leaves = leafCommands(device, handle, queue);
+  return [
+    ...leaves.slice(0, 1),
+    ...classCommands(device, handle, queue),
+    ...leaves.slice(1),
+    filterCommand(device, handle, queue),
+  ];
 }
 
-/** The command that takes the queue off. */
+/** Returns the command that removes the queue. */
 export function removeCommand(device: string): string {
   return `qdisc del dev ${device} root`;
 }
 
-/** The leaves' parents and handles. */
-export function leavesOf(handle: string): readonly { readonly parent: string; readonly handle: string }[] {
-  const base = Number.parseInt(handle, 16);
-  return Object.values(classes).map(({ minor }) => ({
-    parent: `${handle}${minor}`,
-    handle: `${(base + Number.parseInt(minor, 16) * 256).toString(16)}:`,
-  }));
+function classCommands(device: string, handle: string, queue: Queue): string[] {
+  const ceil = linkRate(queue);
+  const burst = Math.max(leastBurst, Math.round((ceil * burstMs) / 1000));
+  const command = (parent: string, minor: string, rate: number, rest: string) => {
+    const size = `rate ${8 * rate}bit ceil ${8 * ceil}bit burst ${burst} cburst ${burst}`;
+    return `class replace dev ${device} parent ${parent} classid ${handle}${minor} htb ${size} ${rest}`;
+  };
+  return [
+    // Without a quantum the kernel warns, though an inner class does not use one.
+    command(handle, innerMinor, ceil, `quantum ${frameBytes}`),
+    ...leafClasses.map(({ minor, part, priority, quantum }) => {
+      const rate = Math.max(1, Math.floor(ceil * part));
+      return command(`${handle}${innerMinor}`, minor, rate, `prio ${priority} quantum ${quantum}`);
+    }),
+  ];
 }
 
-function classCommands(verb: 'add' | 'change', device: string, handle: string, queue: Queue): string[] {
-  const rates = classRates(queue);
-  const burst = Math.max(leastBurst, Math.round((queue.rate * burstMs) / 1000));
-  return Object.entries(rates).map(([minor, { rate, ceil }]) => {
-    const isRoot = minor === '1';
-    const parent = isRoot ? handle : `${handle}1`;
-    const priority = isRoot ? '' : ` prio ${minor === classes.small.minor ? 0 : 1} quantum ${queue.mtu + headerBytes}`;
-    const size = `rate ${rate}bit ceil ${ceil}bit burst ${burst} cburst ${burst}`;
-    return `class ${verb} dev ${device} parent ${parent} classid ${handle}${minor} htb ${size}${priority}`;
-  });
-}
-
-function leafCommands(verb: 'add' | 'change', device: string, handle: string, queue: Queue, leaf: Leaf): string[] {
-  return leavesOf(handle).map(
-    ({ parent, handle: own }) =>
-      `qdisc ${verb} dev ${device} parent ${parent} handle ${own} ${leafOptions(queue, leaf)}`,
+function leafCommands(device: string, handle: string, queue: Queue): string[] {
+  return leavesOf(handle, queue).map(
+    ({ parent, handle: own, limit }) =>
+      `qdisc replace dev ${device} parent ${parent} handle ${own} bfifo limit ${limit}`,
   );
 }
 
-function leafOptions({ rate, mtu }: Queue, leaf: Leaf): string {
-  if (leaf === 'bfifo') return `bfifo limit ${Math.round((rate * longestMs) / 1000) + largestPacket}`;
-  // CoDel needs a target of more than one packet's time (RFC 8289, section 4.3).
-  const targetUs = Math.max(5000, Math.round((1.5 * mtu * 1e6) / rate));
-  return `fq_codel target ${targetUs}us interval ${Math.max(100_000, 2 * targetUs)}us quantum ${mtu + headerBytes}`;
+function filterCommand(device: string, handle: string, { slot, classifier }: Queue): string {
+  const place = `parent ${handle} protocol all prio ${filterPreference} handle ${filterHandle}`;
+  const program = `bpf direct-action object-pinned ${classifier.file} classid ${filterClassId(handle, slot)}`;
+  return `filter replace dev ${device} ${place} ${program}`;
 }

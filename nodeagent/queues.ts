@@ -1,117 +1,166 @@
-/** Keeps the queues in front of this node's pods as they should be: --ingress-queue. */
+/** Keeps the ingress queues of this node's pods as they should be. */
 import type { ShapedPod } from './desired.ts';
+import { TcError } from './iproute.ts';
 import type { Log } from './log.ts';
-import type { HostDevice, PodDevices } from './pod-devices.ts';
-import { podHandle, type Queue } from './queue.ts';
+import { ownerOf } from './owner.ts';
+import type { HostDevice, MissingDevice, PodDevices } from './pod-devices.ts';
+import { type Classifier, podHandle, type Queue } from './queue.ts';
 import { settleQueues } from './queue-steps.ts';
+import type { SlotState } from './state.ts';
 import type { Tc } from './tc.ts';
 
 /** What queues are built from. */
 export interface QueuesOptions {
-  /** Whether pods get queues at all. If not, those of an earlier agent are taken off once. */
+  /** Whether pods get queues at all. If not, those of an earlier agent are removed once. */
   readonly enabled: boolean;
   readonly tc: Tc;
   readonly devices: PodDevices;
+  /** The classifier of the current generation. */
+  readonly classifier: () => Classifier & { readonly generation: string };
   readonly log: Log;
 }
 
-/** What a look found. */
+/** What is known about the queues. */
 export interface QueuesReport {
-  /** Pods, by uid, that have their queue. */
+  /** Pods, by uid, whose queue is in force. */
   readonly has: ReadonlySet<string>;
-  /** Why pods, by uid, that should have one do not: a sentence. */
+  /** Why pods, by uid, that should have a queue have none: a clause. */
   readonly problems: ReadonlyMap<string, string>;
-  /** Whether something failed that may go well another time. */
-  readonly failed: boolean;
+  /** How much failed that may go well another time. */
+  readonly failures: number;
 }
 
 /** The running part. */
 export interface Queues {
-  /** Makes the queues agree with the pods. Never fails: limits hold by dropping without a queue. */
-  settle(pods: readonly ShapedPod[]): Promise<QueuesReport>;
+  /**
+   * Makes the queues agree with the pods. A pod without a slot gets none yet. Never fails: a pod without a queue is
+   * policed.
+   * @param slots the slots that the pods hold
+   */
+  settle(pods: readonly ShapedPod[], slots: readonly SlotState[]): Promise<QueuesReport>;
 }
 
-const nothing: QueuesReport = { has: new Set(), problems: new Map(), failed: false };
-
 /** Builds it. */
-export function createQueues({ enabled, tc, devices, log }: QueuesOptions): Queues {
+export function createQueues({ enabled, tc, devices, classifier, log }: QueuesOptions): Queues {
   let cleared = false;
-  let told = new Map<string, string>();
+  let reported = new Map<string, string>();
 
   const clear = async () => {
     if (cleared) return;
     cleared = true;
     try {
       const { done, failed } = await settleQueues(tc, podHandle, new Map());
-      if (done.length > 0) log.info({ queues: done.length }, 'queues of an earlier agent are taken off');
-      for (const [device, error] of failed) log.error({ device, error: error.message }, 'a queue cannot be taken off');
+      if (done.length > 0) log.info({ queues: done.length }, 'the queues of an earlier agent are removed');
+      for (const [device, error] of failed) log.error({ device, error: error.message }, 'a queue cannot be removed');
     } catch {
       // Without tc there was no earlier agent with queues.
     }
   };
-  const settle = async (pods: readonly ShapedPod[]): Promise<QueuesReport> => {
-    const wanting = pods.filter(wantsQueue);
-    const addresses = new Set(wanting.flatMap((pod) => pod.network.addresses));
-    const found = addresses.size > 0 ? await devices.find(addresses) : new Map<string, HostDevice | undefined>();
-    const deviceOf = new Map(wanting.map((pod) => [pod, firstOf(pod, found)]));
-    const { foreign, failed, done } = await settleQueues(tc, podHandle, queuesOf(deviceOf));
+  const settle = async (pods: readonly ShapedPod[], slots: readonly SlotState[]): Promise<QueuesReport> => {
+    const { generation, ...program } = classifier();
+    const slotOf = new Map(
+      slots.flatMap((slot) => (slot.generation === generation && slot.marked ? [[slot.owner, slot.slot]] : [])),
+    );
+    const wanting = pods.filter((pod) => wantsQueue(pod) && slotOf.has(ownerOf(pod)));
+    const addresses = new Set(wanting.filter(hasOwnNetwork).flatMap((pod) => pod.network.addresses));
+    const found = addresses.size > 0 ? await devices.find(addresses) : new Map<string, HostDevice | MissingDevice>();
+    const deviceOf = new Map(wanting.map((pod) => [pod, deviceOfPod(pod, found)]));
+    const queues = queuesOf(deviceOf, (pod) => ({ slot: slotOf.get(ownerOf(pod)) ?? 0, classifier: program }));
+    const { foreign, failed, done } = await settleQueues(tc, podHandle, queues);
     if (done.length > 0) log.info({ queues: done.map(({ kind, device }) => `${kind} ${device}`) }, 'queues changed');
     const problems = new Map<string, string>();
     for (const [pod, device] of deviceOf) {
-      const other = device && foreign.get(device.name);
-      const error = device && failed.get(device.name);
-      if (device === undefined) problems.set(pod.uid, noDevice);
-      else if (other)
-        problems.set(pod.uid, `${device.name} has a queue of somebody else's (${other.kind} ${other.handle})`);
+      if (typeof device === 'string') {
+        problems.set(pod.uid, device);
+        continue;
+      }
+      const other = foreign.get(device.name);
+      const error = failed.get(device.name);
+      if (other) problems.set(pod.uid, foreignQueue(other));
       else if (error) problems.set(pod.uid, `${device.name}: ${error.message}`);
     }
     const has = new Set(wanting.map(({ uid }) => uid).filter((uid) => !problems.has(uid)));
-    return { has, problems, failed: failed.size > 0 };
+    return { has, problems, failures: [...failed.values()].filter(mayGoWell).length };
   };
-  const tell = (pods: readonly ShapedPod[], problems: QueuesReport['problems']) => {
+  const warn = (pods: readonly ShapedPod[], problems: QueuesReport['problems']) => {
     for (const { uid, namespace, name } of pods) {
       const problem = problems.get(uid);
-      if (problem !== undefined && told.get(uid) !== problem)
-        log.warn({ pod: `${namespace}/${name}`, problem }, noQueue);
+      if (problem !== undefined && reported.get(uid) !== problem) {
+        log.warn({ pod: `${namespace}/${name}`, problem }, 'what a pod receives is policed, not queued');
+      }
     }
-    told = new Map(problems);
+    reported = new Map(problems);
   };
+  const allWith = (pods: readonly ShapedPod[], problem: string, failures: number): QueuesReport => ({
+    has: new Set(),
+    problems: new Map(pods.filter(wantsQueue).map(({ uid }) => [uid, problem])),
+    failures,
+  });
 
   return {
-    async settle(pods) {
+    async settle(pods, slots) {
       if (!enabled) {
         await clear();
-        return nothing;
+        return allWith(pods, switchedOff, 0);
       }
-      const report = await settle(pods).catch((error: Error): QueuesReport => {
-        const problems = new Map(pods.filter(wantsQueue).map(({ uid }) => [uid, error.message]));
-        return { has: new Set(), problems, failed: true };
+      const report = await settle(pods, slots).catch((error: Error) => {
+        return allWith(pods, error.message, mayGoWell(error) ? 1 : 0);
       });
-      tell(pods, report.problems);
+      warn(pods, report.problems);
       return report;
     },
   };
 }
 
-const noQueue = 'no queue is in front of a pod: its limit holds by dropping';
-const noDevice =
-  "its device is not among the agent's: the agent needs the node's network (hostNetwork), and the pod one of its own by a veth";
-
-function wantsQueue({ limit, network }: ShapedPod): boolean {
-  return !(limit instanceof Error) && limit.ingress !== undefined && network.addresses.length > 0;
+function mayGoWell(error: Error): boolean {
+  return !(error instanceof TcError) || (error.code !== 'tc/missing' && error.code !== 'tc/unsupported');
 }
 
-function firstOf({ network }: ShapedPod, found: ReadonlyMap<string, HostDevice | undefined>): HostDevice | undefined {
-  return network.addresses.map((address) => found.get(address)).find((device) => device !== undefined);
+const switchedOff = 'queues are switched off (--ingress-queue, key ingress-queue of ConfigMap podrate)';
+const sharedNetwork = "with hostNetwork it has no device of its own: run it in a network of the pod's own";
+const missing: Readonly<Record<MissingDevice, string>> = {
+  namespace: 'none of the network namespaces that the agent sees (--netns-dir) has its address',
+  'host-end':
+    "its device has no other end in the agent's network: the agent needs hostNetwork, and the pod a veth of its own",
+};
+
+/** Says that another program's queueing discipline is in the way, and what to do. */
+export function foreignQueue({ device, kind, handle }: { device: string; kind: string; handle: string }): string {
+  const remedy = `remove it (tc qdisc del dev ${device} root) and whatever installs it`;
+  return `another program has installed a root qdisc on ${device} (${kind} ${handle}): ${remedy}`;
+}
+
+/** Before the kubelet has reported the addresses of a pod, its device is not known. */
+function wantsQueue({ limit, network }: ShapedPod): boolean {
+  const isKnown = network.isHost || network.addresses.length > 0;
+  return isKnown && !(limit instanceof Error) && limit.ingress !== undefined;
+}
+
+function hasOwnNetwork({ network }: ShapedPod): boolean {
+  return !network.isHost;
+}
+
+/** The device of a pod, or why there is none. */
+function deviceOfPod(
+  { network }: ShapedPod,
+  found: ReadonlyMap<string, HostDevice | MissingDevice>,
+): HostDevice | string {
+  if (network.isHost) return sharedNetwork;
+  const each = network.addresses.map((address) => found.get(address) ?? 'namespace');
+  const device = each.find((one) => typeof one === 'object');
+  return device ?? missing[each.includes('host-end') ? 'host-end' : 'namespace'];
 }
 
 /** A pod that is about to end may have given its address to another one already: that one comes last, and counts. */
-function queuesOf(deviceOf: ReadonlyMap<ShapedPod, HostDevice | undefined>): Map<string, Queue> {
+function queuesOf(
+  deviceOf: ReadonlyMap<ShapedPod, HostDevice | string>,
+  classify: (pod: ShapedPod) => Pick<Queue, 'slot' | 'classifier'>,
+): Map<string, Queue> {
   const queues = new Map<string, Queue>();
   const inOrder = [...deviceOf].sort(([one], [other]) => Number(other.terminating) - Number(one.terminating));
-  for (const [{ limit }, device] of inOrder) {
-    if (device === undefined || limit instanceof Error || limit.ingress === undefined) continue;
-    queues.set(device.name, { rate: limit.ingress, mtu: device.mtu });
+  for (const [pod, device] of inOrder) {
+    if (typeof device === 'string' || pod.limit instanceof Error || pod.limit.ingress === undefined) continue;
+    queues.set(device.name, { rate: pod.limit.ingress, mtu: device.mtu, ...classify(pod) });
   }
   return queues;
 }

@@ -176,7 +176,7 @@ function resultOf(
     (candidate) => candidate.owner === owner && candidate.cgroupId === cgroup.id && candidate.generation === generation,
   );
   const pending = steps.some((step) => (step.kind === 'attach' || step.kind === 'update') && step.owner === owner);
-  if (slot?.marked && !pending && sameConfig(slot.config, configOfPod(pod.limit, pod))) {
+  if (slot?.marked && !pending && sameConfig(slot.config, configOfPod(pod.limit, pod, slot.config))) {
     return { pod, state: 'in-force', slot };
   }
   const failure = failures.find(({ step }) => 'owner' in step && step.owner === owner);

@@ -7,8 +7,8 @@ import { inode } from './cgroups.ts';
 import { commandsOf } from './commands.ts';
 import { writeExempt } from './exempt.ts';
 import { explainAttach } from './explain.ts';
-import type { Hook } from './hooks.ts';
-import { type Counters, decodeCounters, encodeU32 } from './layout.ts';
+import { classifierProgram, type Hook } from './hooks.ts';
+import { type Counters, decodeCounters, decodeReceiveTimes, encodeU32, type ReceiveTimes } from './layout.ts';
 import {
   type GenerationState,
   readAttached,
@@ -19,6 +19,7 @@ import {
   sortPrograms,
 } from './observe.ts';
 import { generationOf, type MapName, type Pins } from './pins.ts';
+import type { Classifier } from './queue.ts';
 import { attachRelease, detachRelease } from './release.ts';
 import type { Cgroup, Observation, Orphan, SlotState, Step, StepFailure } from './state.ts';
 
@@ -49,6 +50,8 @@ export interface Shaper {
    * @returns why it could not be; pods can be limited without it
    */
   installRelease(): Promise<BpftoolError | undefined>;
+  /** The program of this generation that queues have as their filter, and whose slots it knows. */
+  classifier(): Classifier & { readonly generation: string };
   /** Reads the state of all generations; of the cgroups that `look` picks also what is attached, program by program. */
   observe(look: (slots: readonly SlotState[], known: Observation['known']) => readonly Cgroup[]): Promise<Observation>;
   /**
@@ -59,6 +62,8 @@ export interface Shaper {
   apply(steps: readonly Step[]): Promise<StepFailure[]>;
   /** Reads the counters of slots. @returns them in the order of the slots */
   counters(slots: readonly Pick<SlotState, 'generation' | 'slot'>[]): Promise<Counters[]>;
+  /** Reads when received packets of slots were last seen. @returns in the order of the slots */
+  receiveTimes(slots: readonly Pick<SlotState, 'generation' | 'slot'>[]): Promise<ReceiveTimes[]>;
   /**
    * Brings connections under pacing that are older than their limit, in network namespaces that are given by their files.
    * @returns undefined where the kernel cannot do it
@@ -70,6 +75,7 @@ export interface Shaper {
 
 interface Installed {
   readonly generation: string;
+  readonly classifier: Classifier;
   readonly sizes: Readonly<Record<'states' | 'counters', number>>;
 }
 
@@ -93,6 +99,11 @@ export function createShaper(options: ShaperOptions): Shaper {
         .bytes_value;
     return { states: await size('states'), counters: await size('counters') };
   };
+  const classifierOf = async (generation: string): Promise<Classifier> => {
+    const file = pins.program(generation, classifierProgram);
+    const { id } = (await bpftool.run(['prog', 'show', 'pinned', file])) as { id: number };
+    return { file, id };
+  };
   const others = async () => (await pins.list()).filter((name) => name !== installed?.generation);
 
   return {
@@ -111,7 +122,11 @@ export function createShaper(options: ShaperOptions): Shaper {
       if (installed === undefined && exempt !== undefined) {
         await writeExempt(bpftool, pins.map(generation, 'exempt'), exempt);
       }
-      installed ??= { generation, sizes: await valueSizes(generation) };
+      installed ??= {
+        generation,
+        sizes: await valueSizes(generation),
+        classifier: await classifierOf(generation),
+      };
       return installed === kept;
     },
 
@@ -119,6 +134,11 @@ export function createShaper(options: ShaperOptions): Shaper {
       if (releaseCgroup === undefined) return undefined;
       const { generation } = current();
       return attachRelease({ bpftool, pins, generation, old: await others(), cgroup: releaseCgroup, cgroupMount });
+    },
+
+    classifier() {
+      const { generation, classifier } = current();
+      return { ...classifier, generation };
     },
 
     async observe(look) {
@@ -202,6 +222,16 @@ export function createShaper(options: ShaperOptions): Shaper {
         }
       }
       return result;
+    },
+
+    async receiveTimes(slots) {
+      const commands = slots.map((slot): Command => {
+        const map = pins.map(slot.generation, 'states');
+        return ['map', 'lookup', 'pinned', map, 'key', ...hex(encodeU32(slot.slot))];
+      });
+      const { outputs, error } = await bpftool.batch(commands);
+      if (error !== undefined) throw error;
+      return (outputs as { value: unknown }[]).map(({ value }) => decodeReceiveTimes(bytesOf(value)));
     },
 
     async adopt(namespaces) {

@@ -16,7 +16,14 @@ export function configOfLimit(limit: Limit, burstMs = 0, queued = false): SlotCo
   return { egress: direction(limit.egress), ingress: direction(limit.ingress), release: false, queued };
 }
 
-/** The config that a pod asks for with its limit. */
-export function configOfPod(limit: Limit, { queued }: Pick<ShapedPod, 'queued'>): SlotConfig {
-  return configOfLimit(limit, 0, queued);
+/**
+ * Returns the config that a pod asks for with its limit.
+ * @param current the config in force, whose flag stays while it is not known whether the pod has a queue
+ */
+export function configOfPod(
+  limit: Limit,
+  { queued }: Pick<ShapedPod, 'queued'>,
+  current: SlotConfig | undefined,
+): SlotConfig {
+  return configOfLimit(limit, 0, limit.ingress !== undefined && (queued ?? current?.queued ?? false));
 }

@@ -20,7 +20,9 @@ export function targetsOf(
     if (cgroup === undefined || pod.limit instanceof Error || targets.has(cgroup.id)) continue;
     // What is only marked needs no shaper.
     if (!isLimited(pod.limit)) continue;
-    targets.set(cgroup.id, { owner: ownerOf(pod), cgroup, config: configOfPod(pod.limit, pod) });
+    const owner = ownerOf(pod);
+    const current = slots.find((slot) => slot.owner === owner && slot.cgroupId === cgroup.id && slot.marked);
+    targets.set(cgroup.id, { owner, cgroup, config: configOfPod(pod.limit, pod, current?.config) });
   }
   // What was limited by hand is the command line tool's, but an old generation must be left all the same.
   for (const old of slots) {

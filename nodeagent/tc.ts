@@ -1,5 +1,5 @@
 /** Runs tc on queueing disciplines of devices, many commands at once. */
-import { runIproute } from './iproute.ts';
+import { runIproute, TcError } from './iproute.ts';
 
 /** The ways to run tc. */
 export interface Tc {
@@ -7,8 +7,8 @@ export interface Tc {
   batch(commands: readonly string[]): Promise<void>;
   /** Runs one command. @returns its JSON output @throws TcError */
   show(command: string): Promise<unknown>;
-  /** Runs commands whose output is not JSON, such as `class show` of HTB. @throws TcError */
-  print(commands: readonly string[]): Promise<string>;
+  /** Runs commands in order in one process. @returns the JSON output of each @throws TcError if one fails */
+  showAll(commands: readonly string[]): Promise<readonly unknown[]>;
 }
 
 /** Builds the runner. @param namespace file of the network namespace to work in; undefined: this process's own */
@@ -22,8 +22,12 @@ export function createTc(namespace?: string): Tc {
     async show(command) {
       return JSON.parse((await run(['-json', ...command.split(' ')])) || '[]');
     },
-    async print(commands) {
-      return commands.length > 0 ? run(['-batch', '-'], lines(commands)) : '';
+    async showAll(commands) {
+      if (commands.length === 0) return [];
+      const printed = await run(['-json', '-batch', '-'], lines(commands));
+      const documents = printed.split('\n').filter((line) => line.trim() !== '');
+      if (documents.length === commands.length) return documents.map((document) => JSON.parse(document));
+      throw new TcError('tc/output', `tc printed ${documents.length} lines for ${commands.length} commands`);
     },
   };
 }

@@ -14,19 +14,31 @@
 
 #define GO_ON -1 /* TC_ACT_UNSPEC */
 #define SOURCES 8
+#define SERVICES 16
+#define FIRST_PORT 5000
 
-/* Two counters for each sender, by the last byte of its address: TCP, and everything else. */
+/*
+ * For each sender, by the last byte of its address, one counter for each service: 0 is everything but TCP, 1 to 14 are TCP
+ * from or to the ports after 5000, 15 is all other TCP.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2 * SOURCES);
+	__uint(max_entries, SOURCES * SERVICES);
 	__type(key, __u32);
 	__type(value, __u64);
 } bytes SEC(".maps");
 
+static __always_inline __u32 service_of(const struct tcphdr *tcp)
+{
+	__u32 source = bpf_ntohs(tcp->source), to = bpf_ntohs(tcp->dest), port = source < to ? source : to;
+
+	return port > FIRST_PORT && port < FIRST_PORT + SERVICES - 1 ? port - FIRST_PORT : SERVICES - 1;
+}
+
 SEC("tc")
 int meter(struct __sk_buff *skb)
 {
-	__u32 source, protocol, header, segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
+	__u32 source, protocol, header, service = 0, segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
 	struct iphdr v4;
 	struct ipv6hdr v6;
 	struct tcphdr tcp = {};
@@ -47,9 +59,11 @@ int meter(struct __sk_buff *skb)
 	} else {
 		return GO_ON;
 	}
-	if (protocol == IPPROTO_TCP && !bpf_skb_load_bytes(skb, ETH_HLEN + header, &tcp, sizeof(tcp)))
+	if (protocol == IPPROTO_TCP && !bpf_skb_load_bytes(skb, ETH_HLEN + header, &tcp, sizeof(tcp))) {
 		header += tcp.doff * 4;
-	source = source % SOURCES * 2 + (protocol != IPPROTO_TCP);
+		service = service_of(&tcp);
+	}
+	source = source % SOURCES * SERVICES + service;
 	count = bpf_map_lookup_elem(&bytes, &source);
 	if (count)
 		__sync_fetch_and_add(count, skb->len - ETH_HLEN + (segments - 1) * header);

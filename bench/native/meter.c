@@ -1,6 +1,7 @@
 /*
  * meter MAP OCTET: every 20 ms prints `[time in us, TCP, UDP, all]`, IP bytes that meter.bpf.c has counted: from the pod
  * whose address ends in OCTET the first two, from anybody the third. MAP is the pinned map.
+ * meter MAP: prints `[time in us, bytes of service 0, of service 1, ...]`, from anybody.
  */
 #define _GNU_SOURCE
 #include "load.h"
@@ -9,6 +10,7 @@
 
 #define PERIOD_US 20000
 #define SOURCES 8
+#define SERVICES 16
 
 static long bpf(int command, union bpf_attr *attr)
 {
@@ -28,16 +30,40 @@ static unsigned long long read_count(int map, unsigned int key)
 	return value;
 }
 
+static unsigned long long counts[SOURCES][SERVICES];
+
+static void print_source(long long now, unsigned int source)
+{
+	unsigned long long tcp = 0, all = 0;
+
+	for (int service = 1; service < SERVICES; service++)
+		tcp += counts[source][service];
+	for (int i = 0; i < SOURCES * SERVICES; i++)
+		all += counts[i / SERVICES][i % SERVICES];
+	printf("[%lld,%llu,%llu,%llu]\n", now, tcp, counts[source][0], all);
+}
+
+static void print_services(long long now)
+{
+	printf("[%lld", now);
+	for (int service = 0; service < SERVICES; service++) {
+		unsigned long long sum = 0;
+
+		for (int source = 0; source < SOURCES; source++)
+			sum += counts[source][service];
+		printf(",%llu", sum);
+	}
+	puts("]");
+}
+
 int main(int argc, char **argv)
 {
 	union bpf_attr attr = { 0 };
-	unsigned int source;
 	long long next;
 	int map;
 
-	if (argc != 3)
+	if (argc != 2 && argc != 3)
 		return 2;
-	source = atoi(argv[2]) % SOURCES;
 	attr.pathname = (unsigned long)argv[1];
 	map = bpf(BPF_OBJ_GET, &attr);
 	if (map < 0)
@@ -46,11 +72,12 @@ int main(int argc, char **argv)
 	ready();
 	next = now_us();
 	while (!ended) {
-		unsigned long long all = 0;
-
-		for (unsigned int key = 0; key < 2 * SOURCES; key++)
-			all += read_count(map, key);
-		printf("[%lld,%llu,%llu,%llu]\n", now_us(), read_count(map, 2 * source), read_count(map, 2 * source + 1), all);
+		for (unsigned int key = 0; key < SOURCES * SERVICES; key++)
+			counts[key / SERVICES][key % SERVICES] = read_count(map, key);
+		if (argc == 3)
+			print_source(now_us(), atoi(argv[2]) % SOURCES);
+		else
+			print_services(now_us());
 		next += PERIOD_US;
 		if (next > now_us())
 			usleep(next - now_us());

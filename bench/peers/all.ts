@@ -3,13 +3,12 @@ import { cni, cniSane } from './cni.ts';
 import { htb } from './htb.ts';
 import { none } from './none.ts';
 import type { Peer } from './peer.ts';
-import { podrate } from './podrate.ts';
-import { podrateQueue } from './podrate-queue.ts';
+import { podrate, podratePoliced } from './podrate.ts';
 
 /** Everybody who is compared, in the order of the tables. */
 export const allPeers = {
   podrate,
-  'podrate-queue': podrateQueue,
+  'podrate-policed': podratePoliced,
   cni,
   'cni-sane': cniSane,
   htb,

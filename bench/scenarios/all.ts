@@ -1,5 +1,5 @@
 import type { Scenario } from '../scenario.ts';
-import { bulkScenarios, crowdScenario, strangerScenarios } from './bulk.ts';
+import { bulkScenarios, crowdScenario, farScenarios } from './bulk.ts';
 import {
   changeScenarios,
   floodScenarios,
@@ -8,16 +8,18 @@ import {
   pauseScenarios,
   shortScenarios,
 } from './mixed.ts';
+import { mixtureScenarios } from './mixtures.ts';
 
 /** The whole benchmark, in the order of the tables. */
 export const allScenarios: readonly Scenario[] = [
   ...bulkScenarios,
   crowdScenario,
-  ...strangerScenarios,
+  ...farScenarios,
   ...floodScenarios,
   ...pauseScenarios,
   ...changeScenarios,
   ...lateScenarios,
   ...shortScenarios,
+  ...mixtureScenarios,
   ...manyScenarios,
 ];

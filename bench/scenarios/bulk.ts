@@ -3,9 +3,10 @@ import type { TrafficScenario } from '../scenario.ts';
 import { rateName } from './names.ts';
 
 const shapers = ['podrate', 'cni-sane', 'htb', 'drop'] as const;
-const receivers = ['podrate', 'podrate-queue', 'cni-sane', 'htb', 'drop'] as const;
+const receivers = ['podrate', 'podrate-policed', 'cni-sane', 'htb', 'drop'] as const;
 const everybody = ['podrate', 'cni', 'cni-sane', 'htb', 'drop', 'thesis', 'none'] as const;
 const pair = ['podrate', 'cni-sane'] as const;
+const farPeers = ['podrate', 'podrate-policed', 'cni-sane'] as const;
 const picture = ['podrate', 'cni', 'cni-sane', 'thesis'] as const;
 /** Many flows take a second or two to find their shares. */
 const secondsOf = (flows: number) => ({ quick: flows >= 100 ? 4 : 2.4, full: flows >= 100 ? 8 : 6 });
@@ -34,7 +35,7 @@ const ingress: readonly Row[] = [
   [1e6, 1, pair],
   [1e6, 8, receivers],
   [10e6, 1, shapers],
-  [10e6, 8, receivers, ['podrate']],
+  [10e6, 8, receivers, ['podrate', 'podrate-policed', 'cni-sane']],
   [125e6, 1, pair],
   [125e6, 8, shapers],
   [625e6, 8, pair],
@@ -55,28 +56,13 @@ export const bulkScenarios: readonly TrafficScenario[] = [
 /** Beyond what one limit can hold apart: 300 flows. */
 export const crowdScenario: TrafficScenario = bulk('egress', [1e6, 300, pair, ['podrate']]);
 
-/** Who is compared where senders are near strangers: a queue in front of the pod is the cure that podrate has for them. */
-const queues = ['podrate', 'podrate-queue', 'cni-sane', 'htb'] as const;
-
-/** Senders that do not follow a receiver's wish, near and 20 ms away. */
-export const strangerScenarios: readonly TrafficScenario[] = [
-  ...([1e6, 10e6] as const).flatMap((rate) => strangers('near stranger', rate, queues)),
-  ...strangers('far stranger', 10e6, pair),
-];
-
-function strangers(
-  sender: TrafficScenario['sender'],
-  rate: number,
-  peers: readonly PeerName[],
-): readonly TrafficScenario[] {
-  return (['cubic', 'bbr'] as const).flatMap((congestion) =>
-    [1, 8].map((flows) => {
-      const quick =
-        rate === 10e6 && flows === 8 && congestion === 'cubic' ? peers.filter((peer) => peer !== 'htb') : [];
-      return bulk('ingress', [rate, flows, peers, quick], { congestion, sender });
-    }),
-  );
-}
+/** Senders 20 ms away. */
+export const farScenarios: readonly TrafficScenario[] = (['cubic', 'bbr'] as const).flatMap((congestion) =>
+  [1, 8].map((flows) => {
+    const quick = flows === 8 && congestion === 'cubic' ? farPeers : [];
+    return bulk('ingress', [10e6, flows, farPeers, quick], { congestion, sender: 'far' });
+  }),
+);
 
 /** Builds one scenario of long flows. */
 export function bulk(
@@ -84,12 +70,12 @@ export function bulk(
   [rate, flows, peers, quick = []]: Row,
   more: Partial<TrafficScenario> = {},
 ): TrafficScenario {
-  const { congestion = 'cubic', family = 'ipv4', sender = 'ours' } = more;
-  const who = sender === 'ours' ? '' : ` ${sender}`;
+  const { congestion = 'cubic', family = 'ipv4', sender = 'near' } = more;
+  const where = sender === 'near' ? '' : ` ${sender}`;
   const how = [congestion, family].filter((word) => word !== 'cubic' && word !== 'ipv4').map((word) => ` ${word}`);
   return {
     kind: 'traffic',
-    name: `${direction}${who} ${rateName(rate)} ${flows} ${flows === 1 ? 'flow' : 'flows'}${how.join('')}`,
+    name: `${direction}${where} ${rateName(rate)} ${flows} ${flows === 1 ? 'flow' : 'flows'}${how.join('')}`,
     ...{ rate, flows, direction, peers, quick, congestion, family, sender, seconds: secondsOf(flows) },
     ...more,
   };

@@ -1,5 +1,6 @@
-import type { ManyScenario, ShortScenario, TrafficScenario } from '../scenario.ts';
+import type { ManyScenario, MixtureScenario, TrafficScenario } from '../scenario.ts';
 import { bulk } from './bulk.ts';
+import { mixture } from './mixtures.ts';
 import { rateName } from './names.ts';
 
 const three = ['podrate', 'cni-sane', 'htb'] as const;
@@ -19,7 +20,7 @@ export const floodScenarios: readonly TrafficScenario[] = [1e6, 10e6].flatMap((r
   ),
 );
 
-/** Flows that pause for a second, so that credit gathers. */
+/** Flows that pause for a second, in which credit gathers. */
 export const pauseScenarios: readonly TrafficScenario[] = [1e6, 10e6].map((rate) => ({
   ...bulk('egress', [rate, 1, [...three, 'thesis'], rate === 10e6 ? ['podrate'] : []]),
   name: `egress pauses ${rateName(rate)} 1 flow`,
@@ -27,7 +28,7 @@ export const pauseScenarios: readonly TrafficScenario[] = [1e6, 10e6].map((rate)
   seconds: { quick: 3.2, full: 7.2 },
 }));
 
-/** Another limit under traffic: 10 to 2 to 20 MB/s. The CNI plugin cannot; it would need a new pod. */
+/** Changes the limit under traffic: 10 to 2 to 20 MB/s. The CNI plugin would need a new pod. */
 export const changeScenarios: readonly TrafficScenario[] = (['egress', 'ingress'] as const).flatMap((direction) =>
   [1, 8].map((flows) => ({
     ...bulk(direction, [10e6, flows, ['podrate', 'htb'], flows === 8 && direction === 'egress' ? ['podrate'] : []]),
@@ -48,22 +49,26 @@ export const lateScenarios: readonly TrafficScenario[] = [2e6, 10e6].map((rate) 
   seconds: { quick: 4, full: 6 },
 }));
 
-/** A new connection for each request of 8 KB. */
-export const shortScenarios: readonly ShortScenario[] = (['client', 'server'] as const).map((limited) => ({
-  kind: 'short',
-  name: `short connections 8KB 20 clients limited ${limited} 2MB/s`,
-  ...{ rate: 2e6, direction: 'egress', limited, clients: 20 },
-  ...(limited === 'client' ? { up: 8192, down: 1 } : { up: 100, down: 8192 }),
-  peers: three,
-  quick: pair,
-  seconds: { quick: 3.5, full: 7 },
-}));
+/** A new connection for each request of 8 KB, out of a limited pod that is its client or its server. */
+export const shortScenarios: readonly MixtureScenario[] = (['client', 'server'] as const).map((limited) => {
+  const size = limited === 'client' ? { up: 8192, down: 1 } : { up: 100, down: 8192 };
+  const client = limited === 'client' ? 'limited' : 'peer';
+  return {
+    ...mixture('', 'egress', { rate: 2e6 }, { requests: [{ role: 'short', client, ...size, connections: 20 }] }),
+    name: `short connections 8KB 20 clients limited ${limited} 2MB/s`,
+    peers: three,
+    quick: pair,
+    seconds: { quick: 3.5, full: 7 },
+  };
+});
 
-/** What limits cost before any traffic. */
+/** The cost of limits before any traffic. */
 export const manyScenarios: readonly ManyScenario[] = [1, 10, 100, 250].map((pods) => ({
   kind: 'many',
   name: `attach ${pods} ${pods === 1 ? 'pod' : 'pods'}`,
-  ...{ rate: 1e6, direction: 'egress', pods },
+  rate: 1e6,
+  direction: 'egress',
+  pods,
   peers: pods === 1 ? ['podrate', 'cni-sane'] : ['podrate'],
   quick: pods === 1 ? ['podrate', 'cni-sane'] : pods === 250 ? ['podrate'] : [],
 }));

@@ -39,19 +39,18 @@ test('every bar applies to some scenario, and each has a name of its own', () =>
   expect(new Set(bars.map(({ what }) => what)).size).toBe(bars.length);
 });
 
-test("the queue's bars judge the variant with the queue, not the one without", () => {
-  const near = bulk('ingress', [10e6, 8, ['podrate', 'podrate-queue', 'cni-sane']], { sender: 'near stranger' });
+test('the bars judge podrate as it ships, not the variant without a queue', () => {
+  const near = bulk('ingress', [10e6, 8, ['podrate', 'podrate-policed', 'cni-sane']], {});
   const peers = {
-    podrate: { resent: 23, ping: 9, idlePing: 1 },
-    'podrate-queue': { resent: 3, ping: 1.5, idlePing: 1 },
+    podrate: { resent: 3, ping: 1.5, ip: 0.99 },
+    'podrate-policed': { resent: 23, ping: 9, ip: 1.3 },
+    'cni-sane': { resent: 3, ping: 30, ip: 0.99 },
   };
   const found = judge(bars, [{ scenario: near, peers }]);
-  expect(found.filter(({ missedBy }) => missedBy > 0).map(({ bar }) => bar)).toEqual([
-    'ingress from near strangers resends (%)',
-  ]);
-  expect(found.filter(({ missedBy }) => missedBy === 0).map(({ bar }) => bar)).toEqual([
-    'queue: near strangers resend (%)',
-    'queue: near strangers, ping against idle (ms)',
+  expect(found.map(({ bar, missedBy }) => [bar, missedBy])).toEqual([
+    ['TCP ingress holds the limit', 0],
+    ['TCP ingress resends, against CNI (%)', 0],
+    ['TCP ingress, ping against CNI / 5 (ms)', 0],
   ]);
 });
 

@@ -23,6 +23,7 @@ function recording(share: number, weights: readonly number[] = [0.5, 0.5]): Reco
     },
     cpuSeconds: 1,
     events: [],
+    programs: { egressNs: 200 },
   };
 }
 const scenario = bulk('egress', [rate, 2, ['podrate']]);

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { refuseForeignPrograms } from '../../bench/foreign-programs.ts';
 import { allPeers, type PeerName } from '../../bench/peers/all.ts';
 import { rows, startProgram } from '../../bench/process.ts';
 import { buildBenchPrograms } from '../../bench/programs.ts';
@@ -40,13 +41,28 @@ test.each<[PeerName, number, number]>([
   expect(recording.source).toMatchObject({ broken: 0, sent: expect.any(Number) });
 });
 
-test('podrate with its queue limits a flow of a near stranger', async () => {
-  const scenario = bulk('ingress', [5e6, 1, ['podrate-queue']], { sender: 'near stranger' });
-  const { goodput, startUs, endUs } = await runTraffic(bed, scenario, allPeers['podrate-queue'], 1);
+test.each<[PeerName, number, number]>([
+  ['podrate', 0.8, 1.06],
+  ['podrate-policed', 0.2, 1.06],
+])('%s limits a flow that a pod receives', async (name, least, most) => {
+  const scenario = bulk('ingress', [5e6, 1, [name]]);
+  const { goodput, startUs, endUs } = await runTraffic(bed, scenario, allPeers[name], 1);
   const read = goodput.map(({ us, flows: [bytes = 0] }) => ({ us, bytes }));
   const share = rateBetween(read, startUs + 400_000, endUs) / 5e6;
-  expect(share).toBeGreaterThan(0.8);
-  expect(share).toBeLessThan(1.06);
+  expect(share).toBeGreaterThan(least);
+  expect(share).toBeLessThan(most);
+});
+
+test('a program of an installed podrate at the root of the cgroup tree is refused', async () => {
+  await refuseForeignPrograms(bed.rootCgroup);
+  await bed.shaper.attachRelease(bed.rootCgroup);
+  try {
+    await expect(refuseForeignPrograms(bed.rootCgroup)).rejects.toThrow(
+      /"podrate_release".*npm run podrate -- uninstall/,
+    );
+  } finally {
+    await bed.shaper.detachRelease(bed.rootCgroup);
+  }
 });
 
 test('far is twenty milliseconds away', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
-import { measureRate, readDelivered, readSent } from '../lab/meter.ts';
+import { measureRate, readSent } from '../lab/meter.ts';
 import { loadShaper } from '../lab/shaper.ts';
 import { type Running, type SinkSample, startSink, startStreams } from '../lab/traffic.ts';
 
@@ -25,31 +25,24 @@ async function stream(from: Pod, to: Pod, connections: number) {
   return source;
 }
 
-test.each(['egress', 'ingress'] as const)(
-  'a change of the %s limit takes hold within a second, up and down, and breaks no connection',
-  async (direction) => {
-    const { a, b } = lab.pods;
-    const limited = direction === 'egress' ? a : b;
-    const read = () => (direction === 'egress' ? readSent(a) : readDelivered(b));
-    await lab.shaper.attachRelease(lab.rootCgroup);
-    await lab.shaper.attach(limited.cgroup, 1, { [direction]: 10_000_000 });
-    try {
-      const source = await stream(a, b, 4);
+test('a change of the egress limit takes hold within a second, up and down, and breaks no connection', async () => {
+  const { a, b } = lab.pods;
+  await lab.shaper.attach(a.cgroup, 1, { egress: 10_000_000 });
+  try {
+    const source = await stream(a, b, 4);
+    await sleep(1000);
+    for (const rate of [2_000_000, 20_000_000, 1_000_000]) {
+      await lab.shaper.setLimit(1, { egress: rate });
       await sleep(1000);
-      for (const rate of [2_000_000, 20_000_000, 1_000_000]) {
-        await lab.shaper.setLimit(1, { [direction]: rate });
-        await sleep(1000);
-        const ratio = (await measureRate(read, 1000)) / rate;
-        expect(ratio).toBeGreaterThan(0.8);
-        expect(ratio).toBeLessThan(1.1);
-      }
-      expect(source.lines).toEqual([]);
-    } finally {
-      await lab.shaper.detach(limited.cgroup);
-      await lab.shaper.detachRelease(lab.rootCgroup);
+      const ratio = (await measureRate(() => readSent(a), 1000)) / rate;
+      expect(ratio).toBeGreaterThan(0.8);
+      expect(ratio).toBeLessThan(1.1);
     }
-  },
-);
+    expect(source.lines).toEqual([]);
+  } finally {
+    await lab.shaper.detach(a.cgroup);
+  }
+});
 
 test('released connections run free, also after the programs are gone', async () => {
   const { a, b } = lab.pods;

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
 import { measureRate, readDelivered, readSent } from '../lab/meter.ts';
 import { buildPrograms, type NativePrograms } from '../lab/native/programs.ts';
+import { putQueue } from '../lab/queue.ts';
 import type { LabLimit } from '../lab/shaper.ts';
 import type { Running } from '../lab/traffic.ts';
 
@@ -222,14 +223,14 @@ test.each([
   ['TCP with IPv4 options', 'tcp', 'options', 'ipv4'],
   ['Multipath TCP', 'mptcp', 'none', 'ipv4'],
 ] as const)(
-  '%s is sent at the limit, and received at the lower limit of a policed pod',
+  '%s is sent at the limit, and received at the lower one of the receiver through its queue',
   async (_, kind, option, family) => {
     const [egress, ingress] = [2_000_000, 1_000_000];
     const { a, b } = lab.pods;
-    await lab.shaper.attachRelease(lab.rootCgroup);
     try {
       await limit(a, SENDER, { egress });
-      await limit(b, RECEIVER, { ingress: 2 * egress });
+      await putQueue(lab.shaper, b, RECEIVER, 2 * egress);
+      await limit(b, RECEIVER, { ingress: 2 * egress, queued: true });
       await keep(programs.startDrain(b, kind, family));
       await untilSilent(a);
       const sent = await counting(SENDER, 'egress');
@@ -241,11 +242,12 @@ test.each([
       const ratio = (await sent()).passed.bytes / ((await readSent(a)).ipBytes - before.ipBytes);
       expect(ratio).toBeGreaterThan(0.95);
       expect(ratio).toBeLessThan(1.05);
-      await lab.shaper.setLimit(RECEIVER, { ingress });
+      await putQueue(lab.shaper, b, RECEIVER, ingress);
+      await lab.shaper.setLimit(RECEIVER, { ingress, queued: true });
       await sleep(600);
       await expectLimit(deliveredTo(b), ingress);
     } finally {
-      await lab.shaper.detachRelease(lab.rootCgroup);
+      await putQueue(lab.shaper, b, RECEIVER, undefined);
     }
   },
 );

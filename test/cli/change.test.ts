@@ -55,7 +55,10 @@ test('a mark is a part of the change', () => {
 
 test('a change is told to people in a sentence, with the warnings below', () => {
   expect(formatChange({ cgroup, before: slow, after: fast, warnings: ['Mind.'] })).toBe(
-    '/sys/fs/cgroup/backup: It sends at most 5M (5000000 bytes/s) and receives at most 8M (8000000 bytes/s).\nMind.',
+    '/sys/fs/cgroup/backup: It sends at most 5M (5000000 bytes/s) and receives at most 8M (8000000 bytes/s), policed.\nMind.',
+  );
+  expect(formatChange({ cgroup, before: slow, after: { ...fast, queued: true }, warnings: [] })).toMatch(
+    /8M \(8000000 bytes\/s\), through a queue\.$/,
   );
   expect(formatChange({ cgroup, before: slow, after: free, warnings: [] })).toContain('is no longer limited.');
   expect(formatChange({ cgroup, before: free, after: free, warnings: [] })).toContain('is not limited.');

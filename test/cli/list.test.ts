@@ -21,10 +21,16 @@ test('nothing is told as such', () => {
 test('a table has the rates as one writes them', () => {
   expect(formatList([entry])).toBe(
     [
-      'OWNER      EGRESS  INGRESS  DSCP  PASSED BYTES  DROPPED PACKETS  CGROUP',
-      'manual/42  1.5M    -        -     200/0         3/3              /sys/fs/cgroup/a',
+      'OWNER      EGRESS  INGRESS  RECEIVING  DSCP  PASSED BYTES  DROPPED PACKETS  CGROUP',
+      'manual/42  1.5M    -        -          -     200/0         3/3              /sys/fs/cgroup/a',
     ].join('\n'),
   );
+});
+
+test('how what is received is limited is told', () => {
+  const limited = { ...entry, ingressBytesPerSecond: 1_000_000 };
+  expect(formatList([limited])).toMatch(/ 1M +policed /);
+  expect(formatList([{ ...limited, ingressQueue: true }])).toMatch(/ 1M +queued /);
 });
 
 test('what is gone, or not in force, is marked', () => {

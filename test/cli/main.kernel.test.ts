@@ -28,7 +28,7 @@ describe('attach', () => {
     const { path, id } = scene.make('backup');
     expect(await attach(path, '--rate', '1M')).toEqual({
       status: 0,
-      out: `${path}: It sends at most 1M (1000000 bytes/s) and receives at most 1M (1000000 bytes/s).`,
+      out: `${path}: It sends at most 1M (1000000 bytes/s) and receives at most 1M (1000000 bytes/s), policed.`,
       err: '',
     });
     expect(await scene.attached(path)).toEqual(ours);
@@ -85,10 +85,10 @@ describe('set', () => {
     const { path } = scene.make('backup');
     await attach(path, '--rate', '1M');
     expect((await set(path, '--ingress', '5M')).out).toBe(
-      `${path}: It sends at most 1M (1000000 bytes/s) and receives at most 5M (5000000 bytes/s).`,
+      `${path}: It sends at most 1M (1000000 bytes/s) and receives at most 5M (5000000 bytes/s), policed.`,
     );
     expect((await set(path, '--egress', 'none')).out).toBe(
-      `${path}: It sends without limit and receives at most 5M (5000000 bytes/s).`,
+      `${path}: It sends without limit and receives at most 5M (5000000 bytes/s), policed.`,
     );
   });
 
@@ -251,6 +251,7 @@ describe('what this machine lacks is named, with the remedy:', () => {
         'kernel',
         'older-connections',
         'marks',
+        'queues',
       ].map((name) => `${name} ok`),
     );
     expect(await scene.pins.list()).toEqual([]);
@@ -302,12 +303,14 @@ describe('what this machine lacks is named, with the remedy:', () => {
     );
   });
 
-  test('tc, which only marks need', async () => {
+  test('tc, which only marks and queues need', async () => {
     const hide = mountNamespace('mount --bind /dev/null "$(command -v tc)"');
     const { status, out } = await podrate(['doctor', '--json', ...where], hide);
     expect(status).toBe(0);
     const marks = (JSON.parse(out) as Check[]).find(({ name }) => name === 'marks');
     expect(marks).toMatchObject({ result: 'warning', found: expect.stringContaining('which limits do not need: ') });
+    const queues = (JSON.parse(out) as Check[]).find(({ name }) => name === 'queues');
+    expect(queues).toMatchObject({ result: 'warning', remedy: expect.stringContaining('install iproute2') });
     const { path } = scene.make('backup');
     const attached = await podrate(['attach', '--cgroup', path, '--rate', '1M', ...where], hide);
     expect(attached).toMatchObject({ status: 0, err: '' });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { ChangeReport } from '../../cli/change.ts';
-import { linkRate, manualHandle } from '../../nodeagent/queue.ts';
+import { filterClassId, leavesOf, manualHandle } from '../../nodeagent/queue.ts';
 import { readQueues } from '../../nodeagent/queue-steps.ts';
 import { createTc } from '../../nodeagent/tc.ts';
 import { makeScene, type Scene } from '../nodeagent/scene.ts';
@@ -38,70 +38,105 @@ afterEach(async () => {
 });
 
 const command = (...words: string[]) => podrate([...words, ...where]);
-const rate = async () => (await readQueues(createTc(), manualHandle)).rates.get(PORT)?.['1']?.rate;
-const bits = (bytes: number) => linkRate({ rate: bytes, mtu: 1500 });
+/** Which of some rates a whole queue has, whose filter names the slot of the limit. */
+const rate = async () => {
+  const { roots, filters } = await readQueues(createTc(), manualHandle);
+  const leaves = roots.get(PORT)?.leaves;
+  if (leaves === undefined || leaves.size === 0) return undefined;
+  await scene.shaper.install();
+  const [slot] = (await scene.shaper.observe(() => [])).slots;
+  const classId = filterClassId(manualHandle, slot?.slot ?? 0);
+  expect(filters.get(PORT)).toEqual({ programId: scene.shaper.classifier().id, classId });
+  return [1e6, 2e6, 3e6].find((bytes) =>
+    leavesOf(manualHandle, { rate: bytes, mtu: 1500 }).every(
+      ({ parent, limit }) => leaves.get(parent)?.limit === limit,
+    ),
+  );
+};
+const foreign = ['root', 'handle', '1:', 'tbf', 'rate', '8mbit', 'burst', '64k', 'limit', '128k'];
 
-test('a queue comes with attach, follows set, and goes with detach', async () => {
-  const { out, err, status } = await command('attach', '--cgroup', path, '--rate', '1M', '--ingress-queue', '--json');
+test('a queue comes with attach without being asked for, follows set, and goes with detach', async () => {
+  const { out, err, status } = await command('attach', '--cgroup', path, '--rate', '1M', '--json');
   expect({ err, status }).toEqual({ err: '', status: 0 });
-  expect(JSON.parse(out) as ChangeReport).toMatchObject({ ingressQueue: true, ingressBytesPerSecond: 1_000_000 });
-  expect(await rate()).toBe(bits(1_000_000));
+  expect(JSON.parse(out) as ChangeReport).toMatchObject({
+    ...{ ingressQueue: true, ingressBytesPerSecond: 1_000_000, warnings: [] },
+  });
+  expect(await rate()).toBe(1e6);
   expect((await command('set', '--cgroup', path, '--ingress', '3M')).out).toMatch(
     /3M \(3000000 bytes\/s\), through a queue\.$/,
   );
-  expect(await rate()).toBe(bits(3_000_000));
+  expect(await rate()).toBe(3e6);
   expect(JSON.parse((await command('list', '--json')).out)).toMatchObject([{ ingressQueue: true }]);
+  expect((await command('list')).out).toMatch(/ 3M +queued /);
   expect((await command('detach', '--cgroup', path)).status).toBe(0);
   expect(await rate()).toBeUndefined();
 });
 
-test('a limit as a whole without the flag, or without a rate for what is received, has none', async () => {
-  await command('attach', '--cgroup', path, '--rate', '1M', '--ingress-queue');
-  expect((await command('attach', '--cgroup', path, '--rate', '2M')).status).toBe(0);
+test('--no-ingress-queue leaves it out, also afterwards, until it is asked for', async () => {
+  await command('attach', '--cgroup', path, '--rate', '1M');
+  expect((await command('attach', '--cgroup', path, '--rate', '2M', '--no-ingress-queue')).out).toMatch(/, policed\.$/);
+  expect(await rate()).toBeUndefined();
+  expect((await command('list')).out).toMatch(/ 2M +policed /);
+  expect((await command('set', '--cgroup', path, '--ingress', '3M')).out).toMatch(/, policed\.$/);
   expect(await rate()).toBeUndefined();
   expect((await command('set', '--cgroup', path, '--ingress', '2M', '--ingress-queue')).status).toBe(0);
-  expect(await rate()).toBe(bits(2_000_000));
-  expect((await command('set', '--cgroup', path, '--ingress', 'none')).status).toBe(0);
+  expect(await rate()).toBe(2e6);
+  expect((await command('set', '--cgroup', path, '--no-ingress-queue')).status).toBe(0);
   expect(await rate()).toBeUndefined();
 });
 
-test('uninstall takes it off', async () => {
-  await command('attach', '--cgroup', path, '--rate', '1M', '--ingress-queue');
+test('a limit of what is received that comes later has a queue, and one that goes takes it along', async () => {
+  await command('attach', '--cgroup', path, '--egress', '1M');
+  expect(await rate()).toBeUndefined();
+  expect((await command('set', '--cgroup', path, '--ingress', '2M')).out).toMatch(/, through a queue\.$/);
+  expect(await rate()).toBe(2e6);
+  expect((await command('set', '--cgroup', path, '--ingress', 'none')).out).toMatch(/receives without limit\.$/);
+  expect(await rate()).toBeUndefined();
+});
+
+test('a queue goes with detach also when the processes have left, and when a limit was never completed', async () => {
+  await command('attach', '--cgroup', path, '--rate', '1M');
+  const elsewhere = scene.make('elsewhere').path;
+  await writeFile(join(elsewhere, 'cgroup.procs'), String(inside.pid));
+  expect((await command('detach', '--cgroup', path)).status).toBe(0);
+  expect(await rate()).toBeUndefined();
+  await execa('tc', ['qdisc', 'add', 'dev', PORT, 'root', 'handle', manualHandle, 'htb', 'default', '30']);
+  expect((await command('detach', '--cgroup', elsewhere)).status).toBe(0);
+  expect((await execa('tc', ['qdisc', 'show', 'dev', PORT])).stdout).not.toContain('htb');
+});
+
+test('uninstall removes it', async () => {
+  await command('attach', '--cgroup', path, '--rate', '1M');
   expect((await command('uninstall')).status).toBe(0);
   expect(await rate()).toBeUndefined();
 });
 
-test("somebody else's queue stays, and nothing is limited", async () => {
-  await execa('tc', [
-    'qdisc',
-    'add',
-    'dev',
-    PORT,
-    'root',
-    'handle',
-    '1:',
-    'tbf',
-    'rate',
-    '8mbit',
-    'burst',
-    '64k',
-    'limit',
-    '128k',
-  ]);
+test('the root qdisc of another program stays, and what is received is policed with a warning', async () => {
+  await execa('tc', ['qdisc', 'add', 'dev', PORT, ...foreign]);
+  const { status, out } = await command('attach', '--cgroup', path, '--rate', '1M');
+  expect(status).toBe(0);
+  expect(out).toContain(', policed.');
+  const reason = `another program has installed a root qdisc on ${PORT} (tbf 1:): remove it (tc qdisc del dev ${PORT} root)`;
+  expect(out).toContain(`What it receives is policed, not queued: ${reason}`);
+  expect((await execa('tc', ['qdisc', 'show', 'dev', PORT])).stdout).toContain('tbf');
+});
+
+test('with --ingress-queue nothing is limited where there cannot be a queue', async () => {
+  await execa('tc', ['qdisc', 'add', 'dev', PORT, ...foreign]);
   const { status, err } = await command('attach', '--cgroup', path, '--rate', '1M', '--ingress-queue');
   expect(status).toBe(1);
-  expect(err).toContain(`${PORT} has a queue of somebody else's (tbf 1:): podrate leaves it; take it off`);
+  expect(err).toContain(`another program has installed a root qdisc on ${PORT} (tbf 1:)`);
   expect((await execa('tc', ['qdisc', 'show', 'dev', PORT])).stdout).toContain('tbf');
   expect(JSON.parse((await command('list', '--json')).out)).toEqual([]);
 });
 
-test('what shares this network can have none, and it is said why', async () => {
+test('what shares this network is policed without a warning, and refused with --ingress-queue', async () => {
   const other = scene.make('neighbour').path;
+  const attached = await command('attach', '--cgroup', other, '--rate', '1M', '--json');
+  expect(JSON.parse(attached.out)).toMatchObject({ inForce: true, ingressQueue: false, warnings: [] });
   expect(await command('attach', '--cgroup', other, '--rate', '1M', '--ingress-queue')).toMatchObject({
     status: 1,
-    err: expect.stringContaining(
-      'a queue needs processes with a network namespace and a virtual Ethernet device of their own',
-    ),
+    err: expect.stringContaining('a queue needs processes with a network namespace and a veth of their own'),
   });
   expect(await podrate(['run', '--rate', '1M', '--ingress-queue', ...where, '--', 'true'])).toMatchObject({
     status: 2,

@@ -30,6 +30,8 @@ export interface ClusterOptions {
   audit?: boolean;
   /** Switches of the API server, by the names of its `--feature-gates`. */
   featureGates?: Readonly<Record<string, boolean>>;
+  /** Priority classes that pods may have only in namespaces with a ResourceQuota for the class; none if not given. */
+  limitedPriorityClasses?: readonly string[];
   /** The cluster outlives this process; `npm run cluster -- stop` ends it. */
   keep?: boolean;
   /** Told about every step; quiet if not given. */
@@ -115,7 +117,14 @@ async function start(context: Start, options: ClusterOptions): Promise<Cluster> 
   const controlPlane = Promise.all([programs, prepared]).then(([parts]) =>
     step('control plane', 'control plane', (_, report) =>
       startControlPlane(
-        { ...context, ...parts, certificates, audit: options.audit ?? false, featureGates: options.featureGates ?? {} },
+        {
+          ...context,
+          ...parts,
+          certificates,
+          audit: options.audit ?? false,
+          featureGates: options.featureGates ?? {},
+          limitedPriorityClasses: options.limitedPriorityClasses ?? [],
+        },
         report,
       ),
     ),

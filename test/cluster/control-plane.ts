@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import { limitPriorityClasses } from './admission-configuration.ts';
 import { auditArguments } from './audit.ts';
 import { requireRunning, startDaemon } from './daemon.ts';
 import { ClusterError } from './error.ts';
@@ -23,6 +24,8 @@ export interface ControlPlaneOptions {
   audit: boolean;
   /** Switches of the API server. */
   featureGates: Readonly<Record<string, boolean>>;
+  /** Priority classes that take a ResourceQuota. */
+  limitedPriorityClasses: readonly string[];
   /** Directory of all logs. */
   logs: string;
   logOf: (name: string) => string;
@@ -37,18 +40,21 @@ export interface ControlPlane {
 
 /** Starts the control plane and waits until pods can be created. */
 export async function startControlPlane(options: ControlPlaneOptions, report: Report): Promise<ControlPlane> {
-  const { run, programs, etcd, certificates, audit, featureGates, logs, logOf } = options;
+  const { run, programs, etcd, certificates, audit, featureGates, limitedPriorityClasses, logs, logOf } = options;
   const start = (name: string, file: string, args: string[]) =>
     startDaemon(name, file, args, { log: logOf(name), onStart: run.add });
   const data = join(run.state.directory, 'etcd');
   await mkdir(data, { mode: 0o700 });
   const daemons = [await start('etcd', etcd, etcdArguments(data))];
   const recording = audit ? await auditArguments(run.state.directory, logs) : [];
+  const limits =
+    limitedPriorityClasses.length > 0 ? await limitPriorityClasses(run.state.directory, limitedPriorityClasses) : [];
   const startApiServer = () =>
     start('kube-apiserver', join(programs, 'kube-apiserver'), [
       ...apiServerArguments(certificates),
       ...Object.entries(featureGates).map(([name, isOn]) => `--feature-gates=${name}=${isOn}`),
       ...recording,
+      ...limits,
     ]);
   let apiServer = await startApiServer();
   const ready = (path: string) => waitForApi(options, [...daemons, apiServer], ['get', '--raw', path]);

@@ -13,13 +13,16 @@ export interface RootfsRecipe {
   hooks?: readonly string[];
 }
 
-/** The node's own system: what boots it, what kubelet and containerd call, and what lets tests look at the kernel. */
+/**
+ * The node's own system: what boots it, what kubelet and containerd call, and what lets tests look at the kernel. With the package
+ * `apparmor`, containerd confines containers by its default profile, as on a node of Debian or Ubuntu.
+ */
 export const nodeRootfs: RootfsRecipe = {
   name: 'rootfs-node',
   packages: [
     ...['systemd-sysv', 'dbus', 'kmod', 'util-linux', 'mount', 'procps', 'busybox-static'],
     ...['runc', 'iptables', 'nftables', 'conntrack', 'ethtool', 'iproute2'],
-    ...['bpftool', 'tcpdump'],
+    ...['bpftool', 'tcpdump', 'apparmor'],
   ],
 };
 

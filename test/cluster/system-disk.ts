@@ -97,4 +97,6 @@ const masked = [
   ...['systemd-update-utmp.service', 'systemd-update-utmp-runlevel.service', 'systemd-machine-id-commit.service'],
   ...['e2scrub_reap.service', 'nftables.service', 'systemd-pcrphase.service', 'systemd-pcrphase-sysinit.service'],
   ...['systemd-fsck-root.service', 'systemd-remount-fs.service', 'keyboard-setup.service', 'console-setup.service'],
+  // Compiles the profiles of programs such as tcpdump; containerd compiles its own.
+  'apparmor.service',
 ];

@@ -41,6 +41,8 @@ export function hostAgent(
         node,
         '--port',
         String(port),
+        '--address',
+        '0.0.0.0',
         '--resync-seconds',
         '10',
         ...shaper,

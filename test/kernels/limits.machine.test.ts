@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import type { Check } from '../../nodeagent/preflight.ts';
 import { defaultCache } from '../cluster/config.ts';
 import type { KernelVersion } from '../cluster/kernel.ts';
 import { installPackages } from '../cluster/packages.ts';
@@ -41,9 +42,18 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
   test('loads the programs, and podrate doctor says so and what is taken for what the kernel lacks', () => {
     const { status, output } = command('doctor');
     expect(status, output).toBe(0);
-    const checks: { name: string; result: string; found: string }[] = JSON.parse(output);
+    const checks: Check[] = JSON.parse(output);
     expect(checks.find(({ name }) => name === 'kernel')).toMatchObject({ result: 'ok' });
     expect(checks.find(({ name }) => name === 'older-connections')?.found).toContain(older[version].says);
+  });
+
+  test('takes 64 KB of locked memory for enough only where BPF maps do not count as locked', () => {
+    const { status, output } = command('doctor-bounded');
+    const failed = (JSON.parse(output) as Check[]).filter(({ result }) => result === 'failed');
+    if (version === '5.10') {
+      expect(failed).toMatchObject([{ name: 'locked-memory', found: expect.stringMatching(/^65536 bytes/) }]);
+      expect(status).toBe(3);
+    } else expect([failed, status]).toEqual([[], 0]);
   });
 
   test('marks what the cgroup sends with a code point, over IPv4 and IPv6, and nothing else in its namespace', () => {
@@ -101,7 +111,7 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
     const kinds = command('queue-kinds')
       .output.split('\n')
       .map((line) => line.split(' ')[1]);
-    expect(kinds.filter(Boolean)).toEqual(['htb', 'bfifo', 'bfifo', 'bfifo']);
+    expect(kinds.filter(Boolean)).toEqual(['htb', 'bfifo', 'bfifo', 'bfifo', 'bfifo']);
     expect(command('queue-gone').output).not.toContain('htb');
   });
 

@@ -1,10 +1,11 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { type Adopted, adoptConnections, adopterObject, pinAdopter } from '../../nodeagent/adopter.ts';
 import { parseBlocks } from '../../nodeagent/blocks.ts';
 import { createBpftool } from '../../nodeagent/bpftool.ts';
 import { encodeBlock } from '../../nodeagent/exempt.ts';
+import type { Classifier } from '../../nodeagent/queue.ts';
 
 /** Bytes per second of IP packets; 0 = no limit. */
 export interface LabLimit {
@@ -37,11 +38,15 @@ export interface LoadedShaper {
   /** Attaches the release program to a cgroup that holds all pods. */
   attachRelease(path: string): Promise<void>;
   detachRelease(path: string): Promise<void>;
+  /** The classifier of ingress queues. */
+  classifier(): Promise<Classifier>;
   readCounters(slot: number): Promise<{ egress: Verdicts; ingress: Verdicts }>;
   /** How far the clock of what a slot sends is ahead, in ms. */
   readBacklog(slot: number): Promise<number>;
   /** How many jiffies a second has, as the programs have measured it; 0 before they have. */
   readJiffies(): Promise<number>;
+  /** Calls of each program since it was loaded and the time that they took, while the kernel counted them. */
+  readTimes(): Promise<Map<string, { calls: number; ns: number }>>;
   /** Adds an address block to the list of peers to which no limit applies. */
   exempt(block: string): Promise<void>;
   /** Brings connections of a pod under pacing that are older than its limit. */
@@ -91,6 +96,11 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
     attachRelease: (path) =>
       bpftool('cgroup', 'attach', path, 'cgroup_sock_ops', ...program('podrate_release'), 'multi'),
     detachRelease: (path) => bpftool('cgroup', 'detach', path, 'cgroup_sock_ops', ...program('podrate_release')),
+    async classifier() {
+      const file = `${pins}/programs/podrate_queue`;
+      const { stdout } = await execa('bpftool', ['-j', 'prog', 'show', 'pinned', file]);
+      return { file, id: JSON.parse(stdout).id };
+    },
     async readCounters(slot) {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('counters'), 'key', ...bytes32(slot)]);
       const perCpu: { value: Record<'egress' | 'ingress', Verdicts> }[] = JSON.parse(stdout).formatted.values;
@@ -108,6 +118,15 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
     async readJiffies() {
       const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('measured'), 'key', ...bytes32(0)]);
       return JSON.parse(stdout).formatted.value.hz;
+    },
+    async readTimes() {
+      const names = await readdir(`${pins}/programs`);
+      const times = names.map(async (name) => {
+        const { stdout } = await execa('bpftool', ['-j', 'prog', 'show', ...program(name)]);
+        const { run_cnt: calls = 0, run_time_ns: ns = 0 } = JSON.parse(stdout);
+        return [name, { calls, ns }] as const;
+      });
+      return new Map(await Promise.all(times));
     },
     async exempt(block) {
       for (const parsed of parseBlocks(block)) {

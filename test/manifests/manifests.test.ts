@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { authoritySecret, serviceNames, webhookConfiguration, webhookService } from '../../certs/names.ts';
+import { readConfig } from '../../nodeagent/config.ts';
 import {
   defaultLabelKey,
   dscpAnnotation,
@@ -146,6 +147,15 @@ test('no container is privileged, and only the agent adds capabilities', () => {
   }
 });
 
+test('the agent alone is let off the security modules, which forbid to write in a BPF file system', () => {
+  for (const { kind, spec } of manifests.filter((manifest) => manifest.spec?.template?.spec?.containers)) {
+    const { securityContext } = spec.template.spec.containers[0];
+    const { appArmorProfile, seLinuxOptions } = securityContext;
+    const expected = kind === 'DaemonSet' ? [{ type: 'Unconfined' }, { type: 'spc_t' }] : [undefined, undefined];
+    expect([kind, appArmorProfile, seLinuxOptions]).toEqual([kind, ...expected]);
+  }
+});
+
 test('no role has a wildcard, and the webhook may touch its own Secret and webhook configurations only', () => {
   for (const role of manifests.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')) {
     for (const rule of role.rules) {
@@ -183,18 +193,24 @@ test('the policy that binds the agent to its node knows its account and its cond
   expect(find('DaemonSet', 'podrate-agent').spec.template.spec.serviceAccountName).toBe('podrate-agent');
 });
 
-test('the agent takes the switch of queues from the ConfigMap, and its network namespace from the component', async () => {
-  const { metadata, spec } = find('DaemonSet', 'podrate-agent');
-  const { hostNetwork, containers } = spec.template.spec;
-  expect(hostNetwork).toBeUndefined();
-  expect(containers[0].env).toContainEqual({
-    name: 'INGRESS_QUEUE',
-    valueFrom: { configMapKeyRef: { name: 'podrate', key: 'ingress-queue', optional: true } },
-  });
-  const component = parse(await readFile(join(directory, 'ingress-queue/kustomization.yaml'), 'utf8'));
-  const patch = parse(component.patches[0].patch);
-  expect(patch).toMatchObject({ kind: 'DaemonSet', metadata: { name: metadata.name, namespace: metadata.namespace } });
-  expect(patch.spec).toEqual({ template: { spec: { hostNetwork: true } } });
+test("the agent is in the node's network, where the queues go, and listens only there unless a setting says more", () => {
+  const { hostNetwork, dnsPolicy, containers } = find('DaemonSet', 'podrate-agent').spec.template.spec;
+  expect({ hostNetwork, dnsPolicy }).toEqual({ hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' });
+  const [{ env, ports, ...agent }] = containers;
+  const settings = Object.fromEntries(
+    env.flatMap(({ name, valueFrom }: Manifest) => {
+      const { configMapKeyRef: ref } = valueFrom;
+      return ref === undefined ? [] : [[name, ref]];
+    }),
+  );
+  const optional = (key: string) => ({ name: 'podrate', key, optional: true });
+  expect(settings).toMatchObject({ INGRESS_QUEUE: optional('ingress-queue'), ADDRESS: optional('agent-address') });
+  const { address, port, ingressQueue } = readConfig([], {});
+  expect(ingressQueue).toBe(true);
+  expect(ports).toEqual([{ name: 'http', containerPort: port }]);
+  for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
+    expect(agent[probe].httpGet).toMatchObject({ host: address, port: 'http' });
+  }
 });
 
 test('with the component cert-manager, the issued certificate has the names of the Service and is where the webhook reads it', async () => {

@@ -5,11 +5,13 @@ import { type DemoPod, readPod } from '../../demo/pods.ts';
 import { installPodrate, startExamples } from '../../demo/steps.ts';
 import { steadyBytesPerSecond } from '../../demo/throughput.ts';
 import { type Peer, runTraffic } from '../../demo/traffic.ts';
+import type { Check } from '../../nodeagent/preflight.ts';
 import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import type { ClusterNode } from '../cluster/access.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { containerStarts, watchAttachments } from './attach-times.ts';
 import { busyboxPod } from './busybox-pod.ts';
+import { runConfinedAgent } from './confined-agent.ts';
 import { podratePrograms, podrateSlots } from './kernel-state.ts';
 
 // One cluster for the whole file: the shipped image and manifests on a real kubelet and containerd.
@@ -26,6 +28,8 @@ const others = Array.from({ length: LIMITED - 6 }, (_, index) => `other-${index}
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 1, onProgress: (name, text) => console.log(`${name}: ${text}`) });
   node = cluster.nodes[0] as ClusterNode;
+  // As in nodes that are containers themselves, and with other init systems than systemd.
+  await node.exec('mount --make-private /sys && mount --make-private /sys/fs/bpf');
   await installPodrate(cluster, console.log);
   const watching = watchAttachments(node, LIMITED, 240);
   await cluster.kubectl(['apply', '-f', '-'], {
@@ -91,6 +95,30 @@ describe('the shipped examples', () => {
     expect(change.connectionsBroken).toBe(0);
     expect(change.secondsToSettle).toBeLessThan(5);
     await cluster.kubectl(['label', 'pod', 'rate-1m', '--overwrite', 'rate=1M']);
+  });
+});
+
+describe('a node with AppArmor', () => {
+  test('confines containers by the default profile of its runtime', async () => {
+    expect((await node.exec('cat /sys/module/apparmor/parameters/enabled')).stdout).toBe('Y');
+    const profile = ['exec', 'rate-1m', '--', 'cat', '/proc/1/attr/current'];
+    expect((await cluster.kubectl(profile)).stdout).toBe('cri-containerd.apparmor.d (enforce)');
+  });
+
+  test('has an agent that may write pins, and podrate doctor finds nothing wrong in it', async () => {
+    const doctor = ['-n', 'podrate-system', 'exec', 'daemonset/podrate-agent', '--', 'podrate', 'doctor', '--json'];
+    const checks: Check[] = JSON.parse((await cluster.kubectl(doctor)).stdout);
+    expect(checks.find(({ name }) => name === 'bpffs')?.found).toContain('can be written');
+    expect(checks.filter(({ result }) => result === 'failed')).toEqual([]);
+  });
+
+  test('ends an agent under the default profile, whose log names AppArmor and the remedy', async () => {
+    expect((await runConfinedAgent(cluster)).at(-1)).toMatchObject({
+      level: 60,
+      check: 'bpffs',
+      msg: expect.stringContaining('AppArmor forbids it, by the profile cri-containerd.apparmor.d'),
+      remedy: expect.stringContaining('set appArmorProfile.type to Unconfined'),
+    });
   });
 });
 

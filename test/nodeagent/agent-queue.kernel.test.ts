@@ -3,12 +3,14 @@ import { once } from 'node:events';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { V1PodSpec } from '@kubernetes/client-node';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { linkRate, podHandle } from '../../nodeagent/queue.ts';
+import { filterClassId, leavesOf, podHandle } from '../../nodeagent/queue.ts';
 import { readQueues } from '../../nodeagent/queue-steps.ts';
 import { createTc } from '../../nodeagent/tc.ts';
 import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.ts';
+import { jsonLines } from '../webhook/json-lines.ts';
 import { uidOf } from './pods.ts';
 import { makeScene, type Scene } from './scene.ts';
 
@@ -20,6 +22,8 @@ let scene: Scene;
 let api: FakeApiServer;
 let directory: string;
 let agent: ChildProcess | undefined;
+/** The log of the agent that was started last. */
+let lines: Record<string, unknown>[];
 
 beforeEach(async () => {
   scene = await makeScene('agent-queue');
@@ -55,8 +59,14 @@ function start(...flags: string[]) {
     ...flags,
   ];
   const env = { ...process.env, KUBECONFIG: join(directory, 'kubeconfig') };
-  agent = spawn(process.execPath, args, { cwd: new URL('../..', import.meta.url), env, stdio: 'ignore' });
-  return agent;
+  const child = spawn(process.execPath, args, {
+    ...{ cwd: new URL('../..', import.meta.url), env },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  lines = [];
+  jsonLines(child.stdout, lines);
+  agent = child;
+  return child;
 }
 async function stop() {
   if (agent === undefined || agent.exitCode !== null) return;
@@ -64,57 +74,119 @@ async function stop() {
   agent.kill();
   await ended;
 }
-const put = (rates: object) =>
+const put = (rates: object, spec: Partial<V1PodSpec> = {}) =>
   api.put({
+    spec: { containers: [], ...spec },
     metadata: {
       ...{ namespace: 'default', name: 'web', uid, labels: { 'podrate.dev/shaped': 'true' } },
       annotations: { 'podrate.dev/limit': JSON.stringify(rates) },
     },
     status: { phase: 'Running', podIPs: [{ ip: ADDRESS }] },
   });
-const rate = async () => (await readQueues(createTc(), podHandle)).rates.get(PORT)?.['1']?.rate;
-const bits = (bytes: number) => linkRate({ rate: bytes, mtu: 1500 });
+/** Which of some rates a whole queue has. */
+const rate = async () => {
+  const { roots, filters } = await readQueues(createTc(), podHandle);
+  const leaves = roots.get(PORT)?.leaves;
+  if (leaves === undefined || leaves.size === 0 || !filters.has(PORT)) return undefined;
+  return [1e6, 4e6].find((bytes) =>
+    leavesOf(podHandle, { rate: bytes, mtu: 1500 }).every(({ parent, limit }) => leaves.get(parent)?.limit === limit),
+  );
+};
+/** The configs of all slots, as the kernel has them. */
+const slots = async () => {
+  await scene.shaper.install();
+  return (await scene.shaper.observe(() => [])).slots;
+};
+/** The agent's metrics, from where its log says that it listens. */
+const metrics = async () => {
+  const { address, port } = lines.find(({ msg }) => msg === 'the agent runs') ?? {};
+  expect(address).toBe('127.0.0.1');
+  return (await fetch(`http://${address}:${port}/metrics`)).text();
+};
 const told = () => JSON.stringify(api.patches.at(-1)?.body ?? '');
 const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 20_000, interval: 100 });
 
-test('the agent puts a queue in front of a pod, changes its rate with the label, and says so', async () => {
+test('the agent makes the queue of a pod without being asked, and changes its rate with the label', async () => {
   put({ egress: 1_000_000, ingress: 1_000_000 });
-  start('--ingress-queue');
-  await eventually(async () => expect(told()).toContain('at most 1M (1000000 bytes/s), through a queue.'));
-  expect(await rate()).toBe(bits(1_000_000));
+  start();
+  await eventually(async () => expect(await rate()).toBe(1e6));
+  await eventually(async () => expect(told()).toContain('receives at most 1M (1000000 bytes/s)."'));
+  await eventually(async () => expect((await slots())[0]?.config.queued).toBe(true));
+  const [slot] = await slots();
+  const { filters } = await readQueues(createTc(), podHandle);
+  expect(filters.get(PORT)).toEqual({
+    programId: scene.shaper.classifier().id,
+    classId: filterClassId(podHandle, slot?.slot ?? 0),
+  });
+  await eventually(async () => expect(await metrics()).toMatch(/^podrate_queued_pods 1$/m));
   put({ egress: 1_000_000, ingress: 4_000_000 });
-  await eventually(async () => expect(told()).toContain('at most 4M (4000000 bytes/s), through a queue.'));
-  expect(await rate()).toBe(bits(4_000_000));
+  await eventually(async () => expect(told()).toContain('receives at most 4M (4000000 bytes/s)."'));
+  expect(await rate()).toBe(4e6);
   put({ egress: 1_000_000 });
   await eventually(async () => expect(told()).toContain('receives without limit.'));
   expect(await rate()).toBeUndefined();
+  expect((await slots())[0]?.config.queued).toBe(false);
 });
 
-test('a queue outlives its agent, is taken off by one without the flag, and by the uninstalling one', async () => {
+test('a queue outlives its agent and is in force throughout the start of the next one', async () => {
   put({ egress: 1_000_000, ingress: 1_000_000 });
-  start('--ingress-queue');
-  await eventually(async () => expect(told()).toContain('through a queue.'));
-  await stop();
-  expect(await rate()).toBe(bits(1_000_000));
   start();
-  await eventually(async () => expect(told()).toContain('receives at most 1M (1000000 bytes/s).'));
-  expect(await rate()).toBeUndefined();
+  await eventually(async () => expect((await slots())[0]?.config.queued).toBe(true));
   await stop();
-  start('--ingress-queue');
-  await eventually(async () => expect(await rate()).toBe(bits(1_000_000)));
+  expect(await rate()).toBe(1e6);
+  start();
+  const seen = new Set<boolean | undefined>();
+  const before = api.patches.length;
+  put({ egress: 2_000_000, ingress: 1_000_000 });
+  await eventually(async () => {
+    seen.add((await slots())[0]?.config.queued);
+    expect(api.patches.length).toBeGreaterThan(before);
+    expect(told()).toContain('sends at most 2M');
+  });
+  expect([...seen]).toEqual([true]);
+  // Nothing was made or removed, not even for a moment.
+  const messages = lines.map(({ msg }) => msg);
+  expect(messages).toContain('limits changed');
+  expect(messages).not.toContain('queues changed');
+});
+
+test('a queue is removed by an agent that has queues switched off, and by the uninstalling one', async () => {
+  put({ egress: 1_000_000, ingress: 1_000_000 });
+  start();
+  await eventually(async () => expect(await rate()).toBe(1e6));
+  await stop();
+  start('--ingress-queue=false');
+  await eventually(async () => {
+    expect(told()).toContain('Receiving is policed, not queued: queues are switched off (--ingress-queue');
+  });
+  expect(await rate()).toBeUndefined();
+  await eventually(async () => expect((await slots())[0]?.config.queued).toBe(false));
+  await stop();
+  start();
+  await eventually(async () => expect(await rate()).toBe(1e6));
   await stop();
   const [status] = await once(start('--uninstall'), 'exit');
   expect(status).toBe(0);
   expect(await rate()).toBeUndefined();
 });
 
-test("where the device has somebody else's queue the limit is in force, and the condition says that there is no queue", async () => {
+test('where another program has installed a root qdisc the pod is policed, and the condition says so', async () => {
   const tbf = ['root', 'handle', '1:', 'tbf', 'rate', '8mbit', 'burst', '64k', 'limit', '128k'];
   await execa('tc', ['qdisc', 'add', 'dev', PORT, ...tbf]);
   put({ egress: 1_000_000, ingress: 1_000_000 });
-  start('--ingress-queue');
+  start();
   await eventually(async () => {
-    expect(told()).toContain(`No queue is in front of it: ${PORT} has a queue of somebody else's (tbf 1:).`);
+    const reason = `another program has installed a root qdisc on ${PORT} (tbf 1:): remove it`;
+    expect(told()).toContain(`Receiving is policed, not queued: ${reason}`);
   });
   expect(told()).toContain('"status":"True"');
+});
+
+test('a pod with hostNetwork is policed, and the condition says so', async () => {
+  put({ egress: 1_000_000, ingress: 1_000_000 }, { hostNetwork: true });
+  start();
+  await eventually(async () => {
+    expect(told()).toContain('Receiving is policed, not queued: with hostNetwork it has no device of its own');
+  });
+  expect(await rate()).toBeUndefined();
 });

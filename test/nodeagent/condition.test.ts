@@ -19,13 +19,11 @@ const slot: SlotState = {
   },
 };
 
-test('a queue in front is told, and why there is none where there should be one', () => {
+test('a queue is the usual case and not mentioned; why there is none is', () => {
   const queued = { ...slot, config: { ...slot.config, queued: true } };
-  expect(conditionOf({ pod, state: 'in-force', slot: queued })?.message).toMatch(
-    /\(1500000 bytes\/s\), through a queue\.$/,
-  );
-  expect(conditionOf({ pod, state: 'in-force', slot }, undefined, 'port has a queue of its own')?.message).toMatch(
-    /bytes\/s\)\. No queue is in front of it: port has a queue of its own\.$/,
+  expect(conditionOf({ pod, state: 'in-force', slot: queued })?.message).toMatch(/\(1500000 bytes\/s\)\.$/);
+  expect(conditionOf({ pod, state: 'in-force', slot }, undefined, 'it has no device: give it one')?.message).toMatch(
+    /bytes\/s\)\. Receiving is policed, not queued: it has no device: give it one\.$/,
   );
 });
 

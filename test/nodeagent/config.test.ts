@@ -11,7 +11,8 @@ test('without anything the defaults hold', () => {
       uninstall: false,
       help: false,
       exempt: [],
-      ingressQueue: false,
+      ingressQueue: true,
+      address: '127.0.0.1',
       netnsDir: '/run/netns',
     },
     ...{ bpftool: 'bpftool', pinDir: '/sys/fs/bpf/podrate', cgroupRoot: undefined, releaseCgroup: undefined },
@@ -39,11 +40,19 @@ test.each([
   expect(() => readConfig(args, {})).toThrow(reason);
 });
 
-test('queues are switched on by the flag, or by the word true in the environment', () => {
-  expect(readConfig(['--ingress-queue'], { INGRESS_QUEUE: 'false' }).ingressQueue).toBe(true);
-  expect(readConfig([], { INGRESS_QUEUE: 'true' }).ingressQueue).toBe(true);
+test('queues are switched off by the word false, in the flag or the environment; an empty variable says nothing', () => {
+  expect(readConfig(['--ingress-queue=false'], { INGRESS_QUEUE: 'true' }).ingressQueue).toBe(false);
+  expect(readConfig(['--ingress-queue', 'true'], { INGRESS_QUEUE: 'false' }).ingressQueue).toBe(true);
   expect(readConfig([], { INGRESS_QUEUE: 'false' }).ingressQueue).toBe(false);
-  expect(() => readConfig([], { INGRESS_QUEUE: 'yes' })).toThrow('INGRESS_QUEUE=yes: must be true or false');
+  expect(readConfig([], { INGRESS_QUEUE: '' }).ingressQueue).toBe(true);
+  expect(() => readConfig([], { INGRESS_QUEUE: 'yes' })).toThrow('--ingress-queue yes: must be true or false');
+});
+
+test('the address of the HTTP server is an IP address', () => {
+  expect(readConfig(['--address', '::'], { ADDRESS: '0.0.0.0' }).address).toBe('::');
+  expect(readConfig([], { ADDRESS: '0.0.0.0' }).address).toBe('0.0.0.0');
+  expect(readConfig([], { ADDRESS: '' }).address).toBe('127.0.0.1');
+  expect(() => readConfig([], { ADDRESS: 'node-1' })).toThrow('--address node-1: must be an IP address');
 });
 
 test('every flag is in the usage text', () => {
@@ -55,6 +64,7 @@ test('every flag is in the usage text', () => {
     'release-cgroup',
     'node-name',
     'port',
+    'address',
     'resync-seconds',
     'exempt',
     'netns-dir',

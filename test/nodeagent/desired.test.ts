@@ -32,7 +32,7 @@ test('a marked pod asks for what its stamp says', () => {
   expect(shapedPods([pod({ stamp: limited })])).toEqual([
     {
       ...{ namespace: 'default', name: 'web', uid, cgroupUid: uid, running: true, terminating: false },
-      ...{ condition: undefined, network: { isHost: false, addresses: ['10.1.0.7', 'fd00::7'] }, queued: false },
+      ...{ condition: undefined, network: { isHost: false, addresses: ['10.1.0.7', 'fd00::7'] }, queued: undefined },
       limit: { egress: 1_000_000, ingress: 2_000_000 },
     },
   ]);

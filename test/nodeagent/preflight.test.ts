@@ -1,17 +1,20 @@
 import { expect, test } from 'vitest';
 import type { Facts } from '../../nodeagent/facts.ts';
 import { preflight } from '../../nodeagent/preflight.ts';
+import { queueRemedy } from '../../nodeagent/queue-support.ts';
 
 const good: Facts = {
   uid: 0,
   missingCapabilities: [],
   release: '6.1.0-40-cloud-amd64',
+  lockedMemoryBound: undefined,
   cgroupMount: '/sys/fs/cgroup',
   cgroupRoot: '/sys/fs/cgroup',
   cgroupRootIsCgroup2: true,
   netControllers: [],
   pinDirectory: '/sys/fs/bpf/podrate',
   pinsOnBpffs: true,
+  pinRefusal: undefined,
   bpftool: { version: '7.1.0' },
   objectFile: '/app/bpf/shaper.bpf.o',
   generation: '0123456789ab',
@@ -21,7 +24,7 @@ const failed = (facts: Partial<Facts>) => preflight({ ...good, ...facts }).filte
 
 test('a machine that has everything passes every check', () => {
   const checks = preflight(good);
-  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 9 }, () => 'ok'));
+  expect(checks.map(({ result }) => result)).toEqual(Array.from({ length: 10 }, () => 'ok'));
   expect(checks.every(({ remedy }) => remedy === undefined)).toBe(true);
 });
 
@@ -35,6 +38,13 @@ test.each<[string, Partial<Facts>, string, string, string]>([
     'SYS_ADMIN',
   ],
   [
+    'a bound of locked memory',
+    { lockedMemoryBound: 65_536, release: '5.10.0-36' },
+    'locked-memory',
+    '65536 bytes of memory can be locked, and BPF maps count as locked on Linux 5.10.0-36',
+    'LimitMEMLOCK=infinity',
+  ],
+  [
     'no cgroup2',
     { cgroupMount: undefined, cgroupRoot: undefined },
     'cgroup2',
@@ -43,6 +53,34 @@ test.each<[string, Partial<Facts>, string, string, string]>([
   ],
   ['a wrong root', { cgroupRootIsCgroup2: false, cgroupRoot: '/tmp' }, 'cgroup-root', '/tmp is not', '--cgroup-root'],
   ['no bpffs', { pinsOnBpffs: false }, 'bpffs', 'is not in a BPF file system', 'mount -t bpf bpf /sys/fs/bpf'],
+  [
+    'AppArmor in the way',
+    { pinRefusal: { code: 'EACCES', confinement: { module: 'AppArmor', label: 'cri-containerd.apparmor.d' } } },
+    'bpffs',
+    '/sys/fs/bpf/podrate cannot be written (EACCES): AppArmor forbids it, by the profile cri-containerd.apparmor.d',
+    'set appArmorProfile.type to Unconfined',
+  ],
+  [
+    'SELinux in the way',
+    { pinRefusal: { code: 'EACCES', confinement: { module: 'SELinux', label: 'container_t' } } },
+    'bpffs',
+    '/sys/fs/bpf/podrate cannot be written (EACCES): SELinux forbids it, by the type container_t',
+    'set seLinuxOptions.type to spc_t',
+  ],
+  [
+    'a read-only bpffs, which is no matter of a security module',
+    { pinRefusal: { code: 'EROFS', confinement: { module: 'AppArmor', label: 'docker-default' } } },
+    'bpffs',
+    '/sys/fs/bpf/podrate cannot be written (EROFS)',
+    'mount -o remount,rw /sys/fs/bpf',
+  ],
+  [
+    'a bpffs of another user namespace',
+    { pinRefusal: { code: 'EPERM', confinement: undefined } },
+    'bpffs',
+    '/sys/fs/bpf/podrate cannot be written (EPERM)',
+    'hostUsers: false',
+  ],
   [
     'no bpftool',
     { bpftool: { problem: 'bpftool is not installed', remedy: 'install it' } },
@@ -107,4 +145,23 @@ test.each([
   expect(others).toEqual([]);
   expect(check).toMatchObject({ name: 'marks', result: 'warning', remedy: expect.stringMatching(remedy) });
   expect(check?.found.endsWith(`which limits do not need: ${found}`)).toBe(true);
+});
+
+test.each([
+  [
+    `the kernel has no HTB or no BPF filters: ${queueRemedy}`,
+    'the kernel has no HTB or no BPF filters',
+    /^load the modules/,
+  ],
+  [
+    'tc is not installed: install iproute2 (Debian, Ubuntu: apt-get install iproute2)',
+    'tc is not installed',
+    /^install iproute2/,
+  ],
+  ['tc -batch -: unshare failed', 'tc -batch -: unshare failed', /CAP_NET_ADMIN/],
+])('a machine without queues is warned, and told what to do: %s', (queueError, found, remedy) => {
+  const [check, ...others] = failed({ load: { release: '6.12', queueError } });
+  expect(others).toEqual([]);
+  expect(check).toMatchObject({ name: 'queues', result: 'warning', remedy: expect.stringMatching(remedy) });
+  expect(check?.found).toBe(`what pods receive is policed, not queued: ${found}`);
 });

@@ -1,24 +1,43 @@
 import { expect, test } from 'vitest';
-import { htbRates, htbRatesOf } from '../../nodeagent/queue-state.ts';
+import { queueFilter, rootQueues } from '../../nodeagent/queue-state.ts';
 
-const one = `class htb 7064:10 parent 7064:1 leaf 8064: prio 0 rate 4037Kbit ceil 8074666bit burst 3100b cburst 3099b
-class htb 7064:1 root rate 8074Kbit ceil 8074Kbit burst 3099b cburst 3099b
-class htb 7064:20 parent 7064:1 leaf 9064: prio 1 rate 2Gbit ceil 1.5Mbit burst 3100b cburst 3099b
-class htb 7064:30 parent 7064:1 leaf a064: prio 1 rate 800bit ceil 8074Kbit burst 3100b cburst 3099b
-`;
+// Recorded from tc of iproute2 6.1.
+const qdiscs = [
+  {
+    ...{ kind: 'htb', handle: '7064:', dev: 'port', root: true, refcnt: 2 },
+    options: { r2q: 10, default: '0x11', direct_packets_stat: 0, direct_qlen: 1000 },
+  },
+  { kind: 'bfifo', handle: '8064:', dev: 'port', parent: '7064:10', options: { limit: 267402 } },
+  { kind: 'pfifo', handle: '8164:', dev: 'port', parent: '7064:11', options: { limit: 1000 } },
+  { kind: 'noqueue', handle: '0:', dev: 'lo', root: true, refcnt: 2, options: {} },
+  { kind: 'bfifo', handle: '8064:', dev: 'other', parent: '7064:10', options: { limit: 1 } },
+];
+const head = { protocol: 'all', pref: 1, kind: 'bpf', chain: 0 };
+const options = {
+  ...{ handle: '0x1', flowid: '7064:1f', bpf_name: 'podrate_queue', 'direct-action': true, not_in_hw: true },
+  prog: { id: 85, name: 'podrate_queue', tag: 'c9de4b1cdda27f54', jited: 1 },
+};
 
-test('rates are read in every unit that tc prints', () => {
-  expect(htbRates(one)).toEqual({
-    '10': { rate: 4_037_000, ceil: 8_074_666 },
-    '1': { rate: 8_074_000, ceil: 8_074_000 },
-    '20': { rate: 2_000_000_000, ceil: 1_500_000 },
-    '30': { rate: 800, ceil: 8_074_000 },
+test('the root of each device is read with the bfifos below it', () => {
+  const roots = rootQueues(qdiscs);
+  expect([...roots.keys()]).toEqual(['port', 'lo']);
+  const leaf = { parent: '7064:10', handle: '8064:', limit: 267402 };
+  expect(roots.get('port')).toEqual({
+    ...{ device: 'port', kind: 'htb', handle: '7064:' },
+    leaves: new Map([['7064:10', leaf]]),
   });
+  expect(roots.get('lo')).toMatchObject({ kind: 'noqueue', handle: '0:', leaves: new Map() });
 });
 
-test('classes of several devices are told apart by their number, and not at all where that does not add up', () => {
-  expect(htbRatesOf(`${one}${one.replace('4037K', '1K')}`, ['a', 'b'])?.get('b')?.['10']?.rate).toBe(1000);
-  expect(htbRatesOf(one, ['a', 'b'])).toBeUndefined();
-  expect(htbRatesOf(`${one}${one}`.replace('7064:20', '7064:10'), ['a', 'b'])).toBeUndefined();
-  expect(htbRatesOf('', [])).toEqual(new Map());
+test('the filter is recognised by its place, and read with its program and class', () => {
+  expect(queueFilter([head, { ...head, options }])).toEqual({ programId: 85, classId: '7064:1f' });
+  expect(
+    queueFilter([
+      { ...head, pref: 2 },
+      { ...head, pref: 2, options },
+    ]),
+  ).toBeUndefined();
+  expect(queueFilter([head, { ...head, options: { ...options, handle: '0x2' } }])).toBeUndefined();
+  expect(queueFilter([head, { ...head, options: { handle: '0x1', flowid: '7064:1' } }])).toBeUndefined();
+  expect(queueFilter([])).toBeUndefined();
 });

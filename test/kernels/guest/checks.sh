@@ -27,6 +27,9 @@ in_cgroup() {
   shift
   exec bash -c 'echo 0 > "$1/cgroup.procs" && net=/run/netns/${1##*/} && shift && exec nsenter --net="$net" "$@"' - "$cgroup" "$@"
 }
+# As the shipped DaemonSet runs the agent: root, but with these capabilities only.
+capabilities=+bpf,+net_admin,+perfmon,+sys_admin
+as_agent() { setpriv --bounding-set "-all,$capabilities" "$@"; }
 # What passes while traffic flows, after its beginning.
 measure() {
   sleep 0.4
@@ -37,7 +40,7 @@ measure() {
 start() { "$@" & flow=$!; }
 stop() { kill "$flow"; wait "$flow" 2> /dev/null; }
 # As the agent runs it.
-adopt() { run "$1" nsenter --net=/run/netns/pod sh -c "cat /sys/fs/bpf/podrate/*/adopter"; }
+adopt() { run "$1" as_agent nsenter --net=/run/netns/pod sh -c "cat /sys/fs/bpf/podrate/*/adopter"; }
 
 # What the peer sees of datagrams of the pod's cgroup to port 9, over both versions, and of a process beside it to port 10.
 marked() {
@@ -63,11 +66,14 @@ in_cgroup $pod sink pod 5001 &
 in_cgroup $peer sink peer 5001 &
 event network
 
-run doctor podrate doctor --json
+run doctor-bounded as_agent podrate doctor --json
+# What the component linux-5.10 adds.
+case "$(uname -r)" in 5.10.*) capabilities+=,+sys_resource ;; esac
+run doctor as_agent podrate doctor --json
 
 start in_cgroup $pod source 10.77.0.2 5001 tcp 4
 measure unlimited
-run attach podrate attach --cgroup $pod --rate $((limit / 1000))K
+run attach as_agent podrate attach --cgroup $pod --rate $((limit / 1000))K
 # The agent looks for older connections at these times too.
 sleep 0.25
 adopt adopt-1
@@ -94,11 +100,11 @@ stop
 
 start in_cgroup $pod source 10.77.0.2 5001 tcp 8
 measure egress-8
-run set podrate set --cgroup $pod --egress $((2 * limit / 1000))K
+run set as_agent podrate set --cgroup $pod --egress $((2 * limit / 1000))K
 measure changed
-run mark podrate set --cgroup $pod --dscp EF
+run mark as_agent podrate set --cgroup $pod --dscp EF
 run marked marked
-run detach podrate detach --cgroup $pod
+run detach as_agent podrate detach --cgroup $pod
 measure detached
 kill -0 "$flow" && event unbroken
 stop
@@ -106,21 +112,21 @@ stop
 run attached bpftool cgroup show $pod effective
 
 # A queue takes a device whose other end is in this namespace.
-run uninstall podrate uninstall
+run uninstall as_agent podrate uninstall
 ip link add host type veth peer name eth1 netns pod
 ip link set host up
 ip address add 10.78.0.2/24 dev host
 ip -netns pod link set eth1 up
 ip -netns pod address add 10.78.0.1/24 dev eth1
-run queue podrate attach --cgroup $pod --release-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
+run queue as_agent podrate attach --cgroup $pod --release-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
 run queue-kinds tc qdisc show dev host
 # Without env it would be the builtin of that name.
 start env source 10.78.0.1 5001 tcp 8
 measure queue-8
-run queue-set podrate set --cgroup $pod --release-cgroup $pod --ingress $((2 * limit / 1000))K
+run queue-set as_agent podrate set --cgroup $pod --release-cgroup $pod --ingress $((2 * limit / 1000))K
 measure queue-changed
-run queue-list podrate list --json
-run queue-detach podrate detach --cgroup $pod --release-cgroup $pod
+run queue-list as_agent podrate list --json
+run queue-detach as_agent podrate detach --cgroup $pod --release-cgroup $pod
 stop
 run queue-gone tc qdisc show dev host
 event end

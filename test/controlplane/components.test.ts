@@ -1,0 +1,65 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { type Cluster, startCluster } from '../cluster/cluster.ts';
+
+const manifests = new URL('../../manifests', import.meta.url).pathname;
+
+// biome-ignore lint/suspicious/noExplicitAny: reading YAML without a schema
+type Manifest = any;
+
+let cluster: Cluster;
+let folder: string;
+
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 0 });
+  folder = await mkdtemp(join(tmpdir(), 'podrate-components-'));
+});
+
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+  await cluster?.stop();
+});
+
+/** Renders the shipped manifests with a component. */
+async function render(component: string): Promise<Manifest[]> {
+  const kustomization = {
+    resources: [relative(folder, manifests)],
+    components: [relative(folder, join(manifests, component))],
+  };
+  await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+  const { stdout } = await cluster.kubectl(['kustomize', folder]);
+  return parseAllDocuments(stdout).map((document) => document.toJS());
+}
+
+const agentOf = (rendered: Manifest[]): Manifest =>
+  rendered.find(({ kind }) => kind === 'DaemonSet').spec.template.spec;
+
+test('linux-5.10 adds the capability SYS_RESOURCE to those of the agent, and nothing else', async () => {
+  const rendered = await render('linux-5.10');
+  const [{ securityContext }] = agentOf(rendered).containers;
+  expect(securityContext.capabilities.add.pop()).toBe('SYS_RESOURCE');
+  const { stdout } = await cluster.kubectl(['kustomize', manifests]);
+  expect(rendered).toEqual(parseAllDocuments(stdout).map((document) => document.toJS()));
+});
+
+test('openshift allows the agent what it asks for, and no more', async () => {
+  const rendered = await render('openshift');
+  const { hostNetwork = false, serviceAccountName, volumes, containers } = agentOf(rendered);
+  const [{ securityContext }] = containers;
+  const constraints = rendered.find(({ kind }) => kind === 'SecurityContextConstraints');
+  expect(constraints).toMatchObject({
+    allowedCapabilities: securityContext.capabilities.add,
+    allowHostNetwork: hostNetwork,
+    allowHostPorts: hostNetwork,
+    allowHostDirVolumePlugin: true,
+    allowPrivilegedContainer: false,
+    readOnlyRootFilesystem: securityContext.readOnlyRootFilesystem,
+    users: [`system:serviceaccount:podrate-system:${serviceAccountName}`],
+  });
+  expect(volumes.every((volume: Manifest) => 'hostPath' in volume)).toBe(true);
+  // The token of the service account is a projected volume.
+  expect(constraints.volumes).toEqual(['hostPath', 'projected']);
+});

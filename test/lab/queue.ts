@@ -1,0 +1,45 @@
+import { podHandle, type Queue } from '../../nodeagent/queue.ts';
+import type { RootQueue } from '../../nodeagent/queue-state.ts';
+import { settleQueues } from '../../nodeagent/queue-steps.ts';
+import { createTc } from '../../nodeagent/tc.ts';
+import type { PodNetwork } from './network.ts';
+import type { LabLimit, LoadedShaper } from './shaper.ts';
+
+const MTU = 1500;
+
+/** A pod whose limit can be put on and off. */
+export interface LimitablePod extends PodNetwork {
+  readonly cgroup: { readonly path: string; readonly id: bigint };
+}
+
+/** Limits a pod with its ingress queue, as the agent does. */
+export async function limitPod(shaper: LoadedShaper, pod: LimitablePod, slot: number, limit: LabLimit): Promise<void> {
+  await shaper.attach(pod.cgroup, slot, { ...limit, queued: await putQueue(shaper, pod, slot, limit.ingress) });
+}
+
+/** Removes what `limitPod` has put on. */
+export async function unlimitPod(shaper: LoadedShaper, pod: LimitablePod): Promise<void> {
+  await shaper.detach(pod.cgroup);
+  await putQueue(shaper, pod, 0, undefined);
+}
+
+/**
+ * Makes the queue on the host's end of the pod's device have a rate.
+ *
+ * @param rate undefined for no queue
+ * @returns whether there is one
+ * @throws TcError
+ */
+export async function putQueue(
+  shaper: LoadedShaper,
+  { hubNetnsPath, hubPort }: PodNetwork,
+  slot: number,
+  rate: number | undefined,
+): Promise<boolean> {
+  const wanted = new Map<string, Queue>();
+  if (rate !== undefined) wanted.set(hubPort, { rate, mtu: MTU, slot, classifier: await shaper.classifier() });
+  const isOfPod = ({ device }: RootQueue) => device === hubPort;
+  const { failed } = await settleQueues(createTc(hubNetnsPath), podHandle, wanted, isOfPod);
+  for (const error of failed.values()) throw error;
+  return rate !== undefined;
+}
