@@ -67,7 +67,7 @@ const textOf = ({ head, unit, tail }: { head: string; unit: string; tail: string
 
 /** The shortest time of some runs: the machine may be busy with something else during one. */
 function milliseconds(parse: (text: string) => unknown, text: string): number {
-  const runs = Array.from({ length: 3 }, () => {
+  const runs = Array.from({ length: 7 }, () => {
     const begun = performance.now();
     try {
       parse(text);
