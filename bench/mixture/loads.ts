@@ -62,13 +62,12 @@ export async function startSenders(
   const receiver = receiverOf(scenario, roles);
   const isIngress = scenario.direction === 'ingress';
   const bulkSender = isIngress ? roles.bulkPeer : roles.limited;
-  const sender = isIngress ? roles.peer : roles.limited;
   const { flows, congestion, rate, flood, liar } = scenario;
   if (flows > 0) await start(bulkSender, 'source', receiver.ipv4, ports.bulk, flows, congestion);
   if (scenario.offload) await start(bulkSender, 'datagram-source', receiver.ipv4, ports.offload);
-  if (liar !== undefined) await start(sender, 'raw-tcp', 'data', receiver.ipv4, ports.liar, liar * rate);
-  if (flood?.kind === 'udp') await start(sender, 'flood', receiver.ipv4, ports.flood, 1400, flood.times * rate);
-  else if (flood) await start(sender, 'raw-tcp', flood.kind, receiver.ipv4, ports.flood, flood.times * rate);
+  if (liar !== undefined) await start(roles.flooder, 'raw-tcp', 'data', receiver.ipv4, ports.liar, liar * rate);
+  if (flood?.kind === 'udp') await start(roles.flooder, 'flood', receiver.ipv4, ports.flood, 1400, flood.times * rate);
+  else if (flood) await start(roles.flooder, 'raw-tcp', flood.kind, receiver.ipv4, ports.flood, flood.times * rate);
   const running: RunningRequests[] = [];
   for (const [load, server] of servers) {
     if (load.role !== 'idle') running.push({ load, server, client: await startRequests(start, load, roles) });

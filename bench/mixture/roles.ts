@@ -7,16 +7,19 @@ export interface Roles {
   readonly limited: Pod;
   /** The other end of the long flows. */
   readonly bulkPeer: Pod;
-  /** The other end of all other traffic. */
+  /** The other end of requests. */
   readonly peer: Pod;
+  /** Who floods. */
+  readonly flooder: Pod;
 }
 
 /** Assigns the roles. All traffic that counts against the limit arrives at a pod with the meter. */
-export function rolesOf({ pods }: Testbed, { direction, path }: MixtureScenario): Roles {
+export function rolesOf({ pods }: Testbed, { direction, path, flood }: MixtureScenario): Roles {
   if (direction === 'ingress') {
-    if (path === 'far') return { limited: pods.b, bulkPeer: pods.far, peer: pods.far };
-    return { limited: pods.b, bulkPeer: pods.a, peer: pods.c };
+    if (path === 'far') return { limited: pods.b, bulkPeer: pods.far, peer: pods.far, flooder: pods.far };
+    // A flood of SYN or ACK takes its own source's part of the limit, so requests come from another one.
+    return { limited: pods.b, bulkPeer: pods.a, peer: flood ? pods.a : pods.c, flooder: pods.c };
   }
   const peer = path === 'far' ? pods.far : pods.b;
-  return { limited: pods.a, bulkPeer: peer, peer };
+  return { limited: pods.a, bulkPeer: peer, peer, flooder: pods.a };
 }
