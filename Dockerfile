@@ -1,5 +1,5 @@
-# One image for the webhook, the node agent, the certificate jobs and the command line tool: they share rate/ and nothing
-# else of the image differs. clang exists in the build stage only; no node ever compiles anything.
+# One image for the webhook, the node agent and the command line tool: they share rate/ and nothing else of the image differs.
+# clang exists in the build stage only; no node ever compiles anything.
 FROM docker.io/library/node:24-bookworm-slim AS bpf
 RUN apt-get update \
  && apt-get install -y --no-install-recommends clang libbpf-dev make \
@@ -32,8 +32,8 @@ COPY --from=bpf /src/bpf/*.bpf.o bpf/
 ENV NODE_ENV=production \
     NODE_COMPILE_CACHE=/app/compile-cache \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-RUN for program in nodeagent webhook certs cli; do node $program/main.js --help > /dev/null || exit 1; done \
+RUN for program in nodeagent webhook cli; do node $program/main.js --help > /dev/null || exit 1; done \
  && printf '#!/bin/sh\nexec node /app/cli/main.js "$@"\n' > /usr/local/bin/podrate \
  && chmod 755 /usr/local/bin/podrate
-# The webhook and the certificate jobs need no privilege at all; the agent's manifest asks for what it needs.
+# The webhook needs no privilege; the agent's manifest asks for what it needs.
 USER 65532:65532

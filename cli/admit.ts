@@ -4,10 +4,8 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { defaultLabelKey, labelKeys } from '../rate/keys.ts';
 import type { Labels } from '../rate/limit.ts';
-import { type Admission, createAdmission } from '../webhook/admission.ts';
-import type { Decision } from '../webhook/decide.ts';
-import { podSchema } from '../webhook/pod.ts';
-import { readWorkload, templateMetadata } from '../webhook/validation-review.ts';
+import { type Admission, createAdmission } from '../webhook/admission/admission.ts';
+import type { Decision } from '../webhook/admission/decision.ts';
 import { CommandError } from './errors.ts';
 import { type ManifestObject, readManifests } from './manifests.ts';
 
@@ -32,16 +30,23 @@ export interface Admitted {
   readonly result: unknown;
 }
 
-const workloads = [
-  ...['Deployment', 'StatefulSet', 'DaemonSet', 'ReplicaSet'].map((kind) => `apps/v1/${kind}`),
-  ...['Job', 'CronJob'].map((kind) => `batch/v1/${kind}`),
-  'v1/ReplicationController',
-];
+/** The kinds that admission decides about. */
+const resources: Readonly<Record<string, string>> = {
+  'v1/Pod': 'pods',
+  'v1/Namespace': 'namespaces',
+  'v1/ReplicationController': 'replicationcontrollers',
+  'apps/v1/Deployment': 'deployments',
+  'apps/v1/StatefulSet': 'statefulsets',
+  'apps/v1/DaemonSet': 'daemonsets',
+  'apps/v1/ReplicaSet': 'replicasets',
+  'batch/v1/Job': 'jobs',
+  'batch/v1/CronJob': 'cronjobs',
+};
 const labelled = z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()).nullish() }) });
 
 /**
- * Decides about the objects of a file, in order, as when they are created. A namespace of either file is what the pods after it are
- * judged by; the sum of a quota is not, because it needs the pods that there are.
+ * Decides about the objects of a file, in order, as when they are created. A namespace of either file is what the pods
+ * after it are judged by; the sum of a quota is not, because it needs the pods that there are.
  * @throws CommandError
  */
 export async function admit(options: AdmitOptions): Promise<Admitted[]> {
@@ -51,7 +56,7 @@ export async function admit(options: AdmitOptions): Promise<Admitted[]> {
   const admission = createAdmission({
     keys: labelKeys(defaultLabelKey),
     installation: { default: {}, max: {} },
-    readNamespace: async (name) => namespaces.get(name),
+    labelsOf: async (name) => namespaces.get(name),
     quota: undefined,
   });
   const given = options['namespace-file'];
@@ -63,7 +68,8 @@ export async function admit(options: AdmitOptions): Promise<Admitted[]> {
   ]) {
     const answer = await admitObject(object, admission);
     if (object.kind === 'Namespace' && answer.allowed) namespaces.set(object.metadata.name ?? '', labelsOf(object));
-    // A namespace that would be refused is said also where only pods were asked about: without it their answers mean little.
+    // A namespace that would be refused is said also where only pods were asked about: without it their answers mean
+    // little.
     if (isAsked || !answer.allowed) answers.push(answer);
   }
   return answers;
@@ -80,46 +86,41 @@ export function formatAdmitted(answers: readonly Admitted[]): { stored: string; 
 
 async function admitObject(object: ManifestObject, admission: Admission): Promise<Admitted> {
   const { kind, apiVersion, metadata } = object;
-  const isNamespace = apiVersion === 'v1' && kind === 'Namespace';
-  const namespace = isNamespace ? '' : (metadata.namespace ?? 'default');
-  const name = metadata.name ?? `${metadata.generateName ?? ''}*`;
-  const about = { uid: 'podrate-admit', operation: 'CREATE', namespace, name, dryRun: true } as const;
-  const at = [...(namespace === '' ? [] : [namespace]), kind.toLowerCase(), name].join('/');
-  const change = { isNew: true, oldLabels: undefined };
-  const check = <T>(read: () => T): T => {
-    try {
-      return read();
-    } catch (error) {
-      if (!(error instanceof z.ZodError)) throw error;
-      const [issue] = error.issues;
-      throw new CommandError('cli/usage', `${at}: the field ${issue?.path.join('.')} is wrong: ${issue?.message}`);
-    }
-  };
-
-  if (isNamespace) {
-    const subject = { kind: 'namespace', labels: check(() => labelsOf(object)), ...change } as const;
-    return answer(at, object, [await admission.validate({ ...about, subject })]);
-  }
-  if (workloads.includes(`${apiVersion}/${kind}`)) {
-    const template = check(() => templateMetadata(readWorkload(object)));
-    const subject = { kind: 'template', ...template, oldAnnotations: undefined, ...change } as const;
-    return answer(at, object, [await admission.validate({ ...about, subject })]);
-  }
-  if (apiVersion !== 'v1' || kind !== 'Pod') return answer(at, object, []);
-  const review = (pod: unknown) => {
-    return { ...about, byNode: false, oldPod: undefined, pod: check(() => podSchema.parse(pod)) };
-  };
-  const mutated = await admission.mutate(review(object));
-  if (mutated.outcome === 'deny') return answer(at, object, [mutated]);
+  const type = `${apiVersion}/${kind}`;
+  const resource = resources[type];
+  const namespace = type === 'v1/Namespace' ? '' : (metadata.namespace ?? 'default');
+  const name = metadata.name ?? '';
+  const at = [
+    ...(namespace === '' ? [] : [namespace]),
+    kind.toLowerCase(),
+    metadata.name ?? `${metadata.generateName ?? ''}*`,
+  ];
+  const asked = { hasPolicy: true };
+  const review = (reviewed: unknown) => ({
+    uid: 'podrate-admit',
+    resource: resource ?? '',
+    operation: 'CREATE',
+    namespace,
+    name,
+    dryRun: true,
+    byNode: false,
+    object: reviewed,
+    oldObject: null,
+  });
+  if (resource === undefined) return answer(at.join('/'), object, []);
+  if (resource !== 'pods') return answer(at.join('/'), object, [await admission.validate(review(object), asked)]);
+  const mutated = await admission.mutate(review(object), asked);
+  if (mutated.outcome === 'deny') return answer(at.join('/'), object, [mutated]);
   // An implementation of JSON Patch that is not ours, as the API server's is not.
   const operations = mutated.outcome === 'patch' ? structuredClone([...mutated.operations]) : [];
   const stored = jsonpatch.apply_patch(object, operations);
-  const subject = { kind: 'pod', review: review(stored) } as const;
-  return answer(at, stored, [mutated, await admission.validate({ ...about, subject })]);
+  return answer(at.join('/'), stored, [mutated, await admission.validate(review(stored), asked)]);
 }
 
 function answer(object: string, stored: unknown, decisions: readonly Decision[]): Admitted {
   const refusal = decisions.find((decision) => decision.outcome === 'deny');
+  // An API server would not take it for such an object at all.
+  if (refusal?.code === 'review/field') throw new CommandError('cli/usage', `${object}: ${refusal.message}`);
   const fault = refusal ?? decisions.flatMap((decision) => ('fault' in decision ? [decision.fault] : []))[0];
   const warnings = decisions.flatMap((decision) => ('warnings' in decision ? decision.warnings : []));
   return {

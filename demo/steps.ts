@@ -15,8 +15,6 @@ const PATIENCE = '--timeout=300s';
 export async function installPodrate(cluster: Cluster, say: Say): Promise<void> {
   say('kubectl apply -k manifests');
   await cluster.kubectl(['apply', '-k', manifests('')]);
-  say('the certificates are made');
-  await cluster.kubectl(['-n', 'podrate-system', 'wait', 'job/podrate-certs', '--for=condition=Complete', PATIENCE]);
   for (const workload of ['deployment/podrate-webhook', 'daemonset/podrate-agent']) {
     say(`${workload} gets ready`);
     await cluster.kubectl(['-n', 'podrate-system', 'rollout', 'status', workload, PATIENCE]);

@@ -2,7 +2,8 @@ import { type ConfigurationOptions, Observable } from '@kubernetes/client-node';
 
 /**
  * Options of one call to the API server.
- * @param timeoutMs the client has no time limit of its own: an API server that accepts and never answers would hold a call for ever
+ * @param timeoutMs the client has no time limit of its own: an API server that accepts and never answers would hold a
+ * call for ever
  * @param headers set in place of the client's own
  */
 export function requestOptions(

@@ -29,11 +29,12 @@ export interface WatchCall<Event> {
 const usualSilentMs = 150_000;
 
 /**
- * Watches objects until the API server ends it. Bookmarks are asked for, among the events: with their versions a watch of what seldom
- * changes can go on where it was. client-node's own Watch takes each half a minute without an event for the end, before any bookmark;
- * by then a busy API server has forgotten the version, and would be asked for a list of everything again and again.
- * @throws ApiException for a status that is not 200; an Error named TimeoutError after a silence; Error for all else that ends it,
- * what onEvent throws included
+ * Watches objects until the API server ends it. Bookmarks are asked for, among the events: with their versions a watch
+ * of what seldom changes can go on where it was. client-node's own Watch takes each half a minute without an event for
+ * the end, before any bookmark; by then a busy API server has forgotten the version, and would be asked for a list of
+ * everything again and again.
+ * @throws ApiException for a status that is not 200; an Error named TimeoutError after a silence; Error for all else
+ * that ends it, what onEvent throws included
  */
 export async function watchObjects<Event>(call: WatchCall<Event>): Promise<void> {
   const { kubeConfig, path, query, timeoutSeconds, accept = 'application/json', onEvent, signal } = call;

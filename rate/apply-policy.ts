@@ -21,24 +21,35 @@ export interface Applied {
   readonly violations: readonly Violation[];
 }
 
-/** A namespace's policy with what the installation says: the smaller maximum, and a default where the namespace has none. */
+/**
+ * Returns a namespace's policy within the installation's: the smaller maximum, and a default where the namespace has
+ * none.
+ */
 export function withInstallation(policy: Policy, installation: InstallationPolicy): Policy {
-  const merged = { default: { ...policy.default } as Limits, max: { ...policy.max } as Limits };
+  const merged = {
+    default: { ...policy.default } as Limits,
+    min: { ...policy.min } as Limits,
+    max: { ...policy.max } as Limits,
+  };
   for (const direction of directions) {
     const max = least(policy.max[direction], installation.max[direction]);
     if (max !== undefined) merged.max[direction] = max;
-    // LimitRange's rule: a maximum without a default is the default, or else the pod that asks for nothing would have no limit.
+    // The installation's maximum may have been lowered below the namespace's minimum.
+    const min = policy.min[direction];
+    if (min !== undefined && max !== undefined && min > max) merged.min[direction] = max;
+    // LimitRange's rule: a maximum without a default is the default, or else the pod that asks for nothing would have
+    // no limit.
     const given = policy.default[direction] ?? installation.default[direction] ?? max;
     const quota = policy.quota[direction];
     if (given === undefined) continue;
-    const raised = Math.max(given, policy.min[direction] ?? given);
+    const raised = Math.max(given, merged.min[direction] ?? given);
     merged.default[direction] = Math.min(raised, max ?? raised, quota ?? raised) as Rate;
   }
   return { ...policy, ...merged };
 }
 
 /**
- * Gives the limit of a pod under a policy, and what of it the policy does not allow: bounds as LimitRange has them, and a rate in
+ * Returns the limit of a pod under a policy, and how it breaks the policy: bounds as LimitRange has them, and a rate in
  * every direction that has a quota.
  * @param request what the pod's labels ask for
  * @param policy with the installation's part in it
@@ -74,7 +85,7 @@ export function applyPolicy(request: Request, policy: Policy | undefined): Appli
   return { limit, violations: [...violations.values()] };
 }
 
-/** Says in the words of ResourceQuota that a pod does not fit; in bytes per second. */
+/** Returns the sentence of ResourceQuota for a pod that does not fit; amounts in bytes per second. */
 export function exceededQuota(direction: Direction, requested: number, used: number, hard: number): string {
   const amount = (bytes: number) => `${direction}=${formatAmount(bytes)}`;
   return `exceeded quota: podrate.dev/quota, requested: ${amount(requested)}, used: ${amount(used)}, limited: ${amount(hard)}`;

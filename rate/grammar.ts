@@ -6,8 +6,9 @@
  *     unit   = ( "K" | "M" | "G" | "Ki" | "Mi" | "Gi" ) [ "B" ]     bytes per second, powers of 1000 and of 1024
  *            | "Kbit" | "Mbit" | "Gbit"                             bits per second, powers of 1000, any letter case
  *
- * Letter case counts where it carries meaning elsewhere: `m` is milli and `b` is bit in common use, so `1m`, `1k` and `1Mb` are
- * not read as what they probably mean; the refusal asks. `bit` written out leaves no doubt, so its case is free.
+ * Letter case counts where it carries meaning elsewhere: `m` is milli and `b` is bit in common use, so `1m`, `1k` and
+ * `1Mb` are not read as what they probably mean; the refusal asks. `bit` written out leaves no doubt, so its case is
+ * free.
  */
 const bytes = /^(\d+)(?:\.(\d+))?([KMG])(i?)B?$/;
 const bits = /^(\d+)(?:\.(\d+))?([KMG])bit$/i;

@@ -1,25 +1,24 @@
-/** The annotation that carries the stamp: what the webhook decided, and the only thing the node agent obeys. */
+import { quote } from './quote.ts';
+
+/** The annotation that carries the stamp: the webhook's decision, and all that the node agent reads. */
 export const stampAnnotation = 'podrate.dev/limit';
 
 /** The annotation with which users ask for a code point (DSCP) on what the pod sends. */
 export const dscpAnnotation = 'podrate.dev/dscp';
 
-/** The label of every stamped pod, so that a node agent can select its pods on the server. Its value is {@link shapedValue}. */
+/**
+ * The label of every stamped pod, so that a node agent can select its pods on the server. Its value is {@link
+ * shapedValue}.
+ */
 export const shapedLabel = 'podrate.dev/shaped';
 
 /** The value of {@link shapedLabel}. */
 export const shapedValue = 'true';
 
-/**
- * The annotation of a pod that was stamped in a namespace with a policy: the policy's mode, or {@link unknownPolicy}. New pods without it
- * need not be validated by the webhook where the API server itself sees that stamp and label agree; it means nothing later.
- */
-export const policyAnnotation = 'podrate.dev/policy';
+/** The value of {@link shapedLabel} that asks admission to decide as about a new pod; agents take it for no stamp. */
+export const wantedValue = 'wanted';
 
-/** The value of {@link policyAnnotation} where the policy could not be read, or is unusable. */
-export const unknownPolicy = 'unknown';
-
-/** The pod condition that tells whether the limit is in force. */
+/** The pod condition that says whether the limit is in force. */
 export const limitedCondition = 'podrate.dev/Limited';
 
 /** The label key that users write unless the installation chose another one. */
@@ -44,21 +43,25 @@ export class KeyError extends Error {
 
   constructor(value: string, reason: string) {
     super(
-      `The label key ${JSON.stringify(value)} ${reason}; use a key such as "${defaultLabelKey}" or "example.com/${defaultLabelKey}".`,
+      `The label key ${quote(value)} ${reason}; use a key such as "${defaultLabelKey}" or "example.com/${defaultLabelKey}".`,
     );
     this.value = value;
   }
 }
 
+// A prefix of 253 characters, a slash and a name of 63.
+const maxKeyLength = 317;
 const namePattern = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/;
 const prefixPattern = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
 
 /**
- * Derives the three label keys from the installation's base key: `rate` gives `rate`, `rate-egress` and `rate-ingress`.
- * @throws KeyError unless all three are legal label keys and outside of podrate's own prefix, which only the webhook writes.
+ * Returns the three label keys from the installation's base key: `rate` gives `rate`, `rate-egress` and `rate-ingress`.
+ * @throws KeyError unless all three are legal label keys and outside of podrate's own prefix, which only the webhook
+ * writes.
  */
 export function labelKeys(base: string): LabelKeys {
   const keys = { both: base, egress: `${base}-egress`, ingress: `${base}-ingress` };
+  if (base.length > maxKeyLength) throw new KeyError(base, 'is too long');
   const slash = base.indexOf('/');
   const prefix = slash === -1 ? undefined : base.slice(0, slash);
   if (prefix !== undefined && (prefix.length > 253 || !prefixPattern.test(prefix))) {

@@ -21,7 +21,9 @@ export function isLimited(limit: Limit): boolean {
 /** The value that means no limit. */
 export const noLimit = 'none';
 
-/** A rate label with a value that cannot be used. The message is one sentence that names the label and quotes the value. */
+/**
+ * A rate label with a value that cannot be used. The message is one sentence that names the label and quotes the value.
+ */
 export class LabelError extends Error {
   override readonly name = 'LabelError';
   /** The code of the underlying {@link RateError}. */

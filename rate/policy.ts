@@ -127,7 +127,8 @@ function readOne<T extends number>(labels: Labels, key: string, parse: (text: st
   }
 }
 
-// Which of two must not be above the other. A maximum above the quota is no contradiction: the quota then bounds each pod as well.
+// Which of two must not be above the other. A maximum above the quota is no contradiction: the quota then bounds each
+// pod as well.
 const order: readonly (readonly [Field, Field])[] = [
   ['min', 'max'],
   ['default', 'max'],

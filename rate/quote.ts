@@ -1,8 +1,8 @@
 import { maxTextLength } from './grammar.ts';
 
 /**
- * Quotes a text of anybody's in a sentence: cut, and with every character escaped that is not seen or that steers a terminal, which
- * JSON does for the first 32 only.
+ * Quotes a text of anybody's in a sentence: cut, and with every character escaped that is not seen or that steers a
+ * terminal, which JSON does for the first 32 only.
  * @param length characters that are quoted at most; those of a label value if not given
  */
 export function quote(text: string, length = maxTextLength): string {

@@ -83,8 +83,9 @@ function parseUpTo(text: string, largest: number): number {
 }
 
 /**
- * Writes a rate in its canonical form: with the largest unit that is not larger than the rate, as an exact decimal, in powers of
- * 1000 unless powers of 1024 are shorter: `1M`, `1.5M`, `999.999K`, `1Mi`. It is a legal label value and parses to the same rate.
+ * Writes a rate in its canonical form: with the largest unit that is not larger than the rate, as an exact decimal, in
+ * powers of 1000 unless powers of 1024 are shorter: `1M`, `1.5M`, `999.999K`, `1Mi`. It is a legal label value and
+ * parses to the same rate.
  * @param rate a rate, or a sum of rates
  */
 export function formatRate(rate: number): string {

@@ -87,7 +87,8 @@ function explainUnit(number: string, unit: string, correction: (candidate: strin
   return refuse('rate/unit', `has the unknown unit ${quote(unit)}: write one of ${units}, such as ${example}`);
 }
 
-// What the writer of a number with separators meant. "1,500" may be one and a half or fifteen hundred, so it gets no correction.
+// What the writer of a number with separators meant. "1,500" may be one and a half or fifteen hundred, so it gets no
+// correction.
 function plain(number: string): string {
   if (/,\d{3}(?!\d)/.test(number)) return '';
   return number.replace(/[_']/g, '').replace(',', '.').replace(/^\./, '0.').replace(/\.$/, '');

@@ -5,7 +5,13 @@ import { quote } from './quote.ts';
 import { isRate, maxRate, minRate, type Rate } from './rate.ts';
 
 /** Why a stamp cannot be used; a stable name, for programs. */
-export type StampErrorCode = 'stamp/missing' | 'stamp/not-json' | 'stamp/shape' | 'stamp/rate' | 'stamp/dscp';
+export type StampErrorCode =
+  | 'stamp/missing'
+  | 'stamp/too-long'
+  | 'stamp/not-json'
+  | 'stamp/shape'
+  | 'stamp/rate'
+  | 'stamp/dscp';
 
 /** A stamp that the webhook would not have written. */
 export class StampError extends Error {
@@ -24,6 +30,9 @@ export class StampError extends Error {
   }
 }
 
+// The webhook writes 54 characters at most.
+const maxLength = 200;
+
 /** What {@link stampedLimit} reads of a pod's metadata. */
 export interface StampedMetadata {
   readonly labels?: Readonly<Record<string, string>>;
@@ -36,19 +45,22 @@ export interface Stamped extends Limit {
 }
 
 /**
- * Writes the stamp: JSON with the bytes per second of each limited direction, such as `{"egress":1000000,"ingress":1000000}`, and
- * `"dscp":46` behind them where packets are marked. Equal stamps give equal texts.
+ * Returns the stamp: JSON with the bytes per second of each limited direction, such as
+ * `{"egress":1000000,"ingress":1000000}`, and `"dscp":46` behind them where packets are marked. Equal stamps give equal
+ * texts.
  */
 export function formatStamp({ egress, ingress, dscp }: Stamped): string {
   return JSON.stringify({ egress, ingress, dscp });
 }
 
 /**
- * Reads a stamp and trusts nothing: only a JSON object with at least one direction or a code point, no other key, and values within the
- * bounds. An unknown key is refused because it would be a promise that the reader cannot keep.
+ * Parses a stamp and trusts nothing: it accepts only a JSON object with at least one direction or a code point, no
+ * other key, and values within the bounds. An unknown key is refused because it would be a promise that the reader
+ * cannot keep.
  * @throws StampError
  */
 export function parseStamp(text: string): Stamped {
+  if (text.length > maxLength) throw new StampError('stamp/too-long', text, `is longer than ${maxLength} characters`);
   const stamp = readJson(text);
   if (typeof stamp !== 'object' || stamp === null || Array.isArray(stamp)) {
     throw new StampError('stamp/shape', text, 'is not a JSON object');
@@ -78,7 +90,7 @@ export function parseStamp(text: string): Stamped {
 }
 
 /**
- * Reads the limit that is stamped on a pod.
+ * Returns the limit that is stamped on a pod.
  * @returns undefined if the pod is not marked as shaped
  * @throws StampError if it is marked and its stamp is missing or not as the webhook writes it
  */

@@ -5,59 +5,36 @@ import type { Limit } from '../rate/limit.ts';
 import type { InstallationPolicy } from '../rate/policy.ts';
 import { formatRate, parseRate, RateError } from '../rate/rate.ts';
 
-/** What the webhook is told at its start. */
-export interface Config {
-  /** Ports; 0 takes a free one. */
-  readonly port: number;
-  readonly httpPort: number;
-  /** The folder with tls.crt and tls.key. */
-  readonly tlsDir: string;
-  readonly tlsPollMs: number;
-  readonly keys: LabelKeys;
-  /** What holds in every namespace with a policy. */
-  readonly installation: InstallationPolicy;
-  /** Undefined: the service account of the pod. */
-  readonly kubeconfig: string | undefined;
-  /** podrate's own namespace, where the ledgers of quotas are. */
-  readonly namespace: string;
-  readonly logLevel: string;
-  /**
-   * After this time, in ms, a request that was admitted has taken effect or never will: half as much again as an API server gives a
-   * request, because etcd may be late by some seconds with a write that it took on by then.
-   */
-  readonly requestLifeMs: number;
-  /** How long requests are served on after SIGTERM. */
-  readonly drainMs: number;
-}
-
-/** A command line or an environment that cannot be followed. */
+/** A command line or an environment that cannot be used. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly code = 'webhook/config';
 }
 
-/** What `--help` prints. */
+/** The text of `--help`. */
 export const help = `Usage: node webhook/main.ts [options]
 
-Answers admission reviews over HTTPS (POST /mutate, /validate); probes and metrics over HTTP (GET /healthz, /readyz, /metrics).
+Answers admission reviews over HTTPS (POST /mutate and /validate, for namespaces with a policy with /policy behind it);
+probes and metrics over HTTP (GET /healthz, /readyz, /metrics).
 
 Options, each with its environment variable:
   --port N             HTTPS port (8443; $PODRATE_PORT)
   --http-port N        port for probes and metrics (8080; $PODRATE_HTTP_PORT)
-  --tls-dir DIR        folder with tls.crt and tls.key, read again when they change (/etc/podrate/tls; $PODRATE_TLS_DIR)
-  --tls-poll SECONDS   how often they are looked at (10; $PODRATE_TLS_POLL)
+  --tls-dir DIR        folder with tls.crt and tls.key of another program, such as cert-manager; read again when they change
+                       (without it the webhook keeps an authority of its own in the cluster; $PODRATE_TLS_DIR)
+  --tls-poll SECONDS   time between two checks of the certificate and of what trusts it (10; $PODRATE_TLS_POLL)
   --label-key KEY      label that carries the rate; -egress and -ingress are derived (${defaultLabelKey}; $PODRATE_LABEL_KEY)
   --default RATE       limit of pods without a rate label in namespaces with a policy that has none (no; $PODRATE_DEFAULT)
   --max RATE           largest rate of a pod in namespaces with a policy (no; $PODRATE_MAX)
   --kubeconfig FILE    how the API server is found (the pod's service account; $PODRATE_KUBECONFIG); outside of a cluster
                        and without it, policies of namespaces are not applied
-  --namespace NAME     podrate's own namespace, where the ledgers of quotas are (podrate-system; $PODRATE_NAMESPACE)
+  --namespace NAME     podrate's own namespace, about which it is never asked (podrate-system; $PODRATE_NAMESPACE)
   --request-timeout SECONDS  the API server's option of that name, if it has another one than usual (60; $PODRATE_REQUEST_TIMEOUT)
   --drain SECONDS      how long requests are served on after SIGTERM (10; $PODRATE_DRAIN)
   --log-level LEVEL    trace, debug, info, warn, error or silent (info; $PODRATE_LOG_LEVEL)
   -h, --help           this text
 
-The label key must also be in the objectSelectors and matchConditions of both webhook configurations.
+The label key is set for the whole installation in manifests/label-key.yaml.
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage.
 `;
 
@@ -66,7 +43,7 @@ const seconds = z.coerce.number().positive().max(3_600);
 const optionsSchema = z.object({
   port: port.default(8443),
   'http-port': port.default(8080),
-  'tls-dir': z.string().min(1).default('/etc/podrate/tls'),
+  'tls-dir': z.string().min(1).optional(),
   'tls-poll': seconds.default(10),
   'label-key': z.string().default(defaultLabelKey),
   default: z.string().optional(),
@@ -77,9 +54,10 @@ const optionsSchema = z.object({
   drain: z.coerce.number().min(0).max(3_600).default(10),
   'log-level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
 });
+const names = Object.keys(optionsSchema.shape);
 
 /**
- * Reads the command line, and the environment where it says nothing.
+ * Reads the command line, and the environment for options that it does not have.
  * @returns undefined if help was asked for
  * @throws ConfigError that names the option
  */
@@ -89,29 +67,38 @@ export function readConfig(
 ): Config | undefined {
   const given = parse(args);
   if (given.help === true) return undefined;
-  const fallback = Object.fromEntries(
-    Object.keys(optionsSchema.shape).map((name) => {
-      const value = environment[`PODRATE_${name.toUpperCase().replaceAll('-', '_')}`];
-      return [name, value === '' ? undefined : value];
-    }),
-  );
-  const result = optionsSchema.safeParse({ ...fallback, ...given });
+  const fallback = names.map((name) => {
+    const value = environment[`PODRATE_${name.toUpperCase().replaceAll('-', '_')}`];
+    return [name, value === '' ? undefined : value];
+  });
+  const result = optionsSchema.safeParse({ ...Object.fromEntries(fallback), ...given });
   if (!result.success) {
     const [issue] = result.error.issues;
     throw new ConfigError(`--${issue?.path.join('.')} is wrong: ${issue?.message}.`);
   }
-  const options = result.data;
+  return settings(result.data);
+}
+
+/** The webhook's settings; times in milliseconds. */
+export type Config = ReturnType<typeof settings>;
+
+function settings(options: z.infer<typeof optionsSchema>) {
   return {
     port: options.port,
     httpPort: options['http-port'],
+    /** The folder of another program's certificate; undefined: the webhook keeps its own. */
     tlsDir: options['tls-dir'],
     tlsPollMs: options['tls-poll'] * 1000,
     keys: readKeys(options['label-key']),
     installation: readInstallation(options.default, options.max),
+    /** Undefined: the service account of the pod. */
     kubeconfig: options.kubeconfig,
+    /** podrate's own namespace, about which admission is never asked. */
     namespace: options.namespace,
     logLevel: options['log-level'],
+    // An admitted request has taken effect after that, or never will: etcd may be late by some seconds with a write.
     requestLifeMs: options['request-timeout'] * 1500,
+    /** How long requests are served on after SIGTERM. */
     drainMs: options.drain * 1000,
   };
 }
@@ -126,7 +113,8 @@ function readKeys(base: string): LabelKeys {
 }
 
 function readInstallation(given: string | undefined, most: string | undefined): InstallationPolicy {
-  const [limit, max] = [readLimit('default', given), readLimit('max', most)];
+  const limit = readLimit('default', given);
+  const max = readLimit('max', most);
   if (limit.egress !== undefined && max.egress !== undefined && limit.egress > max.egress) {
     throw new ConfigError(`--default is wrong: it is above --max; write ${formatRate(max.egress)} or less.`);
   }
@@ -144,28 +132,10 @@ function readLimit(option: string, text: string | undefined): Limit {
   }
 }
 
-function parse(args: readonly string[]) {
-  const text = { type: 'string' } as const;
+function parse(args: readonly string[]): Record<string, string | boolean | undefined> {
+  const options = Object.fromEntries(names.map((name) => [name, { type: 'string' } as const]));
   try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        port: text,
-        'http-port': text,
-        'tls-dir': text,
-        'tls-poll': text,
-        'label-key': text,
-        default: text,
-        max: text,
-        kubeconfig: text,
-        namespace: text,
-        'request-timeout': text,
-        drain: text,
-        'log-level': text,
-        help: { type: 'boolean', short: 'h' },
-      },
-    });
-    return values;
+    return parseArgs({ args: [...args], options: { ...options, help: { type: 'boolean', short: 'h' } } }).values;
   } catch (error) {
     throw new ConfigError(error instanceof Error ? error.message : String(error));
   }

@@ -1,135 +1,82 @@
 import process from 'node:process';
-import { createAdmission } from './admission.ts';
-import { createApp } from './app.ts';
-import { startCatchUp } from './catch-up/start.ts';
-import { loadPair, type ServingPair } from './certificate.ts';
-import { awaitPair, watchPair } from './certificate-watch.ts';
-import { realClock } from './clock.ts';
+import { createAdmission } from './admission/admission.ts';
+import { realClock } from './cluster/clock.ts';
+import { connect } from './cluster/connect.ts';
+import { watchPolicies } from './cluster/policies.ts';
 import { type Config, ConfigError, help, readConfig } from './config.ts';
-import { limitConnections } from './connection-limit.ts';
-import { createHealthApp } from './health.ts';
-import { createLog } from './log.ts';
-import { createMetrics } from './metrics.ts';
-import { connect } from './namespaces.ts';
-import { startPolicyMemory } from './policy-memory/start.ts';
+import { createApp } from './http/app.ts';
+import { createHealthApp } from './http/health.ts';
+import { createLog } from './http/log.ts';
+import { createMetrics } from './http/metrics.ts';
+import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './http/server.ts';
 import { startQuota } from './quota/start.ts';
-import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './server.ts';
-import { followStampedPods } from './stamped-pods.ts';
+import { reconcilePods } from './reconcile/reconcile.ts';
+import { startCertificate } from './tls/start.ts';
 
-// An hour of failures at the usual interval of 10 s.
-const maxCertificateFailures = 360;
-// API servers keep 25 idle connections each. With more at once the memory of a thousand creates at once would reach the container's
-// limit. A busy API server may take seconds from a handshake to its request, so a shorter time would fail admissions.
-const connectionLimit = { most: 256, quietMs: 10_000, nowMs: () => performance.now() };
+const retryMs = 1_000;
 
 async function run(config: Config): Promise<void> {
   const metrics = createMetrics();
   const log = createLog(config.logLevel, metrics.logLineLost);
   const { registry } = metrics;
   const stop = new AbortController();
+  const { signal } = stop;
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort(name));
 
-  let pair: ServingPair | undefined;
+  const clock = realClock;
+  const kubeConfig = connect(config.kubeconfig, process.env);
+  const source =
+    config.tlsDir === undefined ? kubeConfig && { kubeConfig, namespace: config.namespace } : { folder: config.tlsDir };
+  if (source === undefined) throw new ConfigError('Outside of a cluster, --tls-dir or --kubeconfig is needed.');
+  const certificate = startCertificate({ source, intervalMs: config.tlsPollMs, registry, clock, log, signal });
   let isListening = false;
   const unreadyReason = () => {
-    if (stop.signal.aborted) return 'stopping';
-    if (!isListening) return 'waiting for the certificate';
-    return pair !== undefined && pair.expires.getTime() <= Date.now() ? 'the certificate expired' : undefined;
+    if (signal.aborted) return 'stopping';
+    return certificate.unreadyReason() ?? (isListening ? undefined : 'starting');
   };
   const logError = (err: unknown) => log.error({ err }, 'unexpected error');
   const health = createPlainServer(createHealthApp({ registry, unreadyReason, logError }));
-  const probes = { requestsUnderWay: countRequests(health), cutOff: () => health.closeAllConnections() };
+  const probes = { requestsUnderWay: countRequests(health), serveOnMs: 0, finishMs: 1_000 };
   const httpPort = await listen(health, config.httpPort);
   log.info({ httpPort }, 'probes and metrics');
 
-  const watching = {
-    load: () => loadPair(config.tlsDir),
-    intervalMs: config.tlsPollMs,
-    signal: stop.signal,
-    onFailure: (error: Error, failuresInARow: number) => {
-      metrics.certificateFailure();
-      log.warn({ failuresInARow, reason: error.message }, 'no usable certificate');
-    },
-  };
-
-  try {
-    pair = await awaitPair({ ...watching, intervalMs: Math.min(1_000, config.tlsPollMs) });
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
+  const pair = await certificate.first;
+  if (pair === undefined) {
     log.info('stopped while waiting for the certificate');
-    await drain(health, { ...probes, serveOnMs: 0, finishMs: 1_000 });
+    await drain(health, probes);
     return;
   }
 
-  const kubeConfig = connect(config.kubeconfig, process.env);
+  const { keys, installation } = config;
   if (kubeConfig === undefined) log.warn('outside of a cluster: policies of namespaces are not applied');
-  const memory =
-    kubeConfig &&
-    startPolicyMemory({
-      ...{ kubeConfig, home: config.namespace, registry, clock: realClock, effectMs: config.requestLifeMs },
-      onError: (err) => log.warn({ err }, 'policies'),
-    });
-  const quota =
-    kubeConfig &&
-    startQuota({
-      ...{ kubeConfig, registry, home: config.namespace, clock: realClock, random: Math.random },
-      lifeMs: config.requestLifeMs,
-      // Only admissions read it, so replicas would know different ones and write over each other.
-      hardOf: () => undefined,
-      onError: (err) => log.warn({ err }, 'quota'),
-      signal: stop.signal,
-    });
-  const admission = createAdmission({
-    keys: config.keys,
-    installation: config.installation,
-    readNamespace: memory?.read,
-    ...(memory && { announceChange: memory.announce }),
-    quota: quota?.keeper,
-  });
-  const app = createApp({
-    ...admission,
-    metrics,
-    log,
-    isDraining: () => stop.signal.aborted,
-    nowMs: () => performance.now(),
-  });
+  const warn = (what: string) => (err: unknown) => {
+    log.warn({ err }, what);
+    return retryMs;
+  };
+  const cluster = kubeConfig && { kubeConfig, registry, clock, random: Math.random, signal };
+  const policies = cluster && watchPolicies({ ...cluster, onError: warn('policies') });
+  const hasQuotas = () => policies?.hasQuotas() ?? false;
+  const quota = cluster && startQuota({ ...cluster, hasQuotas, lifeMs: config.requestLifeMs, onError: warn('quota') });
+  const admission = createAdmission({ keys, installation, labelsOf: policies?.labelsOf, quota });
+  const nowMs = () => performance.now();
+  const app = createApp({ admission, metrics, log, isDraining: () => signal.aborted, nowMs });
   const server = createTlsServer(app, pair);
+  certificate.onRenewal((renewed) => useCertificate(server, renewed));
   const requestsUnderWay = countRequests(server);
-  const { counts, cutOff } = limitConnections(server, connectionLimit);
-  metrics.connections(counts);
-  metrics.certificateExpiry(pair.expires);
   const port = await listen(server, config.port);
   isListening = true;
-  log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: config.keys.both }, 'listening');
-  if (kubeConfig !== undefined && quota !== undefined) {
-    const catchUp = startCatchUp({
-      ...{ kubeConfig, log, keys: config.keys, home: config.namespace, validate: admission.validate },
-      installation: config.installation,
-      ...{ registry, clock: realClock, random: Math.random, signal: stop.signal },
-    });
-    void followStampedPods({
-      ...{ kubeConfig, followers: [quota.counting, catchUp], demand: quota.demand, relistMs: 600_000 },
-      onError: quota.onWatchFailure,
-      ...{ clock: realClock, signal: stop.signal },
-    });
+  log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: keys.both }, 'listening');
+  if (cluster !== undefined && policies !== undefined) {
+    const exemptNamespaces = ['kube-system', config.namespace];
+    const reconcile = { ...cluster, keys, installation, policies: policies.all, exemptNamespaces, log };
+    void policies.ready.then(() => reconcilePods(reconcile));
   }
 
-  // Ends when the process is told to stop, or throws when the certificate could not be read for too long.
-  await watchPair({
-    ...watching,
-    current: pair,
-    maxFailures: maxCertificateFailures,
-    onRenewal: (found) => {
-      useCertificate(server, found);
-      pair = found;
-      metrics.certificateExpiry(found.expires);
-      log.info({ serial: found.serial, expires: found.expires }, 'certificate renewed');
-    },
-  });
+  await certificate.ended;
 
-  log.info({ signal: stop.signal.reason, seconds: config.drainMs / 1000 }, 'draining');
-  await drain(server, { requestsUnderWay, cutOff, serveOnMs: config.drainMs, finishMs: 10_000 });
-  await drain(health, { ...probes, serveOnMs: 0, finishMs: 1_000 });
+  log.info({ signal: signal.reason, seconds: config.drainMs / 1000 }, 'draining');
+  await drain(server, { requestsUnderWay, serveOnMs: config.drainMs, finishMs: 10_000 });
+  await drain(health, probes);
   log.info('stopped');
 }
 

@@ -46,14 +46,12 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
     return bed.loadWebhook(variant === 'peer' ? 'peer' : 'podrate', { ...job, expect: '"patch":' });
   };
 
-  /** What must be there before all runs: namespaces, code that was compiled because it ran before, and what the webhook remembers. */
+  /** Makes the namespaces, and lets code be compiled by running it. */
   const prepare = async () => {
     for (const [name, variant] of Object.entries(variants)) {
       await bed.makeNamespace(`bench-${name}`, variant);
       await load(name as VariantName, { kind: 'pods', namespace: `bench-${name}`, clients: 10, count: 300 });
     }
-    say('waiting until the webhook uses what it remembers of namespaces, 90 s after the first question');
-    await bed.warmUp(signal);
   };
 
   const fillCrowded = async () => {
@@ -101,7 +99,7 @@ export async function benchmark(bed: Testbed, runs: readonly Run[], options: Ben
   return {
     ...{ quick, rounds, machine: machine(), command: await shippedCommand() },
     ...{ seconds: seconds(), runs: runResults.map(({ latencies: _, ...run }) => run), results, memory },
-    bars: judge(runResults, memory, names, Math.random),
+    bars: judge(runResults, names, Math.random),
   };
 }
 

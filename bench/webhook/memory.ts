@@ -6,9 +6,3 @@ export interface Memory {
   readonly afterReviews: number;
   readonly afterAll: number;
 }
-
-/** How much more the second half of the samples reaches than the first: 1 is flat. */
-export function growth(samples: readonly number[]): number {
-  const half = Math.floor(samples.length / 2);
-  return Math.max(...samples.slice(half)) / Math.max(...samples.slice(0, half));
-}

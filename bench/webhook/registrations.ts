@@ -14,11 +14,13 @@ interface Hook {
 const shipped = new URL('../../manifests/webhook-configuration.yaml', import.meta.url);
 
 /**
- * podrate's shipped registrations, for the namespaces that are podrate's here. What fails is refused, as with the component
- * `strict`: a call that timed out would otherwise look like a fast admission.
+ * podrate's shipped registrations, for the namespaces that are podrate's here. What fails is refused, as with the
+ * component `strict`: a call that timed out would otherwise look like a fast admission.
  */
 export async function podrateRegistrations(caBundle: string): Promise<object[]> {
-  const documents = parseAllDocuments(await readFile(shipped, 'utf8')).map((document) => document.toJS());
+  const documents = parseAllDocuments(await readFile(shipped, 'utf8'), { merge: true }).map((document) =>
+    document.toJS(),
+  );
   return documents.map((registration: Registration) => ({
     ...registration,
     webhooks: registration.webhooks.map((hook) => ({

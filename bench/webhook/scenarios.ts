@@ -1,7 +1,7 @@
 import type { VariantName } from './variants.ts';
 
 /**
- * When a scenario runs: first reviews, because the webhook's memory under them alone is judged; then what is judged by p99, as long as the API
+ * When a scenario runs: first reviews, to show the webhook's memory under them alone; then what is judged by p99, as long as the API
  * server has had few pods and its garbage collections are short, which a hundred clients make longer than one; last what fills it.
  */
 export const stages = ['reviews', 'one client', 'a hundred clients', 'many pods'] as const;

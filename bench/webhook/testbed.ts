@@ -1,10 +1,8 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { servingFiles, writePairFiles } from '../../certs/files.ts';
-import { makeCertificates } from '../../certs/make.ts';
 import { serviceNames } from '../../certs/names.ts';
+import { issueSet, writePair } from '../../test/certs/pairs.ts';
 import { type Cluster, startCluster } from '../../test/cluster/cluster.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace, readPage } from '../../test/controlplane/installation.ts';
 import { bundlePrograms, shippedStart } from './bundle.ts';
@@ -16,9 +14,6 @@ import type { Variant } from './variants.ts';
 /** The two webhooks, by the names of their Services. */
 const services = { podrate: 'podrate-webhook', peer: 'peer' } as const;
 const ports = { podrate: 8443, podrateHttp: 8080, peer: 8444 } as const;
-
-/** After the first question the webhook reads namespaces from the API server for 90 s: half as much again as `--request-timeout`. */
-const warmMs = 92_000;
 
 /** Whose answers can be asked for without an API server. */
 export type WebhookName = keyof typeof services;
@@ -38,8 +33,6 @@ export interface Testbed {
     name: WebhookName,
     job: Pick<LoadJob, 'path' | 'body' | 'expect' | 'first' | 'requests' | 'clients'>,
   ): Promise<LoadOutcome>;
-  /** Waits after the first creates until podrate's webhook uses what it remembers of namespaces, as it does all its life. */
-  warmUp(signal: AbortSignal): Promise<void>;
   /** Resident memory of podrate's webhook, and the most that it ever was, in MB. */
   memory: HostProcess['memory'];
   close(): Promise<void>;
@@ -62,11 +55,9 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
   try {
     const files = { tls: join(cluster.dir, 'bench-tls'), bundle: join(cluster.dir, 'bench-bundle') };
     await Promise.all([applyManifests(cluster), bundlePrograms(files.bundle)]);
-    const { authority, serving } = await makeCertificates({
-      ...{ authority: undefined, serving: undefined, authorityDays: 1, servingDays: 1, renew: false, now: new Date() },
-      dnsNames: Object.values(services).flatMap((name) => serviceNames(name, podrateNamespace)),
-    });
-    await writePairFiles(files.tls, servingFiles, serving);
+    const dnsNames = Object.values(services).flatMap((name) => serviceNames(name, podrateNamespace));
+    const { authority, serving } = await issueSet(dnsNames);
+    await writePair(files.tls, serving);
     const podrate = await startPodrate(cluster, files);
     processes.push(podrate);
     processes.push(await startPeer(cluster, peer, files.tls));
@@ -91,9 +82,6 @@ export async function openTestbed(peer: string, signal: AbortSignal, say: (line:
           ...{ ...job, authority: authority.certificate, serverName: `${services[name]}.${podrateNamespace}.svc` },
           origin: `https://${cluster.hostAddress}:${ports[name]}`,
         }),
-      async warmUp(signal) {
-        await sleep(warmMs, undefined, { signal });
-      },
       memory: podrate.memory,
       close,
     };

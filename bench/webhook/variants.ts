@@ -10,7 +10,9 @@ const peerAnnotation = 'peer.podrate.dev/egress';
 /** Who admits the pods of a namespace, and how one sees on a created pod that it did. */
 export interface Variant {
   readonly labels: Readonly<Record<string, string>>;
-  /** The key of the pods' rate label. What is not podrate's business must not have its label: its catch-up would see to it. */
+  /**
+   * The key of the pods' rate label. What is not podrate's business must not have its label: it would be stamped late.
+   */
   readonly label: string;
   /** What is in every answer to a create. */
   readonly expect: string;
@@ -23,9 +25,9 @@ const quota = { 'podrate.dev/mode': 'enforce', 'podrate.dev/quota': '100000G' };
 export const variants = {
   /** No webhook takes the pod. */
   none: { labels: {}, label: peerLabel, expect: '"phase":"Pending"' },
-  /** Admission by podrate, in a namespace without a policy: one call, because the API server itself finds the mutated pods right. */
+  /** Admission by podrate, in a namespace without a policy: one call, to mutate. */
   podrate: { labels: { [takerLabel]: 'podrate' }, label: defaultLabelKey, expect: stampAnnotation },
-  /** The same in a namespace with a quota: two calls to mutate, of which the second changes nothing, and one to validate. */
+  /** The same in a namespace with a quota: one call to mutate, and one to validate, which waits for the ledger. */
   'podrate-quota': { labels: { [takerLabel]: 'podrate', ...quota }, label: defaultLabelKey, expect: stampAnnotation },
   /** The Go webhook, which mutates and is asked to validate: what it says is right, only it can tell. */
   peer: { labels: { [takerLabel]: 'peer' }, label: peerLabel, expect: peerAnnotation },

@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { judge } from '../../bench/webhook/bars.ts';
 import { shippedStart } from '../../bench/webhook/bundle.ts';
 import type { Figures } from '../../bench/webhook/figures.ts';
-import { growth } from '../../bench/webhook/memory.ts';
 import { parseOptions } from '../../bench/webhook/options.ts';
 import { planRuns } from '../../bench/webhook/plan.ts';
 import { peerRegistrations, podrateRegistrations } from '../../bench/webhook/registrations.ts';
@@ -20,25 +19,22 @@ const run = (
   ...{ scenario, variant, round: 0, latencies, figures, failures: {} },
 });
 const times = (count: number, value: number) => Array.from({ length: count }, () => value);
-const memory = { samples: [100, 110, 110, 112], afterReviews: 112, afterAll: 201 };
 
 test('what podrate adds to p99 is held against what the peer adds', () => {
   const runs = [
     run('pods, 1 client', 'none', [2]),
-    run('pods, 1 client', 'podrate', [5]),
+    run('pods, 1 client', 'podrate', [6]),
     run('pods, 1 client', 'peer', [4]),
     run('pods, 1 client', 'peer-mutate', [2]),
   ];
   const planned = scenarios.map(({ name }) => name);
-  const bars = new Map(judge(runs, memory, planned, Math.random).map((judgement) => [judgement.bar, judgement]));
-  expect(bars.get('p99 added to a create, against the peer, 1 client')).toMatchObject({ value: 1.5 });
-  expect(bars.get('p99 added to a create, against the peer, 1 client')?.missedBy).toBeCloseTo(0.2);
+  const bars = new Map(judge(runs, planned, Math.random).map((judgement) => [judgement.bar, judgement]));
+  expect(bars.get('p99 added to a create, against the peer, 1 client')).toMatchObject({ value: 2 });
+  expect(bars.get('p99 added to a create, against the peer, 1 client')?.missedBy).toBeCloseTo(0.5);
   expect(bars.get('p99 added to a create, against the peer, 1 client')).not.toHaveProperty('interval');
   // Nothing added by the peer, or nothing measured: no verdict that could pass.
   expect(bars.get('the same, against the peer that only mutates, 1 client')?.missedBy).toBe(Infinity);
   expect(bars.get('p99 added to a create, against the peer, 100 clients')?.missedBy).toBe(Infinity);
-  expect(bars.get('resident memory after the reviews (MB)')?.missedBy).toBe(0);
-  expect(bars.get('resident memory after everything (MB)')?.missedBy).toBe(1);
 });
 
 test('how far a ratio is to be trusted shows in what becomes of it when its runs are drawn anew', () => {
@@ -52,9 +48,9 @@ test('how far a ratio is to be trusted shows in what becomes of it when its runs
         run('pods, 1 client', 'peer', [...times(100 - some, 5), ...times(some, slow)]),
       ];
     }).flat();
-  const [same] = judge(runs(5), memory, ['pods, 1 client'], Math.random);
+  const [same] = judge(runs(5), ['pods, 1 client'], Math.random);
   expect(same).toMatchObject({ value: 1, interval: [1, 1], missedBy: 0 });
-  const [wide] = judge(runs(9), memory, ['pods, 1 client'], Math.random);
+  const [wide] = judge(runs(9), ['pods, 1 client'], Math.random);
   expect(wide?.value).toBe(1);
   expect(wide?.interval?.[0]).toBeLessThan(0.5);
   expect(wide?.interval?.[1]).toBeGreaterThan(2);
@@ -63,12 +59,11 @@ test('how far a ratio is to be trusted shows in what becomes of it when its runs
 test('bars about scenarios that were not to run are left out', () => {
   const chosen = chooseScenarios(['pods, 1 client', '1,000']).map(({ name }) => name);
   expect(chosen).toEqual(['pods, 1 client', 'pods, 1,000 clients']);
-  expect(judge([], memory, chosen, Math.random).map(({ bar }) => bar)).toEqual([
+  expect(judge([], chosen, Math.random).map(({ bar }) => bar)).toEqual([
     'p99 added to a create, against the peer, 1 client',
     'the same, against the peer that only mutates, 1 client',
     'failed creates, 1,000 in flight',
     'failed creates, 1,000 in flight, quota',
-    'resident memory after everything (MB)',
   ]);
   expect(chooseScenarios(['nothing'])).toEqual([]);
   expect(chooseScenarios([])).toBe(scenarios);
@@ -86,11 +81,6 @@ test('percentiles are those of all requests together, failures are added up, the
   );
   const figures = { p50: 3, p99: 5, perSecond: 10, failed: 4 };
   expect(results).toEqual([{ scenario: name, variants: { podrate: figures } }]);
-});
-
-test('memory that stays as it was in the first half has not grown', () => {
-  expect(growth([80, 100, 100, 95])).toBe(1);
-  expect(growth([100, 100, 110, 120])).toBe(1.2);
 });
 
 test('each round has every variant of every scenario, reviews come first, then one client, a hundred, and all else', () => {
@@ -129,7 +119,6 @@ test('a request is JSON with a place for a number in its name', () => {
 test('the webhook is started with what the Deployment gives to node', async () => {
   const { args, env } = await shippedStart();
   expect(args).toContain('webhook/main.js');
-  expect(env).toHaveProperty('MALLOC_ARENA_MAX', '1');
   expect(env).not.toHaveProperty('PODRATE_MAX');
 });
 

@@ -48,7 +48,6 @@ test('prints what would be stored, which is the pod with its stamp, and says not
       labels: { 'podrate.dev/shaped': 'true' },
       annotations: {
         'podrate.dev/limit': '{"egress":1000000,"ingress":1000000}',
-        'podrate.dev/policy': 'enforce',
       },
     },
   });
@@ -107,7 +106,7 @@ test.each([
   [
     'a pod with odd labels',
     'apiVersion: v1\nkind: Pod\nmetadata: { name: x, labels: { rate: 1 } }',
-    'the field metadata.labels.rate',
+    'the field object.metadata.labels["rate"] must be a string, not number',
   ],
 ])('is told about %s', async (name, text, words) => {
   const file = text === undefined ? undefined : await write(`${name}.yaml`, text);

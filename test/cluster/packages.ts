@@ -14,7 +14,7 @@ export const packageGroups = {
     ...['runc', 'crun', 'busybox-static', 'iptables', 'nftables'],
   ],
   /** Network namespace, certificates, fetching etcd (which comes unpacked, not installed: installing would start a service). */
-  controlplane: ['iproute2', 'util-linux', 'openssl', 'dpkg', 'ca-certificates'],
+  controlplane: ['iproute2', 'iptables', 'util-linux', 'openssl', 'dpkg', 'ca-certificates'],
   /** The node's machine, its disks, the images. */
   node: [
     'qemu-system-x86',

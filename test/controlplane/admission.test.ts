@@ -57,16 +57,26 @@ const stamp = (egress: number, ingress = egress) => ({
 const noStamp = { annotation: undefined, label: undefined };
 
 describe('kubectl apply of a pod', () => {
-  test('with a rate stores the stamp and the canonical label', async () => {
+  test('with a rate stores the stamp, and the label as it was written', async () => {
     expect(await apply(manifest({ name: 'good', labels: { rate: '1000KB', app: 'web' } }))).toMatchObject({
       exitCode: 0,
     });
     expect(await stampOf('good')).toEqual(stamp(1_000_000));
-    expect((await metadataOf('good')).labels).toMatchObject({ rate: '1M', app: 'web' });
+    expect((await metadataOf('good')).labels).toMatchObject({ rate: '1000KB', app: 'web' });
+    const server = ['--server-side', '--field-manager=gitops'];
+    await apply(manifest({ name: 'server-side', labels: { rate: '1000K' } }), ...server);
+    expect((await metadataOf('server-side')).labels).toMatchObject({ rate: '1000K' });
   });
 
-  test('again with the same manifest changes nothing', async () => {
-    const input = manifest({ name: 'again', labels: { rate: '1M' } });
+  test('that nobody applies stores the canonical label', async () => {
+    const input = manifest({ name: 'created', labels: { rate: '1000KB' } });
+    await cluster.kubectl(['create', '-f', '-'], { input });
+    expect(await stampOf('created')).toEqual(stamp(1_000_000));
+    expect((await metadataOf('created')).labels).toMatchObject({ rate: '1M' });
+  });
+
+  test('again with the same manifest changes nothing, in whatever form the rate is written', async () => {
+    const input = manifest({ name: 'again', labels: { rate: '1000K' } });
     await apply(input);
     expect((await apply(input)).stdout).toBe('pod/again unchanged');
     expect((await cluster.kubectl(['diff', '-f', '-'], { input, reject: false })).stdout).toBe('');
@@ -230,7 +240,6 @@ describe('the pods of a Deployment', () => {
       expect(metadata.labels).toMatchObject({ rate: '1000K', 'podrate.dev/shaped': 'true' });
       expect(metadata.annotations).toMatchObject({ 'podrate.dev/limit': stamp(1_000_000).annotation });
     }
-    await logged({ name: expect.stringMatching(/^shop-[^*]+\*$/), outcome: 'patch' });
   });
 });
 
@@ -242,11 +251,11 @@ describe('pods that have nothing to do with rates', () => {
     await kubectl('delete', 'pod', 'plain', '--now');
     expect(await webhook.admissions()).toBe(before);
     await apply(manifest({ name: 'counted', labels: { rate: '1M' } }));
-    // To change it; the API server itself finds it right.
+    // To stamp it: without a policy there is nothing to validate.
     expect(await webhook.admissions()).toBe(before + 1);
   });
 
-  test('start while the webhook is down, and so do limited ones, which get their stamp with the next change', async () => {
+  test('start while the webhook is down, and so do limited ones, which get their stamp when it is back', async () => {
     expect(await webhook.stop()).toBe(0);
     const bad = { name: 'late-bad', labels: { rate: '10' }, finalizers: ['example.com/hold'] };
     for (const metadata of [{ name: 'late-plain' }, { name: 'late-limited', labels: { rate: '1M' } }, bad]) {
@@ -254,14 +263,11 @@ describe('pods that have nothing to do with rates', () => {
     }
     expect(await stampOf('late-limited')).toEqual(noStamp);
     await webhook.start();
-    await kubectl('annotate', 'pod', 'late-limited', 'note=x');
-    expect(await stampOf('late-limited')).toEqual(stamp(1_000_000));
+    const late = { timeout: 60_000, interval: 250 };
+    await vi.waitFor(async () => expect(await stampOf('late-limited')).toEqual(stamp(1_000_000)), late);
     // Its bad label must not keep a pod from being deleted.
     const freed = await kubectl('patch', 'pod', 'late-bad', '-p', '{"metadata":{"finalizers":null}}');
-    expect(freed).toMatchObject({
-      exitCode: 0,
-      stderr: expect.stringContaining('this pod has no limit: label rate: "10"'),
-    });
+    expect(freed).toMatchObject({ exitCode: 0 });
     expect(await kubectl('delete', 'pod', 'late-bad', '--now')).toMatchObject({ exitCode: 0 });
   });
 });

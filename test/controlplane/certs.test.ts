@@ -1,161 +1,211 @@
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { isTrusted } from '../../certs/trust.ts';
+import { issueSet } from '../certs/pairs.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { applyManifests, podrateNamespace } from './installation.ts';
-import { type HostWebhook, installCertificates, installWebhook } from './webhook.ts';
+import {
+  type CertificateView,
+  certificateView,
+  counter,
+  configurationKinds as kinds,
+  soon,
+} from './certificate-view.ts';
+import { accountKubeconfig, applyManifests, podrateNamespace } from './installation.ts';
+import { type HostWebhook, installReplicas } from './webhook.ts';
+
+const manifests = new URL('../../manifests', import.meta.url).pathname;
 
 let cluster: Cluster;
 let webhook: HostWebhook;
+let second: HostWebhook;
+let view: CertificateView;
 
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 0 });
-  webhook = await installWebhook(cluster);
+  [webhook, second] = (await installReplicas(cluster, 2)) as [HostWebhook, HostWebhook];
+  view = certificateView(cluster);
 });
 
 afterAll(async () => {
-  await webhook?.stop();
+  await Promise.all([webhook?.stop(), second?.stop()]);
   await cluster?.stop();
 });
 
-async function read(kind: string, name: string, path: string): Promise<string> {
-  return (await cluster.kubectl(['get', kind, name, '-n', podrateNamespace, '-o', `jsonpath=${path}`])).stdout;
-}
+const kubectl = (...args: string[]) => cluster.kubectl(args, { reject: false });
+const decode = (text = '') => Buffer.from(text, 'base64').toString();
+const encode = (text: string) => Buffer.from(text).toString('base64');
+const foreignAuthority = async () => (await issueSet(['foreign'])).authority.certificate;
+const repairs = async () => {
+  const metric = 'podrate_webhook_ca_bundle_repairs_total';
+  const [first, other] = await Promise.all([webhook, second].map((replica) => counter(replica, metric)));
+  return (first ?? 0) + (other ?? 0);
+};
 
-const authority = () => read('secret', 'podrate-ca', '{.data.tls\\.crt}');
-const serving = () => read('secret', 'podrate-webhook-tls', '{.data.tls\\.crt}');
-
-/** The bundle that all webhooks of both configurations trust. */
-async function bundle(): Promise<string> {
-  const kinds = ['mutatingwebhookconfiguration', 'validatingwebhookconfiguration'];
-  const all = async (path: string) =>
-    (await Promise.all(kinds.map((kind) => read(kind, 'podrate', path)))).flatMap((text) => text.split(' '));
-  const names = await all('{.webhooks[*].name}');
-  const bundles = await all('{.webhooks[*].clientConfig.caBundle}');
-  expect(bundles).toHaveLength(names.length);
-  expect(new Set(bundles).size).toBe(1);
-  return bundles[0] ?? '';
-}
-
-const renewals = () => webhook.lines.filter(({ msg }) => msg === 'certificate renewed').length;
-
-/** Creates a pod and a namespace as a dry run, and tells whether the one was stamped and the other's wrong policy refused. */
-async function isAsked(): Promise<boolean> {
-  const pod = {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { generateName: 'probe-', labels: { rate: '1M' } },
-    spec: { containers: [{ name: 'web', image: 'web' }] },
-  };
-  const namespace = {
-    apiVersion: 'v1',
-    kind: 'Namespace',
-    metadata: { name: 'without-mode', labels: { 'podrate.dev/max': '1M' } },
-  };
-  const args = ['create', '-f', '-', '--dry-run=server', '-o', 'jsonpath={.metadata.labels.podrate\\.dev/shaped}'];
-  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [pod, namespace] });
-  const { stdout, stderr } = await cluster.kubectl(args, { input, reject: false });
-  return stdout === 'true' && stderr.includes('podrate.dev/max does nothing without a mode');
-}
-
-test('an installation with the rights of the shipped role is trusted by the API server', async () => {
-  expect(await bundle()).toBe(await authority());
-  expect(await isAsked()).toBe(true);
-});
-
-test('a second installation changes nothing, also after the manifests were applied again', async () => {
-  const before = [await authority(), await serving(), await bundle()];
-  await applyManifests(cluster);
-  expect(await installCertificates(cluster)).toMatchObject({
-    exitCode: 0,
-    stdout: 'All certificates are good; nothing was changed.',
-  });
-  expect([await authority(), await serving(), await bundle()]).toEqual(before);
-});
-
-test('a renewed certificate is taken into use without a failed admission', async () => {
-  const before = [await authority(), await serving()];
-  const answers: boolean[] = [];
-  let running = true;
-  const clients = Array.from({ length: 4 }, async () => {
-    while (running) answers.push(await isAsked());
-  });
-  for (const turn of [1, 2, 3]) {
-    expect(await installCertificates(cluster, '--renew')).toMatchObject({ exitCode: 0 });
-    await webhook.copyCertificate();
-    await vi.waitFor(() => expect(renewals()).toBe(turn), { timeout: 60_000 });
-  }
-  running = false;
-  await Promise.all(clients);
-  expect(answers.length).toBeGreaterThan(10);
-  expect(answers).not.toContain(false);
-  expect(await authority()).toBe(before[0]);
-  expect(await serving()).not.toBe(before[1]);
-});
-
-test('a new authority is trusted beside the old one, and no admission fails in between', async () => {
-  const old = await bundle();
-  await cluster.kubectl(['delete', 'secret', 'podrate-ca', '-n', podrateNamespace]);
-  const installed = installCertificates(cluster);
-  const answers = [await isAsked(), await isAsked()];
-  expect(await installed).toMatchObject({ exitCode: 0 });
-  answers.push(await isAsked());
-  const before = renewals();
-  await webhook.copyCertificate();
-  await vi.waitFor(() => expect(renewals()).toBe(before + 1), { timeout: 60_000 });
-  answers.push(await isAsked());
-  // On open connections the API server has not seen the new certificate yet.
-  await webhook.stop();
-  await webhook.start();
-  answers.push(await isAsked());
-  expect(answers).not.toContain(false);
-  const trusted = Buffer.from(await bundle(), 'base64').toString();
-  expect(trusted).toContain(Buffer.from(old, 'base64').toString());
-  expect(trusted.match(/BEGIN/g)).toHaveLength(2);
-});
-
-test('five installations at once end with one working set', async () => {
-  await cluster.kubectl(['delete', 'secret', 'podrate-ca', 'podrate-webhook-tls', '-n', podrateNamespace]);
-  const results = await Promise.all(Array.from({ length: 5 }, () => installCertificates(cluster)));
-  expect(results.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0, 0, 0]);
-  await webhook.copyCertificate();
-  await vi.waitFor(async () => expect(await isAsked()).toBe(true), { timeout: 60_000, interval: 300 });
-  const trusted = Buffer.from(await bundle(), 'base64').toString();
-  expect(trusted).toContain(Buffer.from(await authority(), 'base64').toString());
-});
-
-test.each([
-  ['role', '/rules/1/verbs', '["get"]', '"update" on secrets with the resource name podrate-webhook-tls'],
-  ['role', '/rules/1/verbs', '["update"]', '"get" on secrets with the resource name podrate-ca'],
-  ['role', '/rules/0/verbs', '["list"]', '"create" on secrets'],
-  ['clusterrole', '/rules/0/verbs', '["patch"]', '"get" on mutatingwebhookconfigurations'],
-  ['clusterrole', '/rules/0/verbs', '["get"]', '"patch" on mutatingwebhookconfigurations'],
-  ['clusterrole', '/rules/1/verbs', '["patch"]', '"get" on validatingwebhookconfigurations'],
-  ['clusterrole', '/rules/1/verbs', '["get"]', '"patch" on validatingwebhookconfigurations'],
-])('without one of its rules (%s %s to %s) the installation fails and names it', async (kind, path, verbs, words) => {
-  const patch = `[{"op":"replace","path":"${path}","value":${verbs}}]`;
-  await cluster.kubectl(['patch', kind, 'podrate-certs', '-n', podrateNamespace, '--type=json', '-p', patch]);
-  // The authorizer sees a changed role a moment later.
-  await vi.waitFor(
-    async () => {
-      // The authority gone: every call is needed, also after a try that the old role still allowed.
-      if (!words.includes('update')) {
-        await cluster.kubectl(['delete', 'secret', 'podrate-ca', '-n', podrateNamespace, '--ignore-not-found']);
-      }
-      const result = await installCertificates(cluster, '--renew');
-      expect(result.exitCode).toBe(3);
-      expect(result.stderr).toContain(`needs the verb ${words}`);
+/** The version of each shipped object; of those with a status, what their owner may write. */
+async function applied(): Promise<string[]> {
+  const { items } = await view.json('get', '-k', manifests);
+  return items.map(
+    ({ kind, metadata, status }: { kind: string; metadata: Record<string, string>; status?: object }) => {
+      const { name, resourceVersion, generation } = metadata;
+      return `${kind} ${name} ${status === undefined ? resourceVersion : generation}`;
     },
-    { timeout: 60_000, interval: 100 },
   );
-  await applyManifests(cluster);
+}
+
+describe('an installation', () => {
+  test('has one authority, which all webhooks trust, though two replicas started at once', async () => {
+    await view.expectOwnBundles();
+    await view.expectServedBy(await view.authority());
+    expect((await view.bundles())[0]?.match(/BEGIN/g)).toHaveLength(1);
+    await vi.waitFor(async () => expect(await view.events('AuthorityIssued')).toHaveLength(1), soon);
+    expect(await repairs()).toBe(0);
+    expect(await view.isAnswered()).toBe(true);
+  });
+
+  test('differs in nothing from the manifests, and applying them again changes nothing', async () => {
+    const state = async () => [await view.secret(), await view.bundles(), await applied()];
+    const before = await state();
+    expect(await kubectl('diff', '-k', manifests)).toMatchObject({ exitCode: 0, stdout: '' });
+    await applyManifests(cluster);
+    expect(await state()).toEqual(before);
+    const serverSide = ['-k', manifests, '--server-side', '--force-conflicts'];
+    await cluster.kubectl(['apply', ...serverSide]);
+    expect(await kubectl('diff', ...serverSide)).toMatchObject({ exitCode: 0, stdout: '' });
+    await applyManifests(cluster);
+    expect((await state()).slice(0, 2)).toEqual(before.slice(0, 2));
+    expect(await repairs()).toBe(0);
+  });
 });
 
-test('removal as documented leaves nothing of podrate in the API server', async () => {
-  const manifests = new URL('../../manifests', import.meta.url).pathname;
-  await cluster.kubectl(['delete', 'mutatingwebhookconfiguration,validatingwebhookconfiguration', 'podrate']);
-  await cluster.kubectl(['delete', '-k', manifests, '--ignore-not-found', '--timeout=100s']);
-  const { stdout } = await cluster.kubectl(['api-resources', '--namespaced=false', '--verbs=list', '-o', 'name']);
-  const kinds = stdout.trim().split('\n').join(',');
-  // The API group goes a moment after its only kind.
-  const left = async () => (await cluster.kubectl(['get', kinds, '-o', 'name'])).stdout;
-  await vi.waitFor(async () => expect(await left()).not.toContain('podrate'), { timeout: 60_000, interval: 200 });
+describe('a caBundle that another program changed', () => {
+  test.each<[string, () => Promise<string>, string[]]>([
+    ['the one of another authority in both configurations', foreignAuthority, kinds],
+    ['the one of another authority in the validating configuration', foreignAuthority, kinds.slice(1)],
+    ['an empty one', async () => '', kinds],
+  ])('is restored, with a metric and an event: %s', async (_, bundle, changed) => {
+    const [count, { length }] = [await repairs(), await view.events('CABundleRepaired')];
+    const text = await bundle();
+    await Promise.all(changed.map((kind) => view.overwrite(kind, text)));
+    await vi.waitFor(view.expectOwnBundles, soon);
+    await vi.waitFor(async () => {
+      expect(await repairs()).toBe(count + changed.length);
+      expect(await view.events('CABundleRepaired')).toHaveLength(length + changed.length);
+    }, soon);
+    expect((await view.events('CABundleRepaired')).at(-1)).toContain('which another writer changed');
+    expect(await view.isAnswered()).toBe(true);
+  });
+
+  test('is restored after the configurations were restored from a backup', async () => {
+    const backups = await Promise.all(kinds.map((kind) => view.json('get', kind, 'podrate')));
+    const former = (await view.bundles())[0] ?? '';
+    const count = await repairs();
+    // The authority that the backup trusts is gone by then.
+    await view.deleteSecret();
+    await vi.waitFor(
+      async () => expect(isTrusted((await view.bundles())[0] ?? '', await view.authority())).toBe(true),
+      soon,
+    );
+    await view.expectServedBy(await view.authority());
+    for (const { metadata, ...backup } of backups) {
+      const { name, labels } = metadata;
+      await kubectl('delete', backup.kind.toLowerCase(), name);
+      await cluster.kubectl(['create', '-f', '-'], {
+        input: JSON.stringify({ ...backup, metadata: { name, labels } }),
+      });
+    }
+    expect(former).not.toContain(await view.authority());
+    await vi.waitFor(async () => expect(await repairs()).toBeGreaterThanOrEqual(count + 2), soon);
+    await vi.waitFor(view.expectOwnBundles, soon);
+    expect(await view.isAnswered()).toBe(true);
+  });
+
+  test('leaves no replica ready while the configurations do not exist', async () => {
+    await kubectl('delete', 'validatingwebhookconfiguration', 'podrate');
+    await vi.waitFor(
+      () => expect(webhook.page('/readyz')).rejects.toThrow('validatingwebhookconfigurations/podrate does not exist'),
+      soon,
+    );
+    await applyManifests(cluster);
+    await vi.waitFor(() => webhook.page('/readyz'), soon);
+    await view.expectOwnBundles();
+  });
+});
+
+describe('the Secret', () => {
+  const damages: Record<string, object> = {
+    emptied: { 'tls.crt': '', 'tls.key': '', 'ca.crt': '' },
+    'half written': { 'tls.key': null },
+    'of foreign content': { 'tls.crt': encode('foreign'), 'tls.key': encode('foreign'), 'ca.crt': encode('foreign') },
+  };
+
+  test.each(['deleted', ...Object.keys(damages)])(
+    'is made anew when it is %s, without a failed admission',
+    async (what) => {
+      const former = await view.authority();
+      const answers: boolean[] = [];
+      let isRunning = true;
+      const clients = Array.from({ length: 3 }, async () => {
+        while (isRunning) answers.push(await view.isAnswered());
+      });
+      const patch = JSON.stringify({ data: { ...damages[what], note: encode('kept') } });
+      if (what === 'deleted') await view.deleteSecret();
+      else await cluster.kubectl(['patch', 'secret', 'podrate-webhook-ca', '-n', podrateNamespace, '-p', patch]);
+      await vi.waitFor(async () => expect(await view.authority()).toContain('BEGIN CERTIFICATE'), soon);
+      await vi.waitFor(async () => expect(await view.authority()).not.toBe(former), soon);
+      await view.expectServedBy(await view.authority());
+      isRunning = false;
+      await Promise.all(clients);
+      expect(answers.length).toBeGreaterThan(5);
+      expect(answers).not.toContain(false);
+      await view.expectOwnBundles();
+      const [bundle = ''] = await view.bundles();
+      expect(isTrusted(bundle, former)).toBe(true);
+      const { data, metadata } = await view.secret();
+      if (what !== 'deleted') expect(decode(data.note)).toBe('kept');
+      const until = Date.parse(metadata.annotations['podrate.dev/former-trusted-until']);
+      expect(until - Date.now()).toBeGreaterThan(23 * 3_600_000);
+    },
+  );
+
+  test('is the only one that the webhook may touch, and may be created under no other name', async () => {
+    const kubeconfig = await accountKubeconfig(cluster, 'podrate-webhook');
+    const as = ['--kubeconfig', kubeconfig, '-n', podrateNamespace];
+    const other = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'other' } };
+    const input = JSON.stringify(other);
+    for (const args of [['create'], ['apply', '--server-side']]) {
+      const { stderr } = await cluster.kubectl([...args, '-f', '-', ...as], { input, reject: false });
+      expect(stderr).toContain('forbidden');
+    }
+    for (const verb of ['list', 'watch', 'delete']) {
+      expect((await kubectl('auth', 'can-i', verb, 'secrets', ...as)).stdout.trim()).toBe('no');
+    }
+  });
+});
+
+test.each([-10, 10])(
+  'with clocks that differ by ten minutes everything works (first replica: %i minutes)',
+  async (minutes) => {
+    await Promise.all([webhook.stop(), second.stop()]);
+    await view.deleteSecret();
+    const shifted = (by: number) => ({
+      NODE_OPTIONS: `--import=${new URL('./clock-shift.ts', import.meta.url).pathname}`,
+      CLOCK_SHIFT_MS: String(by * 60_000),
+    });
+    await webhook.start(shifted(minutes));
+    await second.start(shifted(-minutes));
+    await view.expectServedBy(await view.authority());
+    const logged = Number(webhook.lines[0]?.time) - Date.now();
+    expect(Math.abs(logged - minutes * 60_000)).toBeLessThan(60_000);
+    for (let tries = 0; tries < 6; tries += 1) expect(await view.isAnswered()).toBe(true);
+    const issued = [webhook, second].flatMap(({ lines }) =>
+      lines.filter(({ change }) => change === 'authority-issued'),
+    );
+    expect(issued).toHaveLength(1);
+    await Promise.all([webhook.stop(), second.stop()]);
+    await Promise.all([webhook.start(), second.start()]);
+  },
+  180_000,
+);
+
+test('after all of this, the installation still differs in nothing from the manifests', async () => {
+  expect(await kubectl('diff', '-k', manifests)).toMatchObject({ exitCode: 0, stdout: '' });
 });

@@ -1,4 +1,4 @@
-import { appendFile, cp } from 'node:fs/promises';
+import { appendFile, cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -42,44 +42,6 @@ describe('a namespace', () => {
     const { exitCode, stderr } = await apply(namespace('refused', policy as Strings));
     expect(exitCode).not.toBe(0);
     expect(stderr).toContain(words);
-  });
-
-  // Their labels have them sent in any case; for others the API server looks up the namespace's label in a cache of its own.
-  test('gives each labelled pod that is applied just after it the policy, a hundred times, in one file and when it was there before', async () => {
-    const names = Array.from({ length: 50 }, (_, index) => `fresh-${index}`);
-    // The namespaces' service accounts must be there for pods, so these come first; the policy comes with the pod.
-    await apply(...names.map((name) => ({ ...namespace(name, {}), metadata: { name } })));
-    const accounts = async (): Promise<string[]> =>
-      (await get('serviceaccounts', '-A')).items.map(
-        ({ metadata }: { metadata: { namespace: string } }) => metadata.namespace,
-      );
-    await vi.waitFor(async () => expect(await accounts()).toEqual(expect.arrayContaining(names)), {
-      timeout: 60_000,
-      interval: 200,
-    });
-    const half = { 'rate-egress': '500K' };
-    // A change of a policy waits for the replicas: several files at once.
-    const files = [0, 10, 20, 30, 40].map((first) => names.slice(first, first + 10));
-    const applyAll = (objectsOf: (name: string) => object[]) =>
-      Promise.all(files.map((file) => apply(...file.flatMap(objectsOf))));
-    const good = files.map(() => expect.objectContaining({ exitCode: 0, stderr: '' }));
-    const first = (name: string) => [
-      namespace(name, { mode: 'enforce', default: '1M', max: '2M' }),
-      pod(name, 'web', half),
-    ];
-    expect(await applyAll(first)).toEqual(good);
-    const second = (name: string) => [namespace(name, { mode: 'enforce', default: '3M' }), pod(name, 'second', half)];
-    expect(await applyAll(second)).toEqual(good);
-    const { items } = await get('pods', '-A', '-l', 'podrate.dev/shaped=true');
-    const stamps = (name: string) =>
-      items
-        .filter(
-          ({ metadata }: { metadata: { name: string; namespace: string } }) =>
-            metadata.name === name && names.includes(metadata.namespace),
-        )
-        .map(({ metadata }: { metadata: { annotations: Strings } }) => metadata.annotations['podrate.dev/limit']);
-    expect(stamps('web')).toEqual(names.map(() => stamp(500_000, 1_000_000)));
-    expect(stamps('second')).toEqual(names.map(() => stamp(500_000, 3_000_000)));
   });
 });
 
@@ -293,7 +255,6 @@ describe('a namespace that does not enforce', () => {
     expect(over).toMatchObject({ exitCode: 0 });
     expect(over.stderr).toContain('Warning: maximum rate per Pod is 1M, but limit is 2M');
     expect(over.stderr).toContain('label rate: "10" has no unit');
-    // Mutation is asked twice about a labelled pod here.
     expect(over.stderr.split('this pod has no limit')).toHaveLength(2);
     expect(await stampOf('warned', 'over')).toBe(stamp(2_000_000));
     const created = await kubectl('create', 'deployment', 'x', '-n', 'warned', '--image=x', '--replicas=0');
@@ -306,8 +267,8 @@ describe('a namespace that does not enforce', () => {
   test('in mode audit admits them quietly, counts them, and has the audit log say what would be refused', async () => {
     await makeNamespace('audited', { mode: 'audit', max: '1M' });
     expect(await apply(pod('audited', 'over', { rate: '2M' }))).toMatchObject({ exitCode: 0, stderr: '' });
-    const line = { path: '/validate', namespace: 'audited', name: 'over', code: 'policy/max', outcome: 'leave' };
-    const annotations = { 'pods.podrate.dev/would-refuse': 'maximum rate per Pod is 1M, but limit is 2M' };
+    const line = { path: '/validate/policy', namespace: 'audited', name: 'over', code: 'policy/max', outcome: 'leave' };
+    const annotations = { 'policy-pods.podrate.dev/would-refuse': 'maximum rate per Pod is 1M, but limit is 2M' };
     const request = { verb: 'create', namespace: 'audited', name: 'over' };
     await vi.waitFor(
       async () => {
@@ -328,30 +289,42 @@ describe('a namespace that does not enforce', () => {
 interface Hook {
   readonly name: string;
   readonly failurePolicy: string;
-  readonly clientConfig: { readonly service: { readonly path: string } };
 }
 
-test('the strict component makes exactly the calls that carry a limit mandatory, and the API server takes it', async () => {
-  const folder = join(cluster.dir, 'strict');
+test.each([
+  ['open', {}],
+  [
+    'strict',
+    { Mutating: ['pods', 'policy-pods', 'enforced-pods'], Validating: ['policy-pods', 'enforced-pods', 'namespaces'] },
+  ],
+  ['network-policy', { Mutating: ['enforced-pods'], Validating: ['enforced-pods'] }],
+])(
+  'with the component %s the calls that must be answered are %j, and the API server takes it',
+  async (name, closed) => {
+    const folder = join(cluster.dir, name);
+    await cp('manifests', folder, { recursive: true });
+    await appendFile(join(folder, 'kustomization.yaml'), `components: [${name}]\n`);
+    await cluster.kubectl(['apply', '-k', folder, '--dry-run=server']);
+    const { stdout } = await cluster.kubectl(['kustomize', folder]);
+    const objects = parseAllDocuments(stdout).map((document) => document.toJS());
+    for (const [kind, names] of Object.entries({ Mutating: [], Validating: [], ...closed })) {
+      const { webhooks } = objects.find((object) => object.kind === `${kind}WebhookConfiguration`);
+      const failing = webhooks.filter(({ failurePolicy }: Hook) => failurePolicy === 'Fail');
+      const found = failing.map((hook: Hook) => hook.name.replace('.podrate.dev', ''));
+      expect(new Set(found)).toEqual(new Set(names));
+    }
+  },
+);
+
+test('the label key is said once, and kustomize writes it wherever it is needed', async () => {
+  const folder = join(cluster.dir, 'label-key');
   await cp('manifests', folder, { recursive: true });
-  await appendFile(join(folder, 'kustomization.yaml'), 'components: [strict]\n');
-  await cluster.kubectl(['apply', '-k', folder, '--dry-run=server']);
+  const file = join(folder, 'label-key.yaml');
+  await writeFile(file, (await readFile(file, 'utf8')).replace('key: rate', 'key: example.com/speed'));
   const { stdout } = await cluster.kubectl(['kustomize', folder]);
-  const policies = parseAllDocuments(stdout)
-    .map((document) => document.toJS())
-    .filter(({ kind }) => /WebhookConfiguration$/.test(kind))
-    .flatMap(({ webhooks }) => webhooks)
-    .map(({ name, failurePolicy, clientConfig }: Hook) => `${name} ${clientConfig.service.path} ${failurePolicy}`);
-  expect(new Set(policies)).toEqual(
-    new Set([
-      ...['pods', 'other-pods', 'policy-pods'].flatMap((name) =>
-        ['/mutate', '/validate/strict'].map((path) => `${name}.podrate.dev ${path} Fail`),
-      ),
-      ...['changed-pods', 'unmarked-pods'].map((name) => `${name}.podrate.dev /validate/strict Fail`),
-      ...['stamps', 'namespaces'].map((name) => `${name}.podrate.dev /validate Fail`),
-      ...['templates', 'policy-templates'].map((name) => `${name}.podrate.dev /validate Ignore`),
-    ]),
-  );
+  expect(stdout).not.toContain("'rate'");
+  expect(stdout.match(/example\.com\/speed/g)).toHaveLength(9);
+  await cluster.kubectl(['apply', '-k', folder, '--dry-run=server']);
 });
 
 describe("other people's tools", () =>

@@ -28,6 +28,39 @@ export async function grantedRights({ kubectl }: Cluster, account: string): Prom
   });
 }
 
+/** The webhook's rights for its certificates, each with what its log says without it. */
+export const certificateRights = {
+  [`get secrets in ${podrateNamespace}`]: 'Could not read Secret podrate-webhook-ca',
+  [`create secrets in ${podrateNamespace}`]: 'Could not create Secret podrate-webhook-ca',
+  [`patch secrets in ${podrateNamespace}`]: 'Could not create Secret podrate-webhook-ca',
+  [`update secrets in ${podrateNamespace}`]: 'Could not update Secret podrate-webhook-ca',
+  [`create events.events.k8s.io in ${podrateNamespace}`]: 'Could not write event CABundleRepaired',
+  ...Object.fromEntries(
+    ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'].flatMap((resource) => [
+      [`get ${resource}.admissionregistration.k8s.io`, `Could not read ${resource}/podrate`],
+      [`patch ${resource}.admissionregistration.k8s.io`, `Could not patch ${resource}/podrate`],
+    ]),
+  ),
+};
+
+/** Removes one of {@link certificateRights} from its role. Applying the manifests brings it back. */
+export async function removeCertificateRight({ kubectl }: Cluster, right: string): Promise<void> {
+  const [verb, what = '', , namespace] = right.split(' ');
+  const role = ['role', 'podrate-webhook-certificates', '-n', podrateNamespace];
+  if (namespace === undefined) role[0] = 'clusterrole';
+  const found = JSON.parse((await kubectl(['get', ...role, '-o', 'json'])).stdout) as Item;
+  const [resource = ''] = what.split('.');
+  // A rule of its own for each resource, so that only one loses the verb.
+  const rules = (found.rules ?? []).flatMap((rule) =>
+    (rule.resources ?? []).map((each) => {
+      const verbs = (rule.verbs ?? []).filter((one) => each !== resource || one !== verb);
+      return { ...rule, resources: [each], verbs };
+    }),
+  );
+  const changed = { ...found, rules: rules.filter(({ verbs }) => verbs.length > 0) };
+  await kubectl(['replace', '-f', '-'], { input: JSON.stringify(changed) });
+}
+
 interface Item {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly namespace?: string };

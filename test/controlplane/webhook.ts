@@ -1,7 +1,5 @@
-import { join } from 'node:path';
 import process from 'node:process';
 import { vi } from 'vitest';
-import { servingFiles, writePairFiles } from '../../certs/files.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { jsonLines } from '../webhook/json-lines.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace, readPage } from './installation.ts';
@@ -13,12 +11,13 @@ const ports = [
 
 /** The webhook as a process on the host, reached by the API server through the shipped Service. */
 export interface HostWebhook {
-  /** Copies the serving pair from its Secret to the webhook's files, as a kubelet does to a Secret volume. */
-  copyCertificate(): Promise<void>;
-  /** Starts the process and waits until it is ready. */
-  start(): Promise<void>;
+  /** Starts the process and waits until it is ready. @param env more environment variables */
+  start(env?: Readonly<Record<string, string>>): Promise<void>;
   /** Ends it with SIGTERM and gives its exit code. */
   stop(): Promise<number | undefined>;
+  /** Suspends it, as a node does that has no time for it: connections are taken, and nothing is answered. */
+  suspend(): void;
+  resume(): void;
   /** Reads one of its pages. */
   page(path: string): Promise<string>;
   /** How many admissions it has counted since its start. */
@@ -27,15 +26,7 @@ export interface HostWebhook {
   readonly lines: Record<string, unknown>[];
 }
 
-/** Runs `certs install` with the rights of the shipped service account; an exit code other than 0 is no error here. */
-export async function installCertificates(cluster: Cluster, ...args: string[]) {
-  const kubeconfig = await accountKubeconfig(cluster, 'podrate-certs');
-  return cluster.spawn(process.execPath, ['certs/main.ts', 'install', '--kubeconfig', kubeconfig, ...args], {
-    reject: false,
-  });
-}
-
-/** Applies the manifests, installs certificates, and runs the webhook on the host behind the shipped Service, with the rights of its account. */
+/** Applies the manifests, and runs the webhook on the host behind the shipped Service, with the rights of its account. */
 export async function installWebhook(cluster: Cluster): Promise<HostWebhook> {
   const [webhook] = await installReplicas(cluster, 1);
   return webhook as HostWebhook;
@@ -44,13 +35,15 @@ export async function installWebhook(cluster: Cluster): Promise<HostWebhook> {
 /** Does so with one or two replicas. @param options more arguments of theirs */
 export async function installReplicas(cluster: Cluster, count: 1 | 2, ...options: string[]): Promise<HostWebhook[]> {
   await applyManifests(cluster);
-  const installed = await installCertificates(cluster);
-  if (installed.exitCode !== 0) throw new Error(`certs install failed: ${installed.stderr}`);
+  return startReplicas(cluster, count, ...options);
+}
+
+/** Runs one or two replicas on the host, where the manifests are applied. @param options more arguments of theirs */
+export async function startReplicas(cluster: Cluster, count: 1 | 2, ...options: string[]): Promise<HostWebhook[]> {
   const items = ports.slice(0, count).map(({ https }) => endpoints(cluster, https));
   await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) });
   const kubeconfig = await accountKubeconfig(cluster, 'podrate-webhook');
   const webhooks = ports.slice(0, count).map((own) => hostWebhook(cluster, kubeconfig, own, options));
-  await webhooks[0]?.copyCertificate();
   await Promise.all(webhooks.map((webhook) => webhook.start()));
   return webhooks;
 }
@@ -77,31 +70,28 @@ function hostWebhook(
   own: (typeof ports)[number],
   more: readonly string[],
 ): HostWebhook {
-  const folder = join(cluster.dir, 'webhook-tls');
   const listen = ['--port', String(own.https), '--http-port', String(own.http)];
-  const options = ['--kubeconfig', kubeconfig, '--tls-dir', folder, '--tls-poll', '0.2', '--drain', '0.5'];
+  const options = ['--kubeconfig', kubeconfig, '--tls-poll', '1', '--drain', '0.5', '--log-level', 'debug'];
   const args = ['webhook/main.ts', ...listen, ...options, ...more];
   const lines: Record<string, unknown>[] = [];
   const page = (path: string) => readPage(cluster, `http://${cluster.hostAddress}:${own.http}${path}`);
-  const spawn = () => cluster.spawn(process.execPath, args, { reject: false, buffer: false });
+  const spawn = (env: Readonly<Record<string, string>> = {}) =>
+    cluster.spawn(process.execPath, args, { env, reject: false, buffer: false });
   let child: ReturnType<typeof spawn> | undefined;
   return {
     lines,
     page,
-    async copyCertificate() {
-      const secret = ['get', 'secret', 'podrate-webhook-tls', '-n', podrateNamespace, '-o', 'json'];
-      const { data } = JSON.parse((await cluster.kubectl(secret)).stdout);
-      const decode = (key: string) => Buffer.from(data[key], 'base64').toString();
-      await writePairFiles(folder, servingFiles, { certificate: decode('tls.crt'), key: decode('tls.key') });
-    },
-    async start() {
+    async start(env) {
       lines.length = 0;
-      child = spawn();
+      child = spawn(env);
       jsonLines(child.stdout, lines);
       child.stderr.pipe(process.stderr);
       await vi.waitFor(() => page('/readyz'), { timeout: 60_000, interval: 200 });
     },
+    suspend: () => void child?.kill('SIGSTOP'),
+    resume: () => void child?.kill('SIGCONT'),
     async stop() {
+      child?.kill('SIGCONT');
       child?.kill('SIGTERM');
       return (await child)?.exitCode;
     },

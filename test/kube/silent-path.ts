@@ -1,5 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { listen } from '../../webhook/server.ts';
+import { listen } from '../../webhook/http/server.ts';
 
 /** A way to a TCP server that can go silent, as a firewall or a router does that forgets its connections. */
 export interface SilentPath {

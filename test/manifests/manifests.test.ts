@@ -2,21 +2,19 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { authoritySecret, serviceNames, webhookConfiguration, webhookService } from '../../certs/names.ts';
 import { readConfig } from '../../nodeagent/config.ts';
-import { readQuantity } from '../../rate/grammar.ts';
 import {
   defaultLabelKey,
   dscpAnnotation,
   labelKeys,
   limitedCondition,
-  policyAnnotation,
   shapedLabel,
   stampAnnotation,
 } from '../../rate/keys.ts';
 import { requestedLimit } from '../../rate/limit.ts';
 import { modeLabel } from '../../rate/policy.ts';
-import { maxRate, minRate } from '../../rate/rate.ts';
-import { mirrorAnnotations } from '../../webhook/pod.ts';
+import { mirrorAnnotations } from '../../webhook/admission/pod.ts';
 
 const directory = new URL('../../manifests/', import.meta.url).pathname;
 
@@ -36,7 +34,7 @@ async function readManifests(folder: string): Promise<Manifest[]> {
   const files = (await readdir(folder)).filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml');
   const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
   return texts.flatMap((text) =>
-    parseAllDocuments(text).map((document) => {
+    parseAllDocuments(text, { merge: true }).map((document) => {
       expect(document.errors).toEqual([]);
       return document.toJS();
     }),
@@ -65,89 +63,52 @@ test('the image has the version of package.json', async () => {
 
 const kinds = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'];
 
-function hooks(kind: string, name: string): Manifest[] {
-  return find(kind, 'podrate').webhooks.filter((webhook: Manifest) => webhook.name === `${name}.podrate.dev`);
+function hooks(kind: string): Manifest[] {
+  return find(kind, 'podrate').webhooks;
 }
 
-function quoted(webhook: Manifest): Set<string> {
-  return new Set([...JSON.stringify(webhook.matchConditions).matchAll(/'([^']+)'/g)].map(([, text]) => text as string));
+/** Whether a selector takes a namespace with this mode. */
+function takes({ namespaceSelector }: Manifest, mode: string | undefined): boolean {
+  return namespaceSelector.matchExpressions
+    .filter(({ key }: Manifest) => key === modeLabel)
+    .every(({ operator, values = [] }: Manifest) => {
+      if (operator === 'Exists') return mode !== undefined;
+      if (operator === 'DoesNotExist') return mode === undefined;
+      return values.includes(mode) === (operator === 'In');
+    });
 }
 
-const keys = labelKeys(defaultLabelKey);
-const rates = [keys.both, keys.egress, keys.ingress, dscpAnnotation];
-const stamps = [shapedLabel, stampAnnotation];
-
-test.each(kinds)('new pods with the usual label are told by a selector, the others by any other key: %s', (kind) => {
-  const selector = (operator: string) => ({ matchExpressions: [{ key: keys.both, operator }] });
-  const [[usual], [others]] = [hooks(kind, 'pods'), hooks(kind, 'other-pods')];
-  expect([usual.objectSelector, others.objectSelector]).toEqual([selector('Exists'), selector('DoesNotExist')]);
-  expect(quoted(others)).toEqual(new Set([...rates, ...stamps]).difference(new Set([keys.both])));
-  // They differ in nothing else.
-  const { name: _, objectSelector: __, matchConditions: ___, ...shared } = others;
-  expect(usual).toMatchObject(shared);
-  expect(usual.rules).toHaveLength(1);
-  expect(usual.rules[0].resources).toEqual(['pods']);
-  expect(usual.rules[0].operations).toContain('CREATE');
-});
-
-test('new pods with the usual label are mutated always, and each is validated unless it is plain and has no policy', () => {
-  const [mutated] = hooks('MutatingWebhookConfiguration', 'pods');
-  expect(mutated.matchConditions).toBeUndefined();
-  const [usual] = hooks('ValidatingWebhookConfiguration', 'pods');
-  const [unmarked] = hooks('ValidatingWebhookConfiguration', 'unmarked-pods');
-  const expressions = [usual, unmarked].map(({ matchConditions }) => matchConditions[0].expression);
-  expect([usual.matchConditions.length, unmarked.matchConditions.length]).toEqual([1, 1]);
-  expect(expressions[0]).toBe(`!(${expressions[1]})`);
-  // Nothing that has a say in what the stamp should be is forgotten.
-  for (const key of [...rates, ...stamps, ...mirrorAnnotations, policyAnnotation]) {
-    expect(expressions[1]).toContain(`'${key}'`);
-  }
-  const units = [...expressions[1].matchAll(/'(\w+)': (\d+)/g)];
-  expect(units).toHaveLength(9);
-  for (const [, unit, factor] of units) {
-    const { numerator, denominator } = readQuantity(`1${unit}`) ?? { numerator: 0n, denominator: 1n };
-    expect([unit, BigInt(factor ?? 0) * denominator]).toEqual([unit, numerator]);
-  }
-  expect(expressions[1]).toContain(`${minRate} <= bytes && bytes <= ${maxRate}`);
-  // They differ in nothing else than where they apply.
-  const { name: _, namespaceSelector, matchConditions: __, ...shared } = unmarked;
-  expect(usual).toMatchObject(shared);
-  expect(namespaceSelector.matchExpressions.at(-1)).toEqual({ key: modeLabel, operator: 'Exists' });
-  expect(namespaceSelector.matchExpressions.slice(0, -1)).toEqual(usual.namespaceSelector.matchExpressions);
-});
-
-test('a change of a pod is mutated and validated whichever of the keys it is about', () => {
-  const changes = (kind: string) =>
-    find(kind, 'podrate').webhooks.filter(({ rules }: Manifest) =>
-      rules.some(({ resources, operations }: Manifest) => resources.includes('pods') && operations.includes('UPDATE')),
+test.each([undefined, 'enforce', 'warn', 'audit', 'other'])(
+  'each pod of a namespace with the mode %s is shown to one mutating webhook, and to a validating one if there is a policy',
+  (mode) => {
+    const [mutating = [], validating = []] = kinds.map((kind) =>
+      hooks(kind).filter((hook) => /pods\./.test(hook.name) && takes(hook, mode)),
     );
-  const names = kinds.map((kind) => changes(kind).map(({ name }: Manifest) => name));
-  expect(names).toEqual([['pods.podrate.dev', 'other-pods.podrate.dev'], ['changed-pods.podrate.dev']]);
-  const [changed] = hooks('ValidatingWebhookConfiguration', 'changed-pods');
-  expect(changed.objectSelector).toBeUndefined();
-  expect(quoted(changed)).toEqual(new Set([...rates, ...stamps, ...mirrorAnnotations]));
-});
+    expect(mutating).toHaveLength(1);
+    expect(validating).toHaveLength(mode === undefined ? 0 : 1);
+    for (const hook of [...mutating, ...validating]) {
+      // Closed where a namespace says enforce, open everywhere else.
+      expect(hook.failurePolicy).toBe(mode === 'enforce' ? 'Fail' : 'Ignore');
+      expect(hook.clientConfig.service.path.endsWith('/policy')).toBe(mode !== undefined);
+    }
+    const seconds = [...mutating, ...validating].reduce((sum, { timeoutSeconds }) => sum + timeoutSeconds, 0);
+    if (mode !== 'enforce') expect(seconds).toBeLessThan(10);
+  },
+);
 
-test('the registrations agree on the keys that count, and send labelled pods wherever they are', () => {
-  const all = (name: string) => kinds.flatMap((kind) => hooks(kind, name));
-  const [stampHook] = all('stamps');
-  expect(quoted(stampHook)).toEqual(new Set([...rates, ...stamps, ...mirrorAnnotations]));
-  for (const webhook of ['pods', 'other-pods', 'changed-pods', 'stamps'].flatMap(all)) {
-    expect(JSON.stringify(webhook.namespaceSelector)).not.toContain(modeLabel);
+test('the conditions know every key that counts', () => {
+  const counting = [dscpAnnotation, shapedLabel, stampAnnotation, ...mirrorAnnotations];
+  for (const kind of kinds) {
+    for (const { name, matchConditions } of hooks(kind)) {
+      const text = matchConditions.at(-1).expression;
+      if (/pods\./.test(name)) for (const key of counting) expect(text).toContain(`'${key}'`);
+      if (name === 'templates.podrate.dev') expect(text).toContain(`'${dscpAnnotation}'`);
+      if (name !== 'namespaces.podrate.dev' && name !== 'policy-templates.podrate.dev')
+        expect(text).toMatch(/^\['rate'\]/);
+    }
   }
-  for (const webhook of ['templates', 'policy-templates'].flatMap(all)) {
-    expect(quoted(webhook)).toEqual(new Set([...rates, 'CronJob']));
-  }
-  // Between them, every new pod and every template of a namespace with a policy is validated once.
-  const condition = (webhook: Manifest, name: string) =>
-    webhook.matchConditions.find((found: Manifest) => found.name === name).expression;
-  const [[some], [others]] = [all('templates'), all('policy-templates')];
-  expect(others.rules).toEqual(some.rules);
-  expect(condition(others, 'has-neither-rate-nor-mark')).toBe(`!(${condition(some, 'has-rate-or-mark')})`);
-  const [other] = hooks('ValidatingWebhookConfiguration', 'other-pods');
-  const [plain] = hooks('ValidatingWebhookConfiguration', 'policy-pods');
-  expect([plain.objectSelector, plain.rules]).toEqual([other.objectSelector, other.rules]);
-  expect(condition(plain, 'has-neither-rate-nor-stamp')).toBe(`!(${condition(other, 'has-other-rate-or-stamp')})`);
+  const text = JSON.stringify(find('ValidatingAdmissionPolicy', 'podrate-stamps'));
+  for (const key of counting) expect(text).toContain(`'${key}'`);
 });
 
 test('the webhook configuration reaches the port that the Deployment serves', () => {
@@ -155,7 +116,8 @@ test('the webhook configuration reaches the port that the Deployment serves', ()
   const { service } = webhook.clientConfig;
   const target = find('Service', service.name);
   expect(target.metadata.namespace).toBe(service.namespace);
-  const port = target.spec.ports.find((candidate: Manifest) => candidate.port === service.port);
+  expect([service.name, service.namespace]).toEqual([webhookService, 'podrate-system']);
+  const port = target.spec.ports.find((candidate: Manifest) => candidate.port === (service.port ?? 443));
   const { template, selector } = find('Deployment', 'podrate-webhook').spec;
   expect(template.metadata.labels).toMatchObject(target.spec.selector);
   expect(template.metadata.labels).toMatchObject(selector.matchLabels);
@@ -163,33 +125,18 @@ test('the webhook configuration reaches the port that the Deployment serves', ()
   expect(names).toContain(port.targetPort);
 });
 
-test.each(kinds)('a webhook that is away stops nothing: %s', (kind) => {
-  const { webhooks } = find(kind, 'podrate');
-  expect(webhooks.length).toBeGreaterThanOrEqual(2);
-  for (const webhook of webhooks) {
-    expect(webhook.failurePolicy).toBe('Ignore');
-    // Only what may have to wait for a ledger has longer.
-    const isCounted = kind.startsWith('Validating') && /^(other-|changed-|unmarked-)?pods\./.test(webhook.name);
-    expect([webhook.name, webhook.timeoutSeconds]).toEqual([webhook.name, isCounted ? 10 : 5]);
-  }
-});
-
-test('a dry run has no side effects: only what a quota counts, and changes of policies, have any at all', () => {
+test('a dry run has no side effects: only a quota has any at all', () => {
   for (const kind of kinds) {
-    for (const { name, sideEffects } of find(kind, 'podrate').webhooks) {
-      const hasEffects = kind.startsWith('Validating') && /^((other-|changed-|unmarked-)?pods|namespaces)\./.test(name);
+    for (const { name, sideEffects } of hooks(kind)) {
+      const hasEffects = kind.startsWith('Validating') && /pods\./.test(name);
       expect([name, sideEffects]).toEqual([name, hasEffects ? 'NoneOnDryRun' : 'None']);
     }
   }
 });
 
-test('the Job that installs certificates goes when it is done, so that the next version can be applied', () => {
-  expect(find('Job', 'podrate-certs').spec.ttlSecondsAfterFinished).toBeGreaterThan(0);
-});
-
 test('no container is privileged, and only the agent adds capabilities', () => {
   const workloads = manifests.filter((manifest) => manifest.spec?.template?.spec?.containers);
-  expect(workloads.length).toBeGreaterThanOrEqual(3);
+  expect(workloads.length).toBeGreaterThanOrEqual(2);
   for (const { kind, spec } of workloads) {
     for (const { securityContext } of spec.template.spec.containers) {
       expect(securityContext.privileged).toBeUndefined();
@@ -209,30 +156,30 @@ test('the agent alone is let off the security modules, which forbid to write in 
   }
 });
 
-test('the renewing job runs what the installing job runs', () => {
-  const once = find('Job', 'podrate-certs').spec.template;
-  const renewal = find('CronJob', 'podrate-certs-renew').spec.jobTemplate.spec.template;
-  expect(renewal).toEqual(once);
-});
-
-test('no role has a wildcard, and only the certificate job may touch Secrets', () => {
+test('no role has a wildcard, and the webhook may touch its own Secret and webhook configurations only', () => {
   for (const role of manifests.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')) {
     for (const rule of role.rules) {
       expect([...rule.apiGroups, ...rule.resources, ...rule.verbs]).not.toContain('*');
-      if (rule.resources.includes('secrets')) expect(role.metadata.name).toBe('podrate-certs');
+      const names = { secrets: authoritySecret, mutatingwebhookconfigurations: webhookConfiguration }[
+        rule.resources[0] as string
+      ];
+      if (names !== undefined) {
+        expect(role.metadata.name).toBe('podrate-webhook-certificates');
+        expect(rule.resourceNames).toEqual([names]);
+      } else expect(rule.resources.join()).not.toMatch(/secrets|configurations/);
     }
   }
 });
 
 test('all that an admission may wait for has a priority level of its own, and what waits for an admission has not', () => {
-  const own = ['podrate-webhook', 'podrate-quota'];
+  const own = ['podrate-webhook', 'podrate-webhook-certificates', 'podrate-quota'];
   const roles = manifests.filter(({ kind, metadata }) => /Role$/.test(kind) && own.includes(metadata.name));
   const each = (rules: Manifest[]): string[] =>
     rules.flatMap(({ resources, verbs }) =>
       resources.flatMap((resource: string) => verbs.map((verb: string) => `${verb} ${resource}`)),
     );
   const granted = new Set(each(roles.flatMap(({ rules }) => rules)));
-  const late = new Set(['patch pods', 'list namespaces']);
+  const late = new Set(['patch pods', 'list namespaces', 'watch namespaces', 'create events']);
   const { spec } = find('FlowSchema', 'podrate-webhook');
   expect(new Set(each(spec.rules[0].resourceRules))).toEqual(granted.difference(late));
   expect(granted.isSupersetOf(late)).toBe(true);
@@ -264,6 +211,24 @@ test("the agent is in the node's network, where the queues go, and listens only 
   for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
     expect(agent[probe].httpGet).toMatchObject({ host: address, port: 'http' });
   }
+});
+
+test('with the component cert-manager, the issued certificate has the names of the Service and is where the webhook reads it', async () => {
+  const folder = join(directory, 'cert-manager');
+  const objects = parseAllDocuments(await readFile(join(folder, 'certificates.yaml'), 'utf8')).map((one) => one.toJS());
+  const [authority, serving] = objects.filter(({ kind }: Manifest) => kind === 'Certificate');
+  const issuer = objects.find(({ kind, spec }: Manifest) => kind === 'Issuer' && spec.ca !== undefined);
+  expect([authority.spec.isCA, authority.spec.secretName]).toEqual([true, issuer.spec.ca.secretName]);
+  expect(serving.spec.issuerRef.name).toBe(issuer.metadata.name);
+  expect(serviceNames(webhookService, 'podrate-system')).toEqual(expect.arrayContaining(serving.spec.dnsNames));
+  expect(serving.spec.dnsNames).toContain(`${webhookService}.podrate-system.svc`);
+  const { patches } = parse(await readFile(join(folder, 'kustomization.yaml'), 'utf8'));
+  const [annotation, rights, deployment] = patches.map(({ patch }: Manifest) => parse(patch));
+  expect(annotation[0].value['cert-manager.io/inject-ca-from']).toBe(`podrate-system/${serving.metadata.name}`);
+  expect(find('ClusterRole', rights.metadata.name).rules[0].resources).toContain('mutatingwebhookconfigurations');
+  const { containers, volumes } = deployment.spec.template.spec;
+  expect(volumes[0].secret.secretName).toBe(serving.spec.secretName);
+  expect(containers[0].env).toEqual([{ name: 'PODRATE_TLS_DIR', value: containers[0].volumeMounts[0].mountPath }]);
 });
 
 test('every example but the peer asks for a limit that is valid', () => {

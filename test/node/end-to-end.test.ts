@@ -193,18 +193,6 @@ describe('pods that are deleted', () => {
   });
 });
 
-describe('the Job that made the certificates', () => {
-  test('goes when its time is over, and the manifests can be applied again', async () => {
-    const job = ['-n', 'podrate-system', 'job/podrate-certs'];
-    // Ten minutes would be long for a test.
-    await cluster.kubectl(['patch', ...job, '-p', '{"spec":{"ttlSecondsAfterFinished":1}}']);
-    await cluster.kubectl(['wait', ...job, '--for=delete', '--timeout=60s']);
-    const manifests = new URL('../../manifests', import.meta.url).pathname;
-    expect((await cluster.kubectl(['apply', '-k', manifests])).stdout).toContain('job.batch/podrate-certs created');
-    await cluster.kubectl(['wait', ...job, '--for=condition=Complete', '--timeout=120s']);
-  });
-});
-
 describe('removing podrate', () => {
   test('takes every limit off the node and leaves no pin', async () => {
     const patch = new URL('../../manifests/uninstall/agents.yaml', import.meta.url).pathname;

@@ -5,7 +5,7 @@ test('without arguments everything is as in the manifests', () => {
   expect(readConfig([], {})).toEqual({
     port: 8443,
     httpPort: 8080,
-    tlsDir: '/etc/podrate/tls',
+    tlsDir: undefined,
     tlsPollMs: 10_000,
     keys: { both: 'rate', egress: 'rate-egress', ingress: 'rate-ingress' },
     installation: { default: {}, max: {} },

@@ -5,9 +5,9 @@ import process from 'node:process';
 import { execa } from 'execa';
 import request from 'supertest';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { servingFiles, writePairFiles } from '../../certs/files.ts';
+import { writePair } from '../certs/pairs.ts';
+import { podJson } from './admission/pods.ts';
 import { jsonLines } from './json-lines.ts';
-import { podJson } from './pods.ts';
 import { useCertificates } from './tls.ts';
 
 // Whole processes: starting one takes a second or more on a busy machine.
@@ -47,25 +47,30 @@ function start(...args: string[]) {
 const review = {
   apiVersion: 'admission.k8s.io/v1',
   kind: 'AdmissionReview',
-  request: { uid: 'u-1', operation: 'CREATE', object: podJson({ labels: { rate: '1M' } }) },
+  request: {
+    uid: 'u-1',
+    operation: 'CREATE',
+    resource: { resource: 'pods' },
+    object: podJson({ labels: { rate: '1M' } }),
+  },
 };
 
 test('the program waits for its certificate, serves, takes a new one, and ends with code 0 on SIGTERM', async () => {
-  const { child, line, lines } = start('--tls-poll', '0.1', '--drain', '0.5');
+  const { child, line, lines } = start('--tls-poll', '0.1', '--drain', '0.5', '--log-level', 'debug');
   const http = `http://localhost:${(await line('probes and metrics')).httpPort}`;
-  await line('no usable certificate');
+  await line('certificate check failed');
   expect(await request(http).get('/healthz')).toMatchObject({ status: 200 });
   expect(await request(http).get('/readyz')).toMatchObject({ status: 503, text: 'waiting for the certificate\n' });
 
   const { first, second } = sets();
   const ca = first.authority.certificate;
-  await writePairFiles(folder, servingFiles, first.serving);
+  await writePair(folder, first.serving);
   const https = `https://localhost:${(await line('listening')).port}`;
   expect(await request(http).get('/readyz')).toMatchObject({ status: 200 });
   const answer = await request(https).post('/mutate').ca(ca).send(review);
   expect(answer.body.response).toMatchObject({ uid: 'u-1', allowed: true, patchType: 'JSONPatch' });
 
-  await writePairFiles(folder, servingFiles, second.serving);
+  await writePair(folder, second.serving);
   await line('certificate renewed');
   expect((await request(https).post('/mutate').ca(ca).send(review)).status).toBe(200);
   expect((await request(http).get('/metrics')).text).toMatch(
@@ -84,7 +89,7 @@ test('the program waits for its certificate, serves, takes a new one, and ends w
 
 test('the program can be stopped while it waits for its certificate', async () => {
   const { child, line } = start();
-  await line('no usable certificate');
+  await line('certificate check failed');
   child.kill('SIGTERM');
   expect(await child).toMatchObject({ exitCode: 0 });
 });
@@ -92,6 +97,11 @@ test('the program can be stopped while it waits for its certificate', async () =
 test('wrong usage ends with code 2 and a pointer to the help, a taken port with code 1', async () => {
   const wrong = await start('--label-key', '').child;
   expect(wrong).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('Try --help.') });
+  const outside = await execa(process.execPath, ['webhook/main.ts'], { reject: false });
+  expect(outside).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining('--tls-dir or --kubeconfig is needed'),
+  });
   const { child, line } = start();
   const { httpPort } = await line('probes and metrics');
   const second = await start('--http-port', String(httpPort)).child;

@@ -1,18 +1,10 @@
 import { beforeAll } from 'vitest';
-import { type CertificateSet, makeCertificates } from '../../certs/make.ts';
-import type { ServingPair } from '../../webhook/certificate.ts';
+import type { ServingPair } from '../../webhook/tls/certificate.ts';
+import { type CertificateSet, issueSet } from '../certs/pairs.ts';
 
-/** Makes a set of certificates for localhost; `previous` keeps its authority. */
+/** Issues a set of certificates for localhost; `previous` keeps its authority. */
 export function certificates(previous?: CertificateSet): Promise<CertificateSet> {
-  return makeCertificates({
-    authority: previous?.authority,
-    serving: undefined,
-    dnsNames: ['localhost', 'podrate-webhook.podrate-system.svc'],
-    authorityDays: 10,
-    servingDays: 10,
-    renew: true,
-    now: new Date(),
-  });
+  return issueSet(['localhost', 'podrate-webhook.podrate-system.svc'], previous?.authority);
 }
 
 /** The serving pair of a set, as the server takes it. */

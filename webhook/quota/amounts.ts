@@ -26,12 +26,7 @@ export function larger(one: Amounts, other: Amounts): Amounts {
   return { egress: Math.max(one.egress, other.egress), ingress: Math.max(one.ingress, other.ingress) };
 }
 
-/** Whether both are the same in both directions. */
+/** Reports whether both are the same in both directions. */
 export function isSame(one: Amounts, other: Amounts): boolean {
   return directions.every((direction) => one[direction] === other[direction]);
-}
-
-/** Whether one has more than the other in any direction. */
-export function isMore(one: Amounts, other: Amounts): boolean {
-  return directions.some((direction) => one[direction] > other[direction]);
 }

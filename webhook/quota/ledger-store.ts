@@ -1,24 +1,23 @@
-/** The ledgers in the cluster: one object for each namespace with a quota, in podrate's own namespace. */
-import type { KubeConfig, V1OwnerReference } from '@kubernetes/client-node';
+/** The ledgers in the cluster: one object in each namespace with a quota. */
+import type { KubeConfig } from '@kubernetes/client-node';
+import { z } from 'zod';
 import { callUnless } from '../../kube/api-failure.ts';
-import { createObject, readObject, replaceObject } from '../../kube/objects.ts';
-import type { Ledger } from './ledger.ts';
-import { ledgerResource, readLedger, writeLedger } from './ledger-object.ts';
+import { type ApiCall, callApi } from '../../kube/call.ts';
+import { directions } from '../../rate/limit.ts';
+import { formatRate } from '../../rate/rate.ts';
+import { type Ledger, QuotaError } from './ledger.ts';
 
 /** A ledger as it is stored, with what is needed to replace exactly this version of it. */
 export interface StoredLedger {
   readonly ledger: Ledger;
-  readonly metadata: LedgerMetadata;
-}
-
-/** What is kept of an object's metadata. */
-export interface LedgerMetadata {
   readonly uid: string;
   readonly resourceVersion: string;
-  readonly ownerReferences?: readonly V1OwnerReference[] | undefined;
 }
 
-/** Access to the ledgers. Every method throws ApiFailure where the API server does not do as asked, QuotaError for what is no ledger. */
+/**
+ * Access to the ledgers. Every method throws ApiFailure where the API server does not comply, QuotaError for what is no
+ * ledger.
+ */
 export interface LedgerStore {
   /** Reads a namespace's ledger; undefined if there is none. */
   read(namespace: string): Promise<StoredLedger | undefined>;
@@ -26,61 +25,116 @@ export interface LedgerStore {
   list(): Promise<ReadonlyMap<string, StoredLedger>>;
   /**
    * Creates the ledger, or replaces the version that was read.
-   * @returns what is stored now; undefined if somebody else was first, or seems to have been because an answer was lost
+   * @returns the stored one; undefined if somebody else was first, or seems to have been because an answer was lost
    */
   write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined): Promise<StoredLedger | undefined>;
 }
 
-interface LedgerObject {
-  readonly metadata: LedgerMetadata & { readonly name: string };
-}
-
 // Part of what API servers wait for the webhook, so that an admission does not fail because of one call.
 const timeoutMs = 4_000;
+const group = 'podrate.dev';
+const version = 'v1alpha1';
+const plural = 'bandwidthledgers';
+/** The name of the ledger in each namespace. */
+const ledgerName = 'podrate';
 const labels = { 'app.kubernetes.io/name': 'podrate', 'app.kubernetes.io/component': 'quota' };
 
-/** Gives access to the ledgers, which are kept in the namespace `home`. */
-export function ledgerStore(kubeConfig: KubeConfig, home: string): LedgerStore {
-  const { group, version, plural } = ledgerResource;
-  const place = `/apis/${group}/${version}/namespaces/${home}/${plural}`;
-  const pathOf = (namespace: string) => `${place}/${encodeURIComponent(namespace)}`;
-  const metadataOf = ({ metadata: { uid, resourceVersion, ownerReferences } }: LedgerObject): LedgerMetadata => ({
-    ...{ uid, resourceVersion, ownerReferences },
-  });
-  const parse = (namespace: string, object: LedgerObject): StoredLedger => {
-    return { ledger: readLedger(namespace, object), metadata: metadataOf(object) };
-  };
-  // With it, the ledger goes when its namespace does.
-  const owner = async (name: string): Promise<V1OwnerReference[]> => {
-    const path = `/api/v1/namespaces/${encodeURIComponent(name)}`;
-    const { metadata } = (await readObject(kubeConfig, path, timeoutMs)) as LedgerObject;
-    return [{ apiVersion: 'v1', kind: 'Namespace', name, uid: metadata.uid }];
-  };
+const digits = z.string().max(20).regex(/^\d+$/).transform(BigInt);
+const whole = z.number().int().min(0);
+const grant = z.object({
+  name: z.string(),
+  uid: z.string(),
+  egress: whole.default(0),
+  ingress: whole.default(0),
+  from: digits.optional(),
+  serial: whole,
+});
+const schema = z.object({
+  metadata: z.object({ namespace: z.string(), uid: z.string(), resourceVersion: z.string() }),
+  spec: z.object({ hard: z.object({ egress: whole.exactOptional(), ingress: whole.exactOptional() }) }),
+  status: z.object({
+    used: z.object({ egress: whole, ingress: whole }),
+    settled: digits,
+    serial: whole,
+    grants: z.array(grant).default([]),
+  }),
+});
 
+/** Gives access to the ledgers of a cluster. */
+export function ledgerStore(kubeConfig: KubeConfig): LedgerStore {
+  const placeOf = (namespace: string) =>
+    `/apis/${group}/${version}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
+  const call = (codes: readonly number[], what: string, apiCall: ApiCall) =>
+    callUnless(codes, what, () => callApi(kubeConfig, apiCall, timeoutMs));
   return {
     async read(namespace) {
-      const call = () => readObject(kubeConfig, pathOf(namespace), timeoutMs);
-      const object = await callUnless([404], `read the quota ledger of namespace ${namespace}`, call);
-      return object === undefined ? undefined : parse(namespace, object as LedgerObject);
+      const path = `${placeOf(namespace)}/${ledgerName}`;
+      const object = await call([404], `read the quota ledger of namespace ${namespace}`, { method: 'GET', path });
+      return object === undefined ? undefined : readLedger(namespace, object);
     },
     async list() {
-      const call = () => readObject(kubeConfig, place, timeoutMs);
-      const { items } = (await callUnless([], 'list the quota ledgers', call)) as { items: LedgerObject[] };
-      return new Map(items.map((object) => [object.metadata.name, parse(object.metadata.name, object)]));
+      const path = `/apis/${group}/${version}/${plural}`;
+      const { items } = (await call([], 'list the quota ledgers', { method: 'GET', path })) as {
+        items: { metadata: { namespace: string; name: string } }[];
+      };
+      const own = items.filter(({ metadata }) => metadata.name === ledgerName);
+      return new Map(own.map((object) => [object.metadata.namespace, readLedger(object.metadata.namespace, object)]));
     },
     async write(namespace, ledger, stored) {
-      const write = async () => {
-        const ownerReferences = stored === undefined ? await owner(namespace) : stored.metadata.ownerReferences;
-        const metadata = { ...stored?.metadata, name: namespace, namespace: home, labels, ownerReferences };
-        const object = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
-        if (stored === undefined) return createObject(kubeConfig, place, object, timeoutMs);
-        return replaceObject(kubeConfig, pathOf(namespace), object, timeoutMs);
-      };
-      // 409: changed, or created, by somebody else, or by a first try of this one whose answer was lost.
-      // 404: deleted since it was read.
-      const passing = stored === undefined ? [409] : [404, 409];
-      const object = await callUnless(passing, `write the quota ledger of namespace ${namespace}`, write);
-      return object === undefined ? undefined : { ledger, metadata: metadataOf(object as LedgerObject) };
+      const { uid, resourceVersion } = stored ?? {};
+      const metadata = { name: ledgerName, namespace, labels, uid, resourceVersion };
+      const body = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
+      const place = placeOf(namespace);
+      const [codes, apiCall]: [number[], ApiCall] =
+        stored === undefined
+          ? [[409], { method: 'POST', path: place, body }]
+          : [[404, 409], { method: 'PUT', path: `${place}/${ledgerName}`, body }];
+      const object = await call(codes, `write the quota ledger of namespace ${namespace}`, apiCall);
+      return object === undefined ? undefined : readLedger(namespace, object);
     },
   };
+}
+
+/** Reads a ledger object. @throws QuotaError for one that the webhook did not write */
+export function readLedger(namespace: string, object: unknown): StoredLedger {
+  const result = schema.safeParse(object);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    const where = `${issue?.path.join('.')}: ${issue?.message}`;
+    const remedy = `delete it and it is made anew: kubectl -n ${namespace} delete bandwidthledger ${ledgerName}`;
+    throw new QuotaError(
+      'quota/ledger',
+      `the quota ledger of namespace ${namespace} cannot be read: ${where}; ${remedy}`,
+    );
+  }
+  const { metadata, spec, status } = result.data;
+  const grants = status.grants.map(({ egress, ingress, name, uid, from, serial }) => {
+    return { name, uid, amounts: { egress, ingress }, from, serial };
+  });
+  const { uid, resourceVersion } = metadata;
+  return { ledger: { ...status, hard: spec.hard, grants }, uid, resourceVersion };
+}
+
+/** Returns the fields of a ledger object, with a text per direction for `kubectl get`. */
+export function writeLedger({ settled, serial, hard, used, grants }: Ledger): object {
+  const shown = directions.map((way) => [
+    way,
+    `${text(used[way])}/${hard[way] === undefined ? 'none' : text(hard[way])}`,
+  ]);
+  return {
+    spec: { hard },
+    status: {
+      shown: Object.fromEntries(shown),
+      used,
+      serial,
+      settled: String(settled),
+      grants: grants.map(({ name, uid, amounts, from, serial }) => {
+        return { name, uid, ...amounts, serial, ...(from !== undefined && { from: String(from) }) };
+      }),
+    },
+  };
+}
+
+function text(sum: number): string {
+  return sum === 0 ? '0' : formatRate(sum);
 }

@@ -2,19 +2,11 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import { directions } from '../../rate/limit.ts';
 import type { Ledger } from './ledger.ts';
 
-/** The metrics of quotas. */
-export interface QuotaMetrics {
-  /** Counts a try to write a ledger. */
-  swap(outcome: 'done' | 'conflict'): void;
-  /** Counts a failure that was not an admission's: of the watch of pods, or of tending a ledger. */
-  failure(): void;
-}
-
 /**
  * Adds the metrics of quotas to a registry. Each replica tells all ledgers that it knows.
  * @param ledgers the ledgers by namespace, read when the metrics are
  */
-export function createQuotaMetrics(registry: Registry, ledgers: () => ReadonlyMap<string, Ledger>): QuotaMetrics {
+export function createQuotaMetrics(registry: Registry, ledgers: () => ReadonlyMap<string, Ledger>) {
   const registers = [registry];
   const labelNames = ['namespace', 'direction'] as const;
   const used = new Gauge({
@@ -60,7 +52,9 @@ export function createQuotaMetrics(registry: Registry, ledgers: () => ReadonlyMa
     registers,
   });
   return {
-    swap: (outcome) => swaps.inc({ outcome }),
+    /** Counts an attempt to write a ledger. */
+    swap: (outcome: 'done' | 'conflict') => swaps.inc({ outcome }),
+    /** Counts a failure that was not an admission's: of the watch of pods, or of tending a ledger. */
     failure: () => failures.inc(),
   };
 }

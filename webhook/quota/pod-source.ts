@@ -1,51 +1,62 @@
-/** The API server's view of the pods that count: a list of one namespace, and what feeds a table with those of all. */
-import type { KubeConfig, V1ObjectMeta } from '@kubernetes/client-node';
+/** The pods that count: a list of one namespace's, and a watch that keeps a table of all. */
+import type { KubeConfig } from '@kubernetes/client-node';
+import { type Collection, listMetadata, type ObjectMeta } from '../../kube/list.ts';
+import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { StampError, stampedLimit } from '../../rate/stamp.ts';
-import type { PodFollower } from '../follow-pods.ts';
-import { listPodMetadata } from '../pod-metadata.ts';
-import { stampedPods } from '../stamped-pods.ts';
+import type { InformerHandler } from '../cluster/informer.ts';
 import { type Amounts, amountsOf, nothing } from './amounts.ts';
 import { type Count, type CountedPod, createPodTable, type PodTable } from './pod-table.ts';
 
-// Of one page. Admission waits for a count, as for ledgers.
-const countTimeoutMs = 4_000;
+/**
+ * The unfinished pods with the stamp's label. A pod that finishes leaves the selection, which a watch reports as a
+ * deletion.
+ */
+export const stampedPods: Omit<Collection, 'kubeConfig'> = {
+  path: '/api/v1/pods',
+  selection: {
+    labelSelector: `${shapedLabel}=${shapedValue}`,
+    fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
+  },
+  what: 'the pods with a stamp',
+};
 
-/** Counts the pods of one namespace anew, by a list that is not older than the call. @throws ApiFailure */
+/** Counts the pods of one namespace by a list that is not older than the call. @throws ApiFailure */
 export async function countNow(kubeConfig: KubeConfig, namespace: string): Promise<Count> {
   const pods: CountedPod[] = [];
-  const onPod = (metadata: V1ObjectMeta) => void pods.push(counted(metadata));
-  const { what, ...selection } = stampedPods;
-  const version = await listPodMetadata({ kubeConfig, selection, what, namespace, timeoutMs: countTimeoutMs, onPod });
-  const table = createPodTable(0, () => 0);
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
+  const version = await listMetadata({ ...stampedPods, kubeConfig, path }, (metadata) => pods.push(counted(metadata)));
+  const table = createPodTable(0, { nowMs: () => 0, dateMs: Date.now });
   table.replace(pods, BigInt(version));
   return table.count(namespace);
 }
 
-/** Keeps a table as the API server has the pods with a stamp. */
-export function toTable(table: PodTable): PodFollower {
+/** Returns an informer's handler that keeps a table up to date. */
+export function toTable(table: PodTable): InformerHandler {
   return {
     list() {
       const pods: CountedPod[] = [];
       const onEnd = (version: string) => table.replace(pods, BigInt(version));
-      return { onPod: (metadata: V1ObjectMeta) => void pods.push(counted(metadata)), onEnd };
+      return { onItem: (metadata) => pods.push(counted(metadata)), onEnd };
     },
-    onRest: table.rest,
-    onEvent(type, metadata) {
-      if (type === 'reach') table.reach(BigInt(metadata.resourceVersion ?? 0));
-      else table[type](counted(metadata));
-    },
+    put: (metadata) => table.put(counted(metadata)),
+    remove: (metadata) => table.remove(counted(metadata)),
+    reach: (version) => table.reach(BigInt(version)),
   };
 }
 
-function counted(metadata: V1ObjectMeta): CountedPod {
-  const { namespace = '', name = '', uid = '', resourceVersion = '0' } = metadata;
-  return { namespace, name, uid, version: BigInt(resourceVersion), amounts: stamped(metadata) };
+function counted(metadata: ObjectMeta): CountedPod {
+  const { namespace = '', name = '', uid = '', resourceVersion = '0', deletionTimestamp } = metadata;
+  const pod = { namespace, name, uid, version: BigInt(resourceVersion), amounts: stamped(metadata) };
+  if (deletionTimestamp === undefined) return pod;
+  // As ResourceQuota: the grace period once more after the time at which the pod should have ended.
+  const graceMs = (metadata.deletionGracePeriodSeconds ?? 0) * 1_000;
+  return { ...pod, endsMs: Date.parse(deletionTimestamp) + graceMs };
 }
 
 // A stamp that the webhook did not write limits nothing, and so counts for nothing.
-function stamped(metadata: V1ObjectMeta): Amounts {
+function stamped(metadata: ObjectMeta): Amounts {
   try {
-    return amountsOf(stampedLimit(metadata as Parameters<typeof stampedLimit>[0]));
+    return amountsOf(stampedLimit(metadata));
   } catch (error) {
     if (error instanceof StampError) return nothing;
     throw error;

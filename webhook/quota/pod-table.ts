@@ -1,6 +1,6 @@
 import { type Amounts, minus, nothing, plus } from './amounts.ts';
 
-/** What is known of a pod that is not finished and has a limit. */
+/** A pod that is not finished and has a limit. */
 export interface CountedPod {
   readonly namespace: string;
   readonly name: string;
@@ -8,59 +8,48 @@ export interface CountedPod {
   /** Its resource version. */
   readonly version: bigint;
   readonly amounts: Amounts;
+  /** When a pod that is being deleted no longer counts, in ms since 1970; absent for all others. */
+  readonly endsMs?: number;
 }
 
 /** The pods of one namespace at one version. */
 export interface Count {
   /** The resource version of the list or of the last event. */
   readonly version: bigint;
-  /** How many pods there are. */
+  /** The number of pods. */
   readonly pods: number;
-  /** Their sum. */
   readonly sum: Amounts;
   pod(name: string): CountedPod | undefined;
-  /** Whether a pod was there, and left: deleted, finished or without a limit, at a version above a given one. */
+  /** Reports whether a pod left (deleted, finished or without a limit) at a version above a given one. */
   hasLeft(uid: string, above: bigint): boolean;
 }
 
-/** A table of counted pods of all namespaces, fed by a list and a watch. A count of 10,000 pods costs what one of none does. */
-export interface PodTable {
-  /**
-   * The version of the list or of the last event; undefined where it may lack what others have seen long ago: before the first list, and
-   * after a rest until it has reached a count that was begun later.
-   */
-  version(): bigint | undefined;
-  /** Takes note that it is told of what happens some seconds later from now on, or at once again from where it was. */
-  rest(isResting: boolean): void;
-  /** Takes note of a count that somebody began just now, at a version. */
-  counted(version: bigint): void;
-  /** Takes a whole list. */
-  replace(pods: Iterable<CountedPod>, version: bigint): void;
-  /** Takes a pod that was added or changed. */
-  put(pod: CountedPod): void;
-  /** Takes the end of a pod, with the version at which it left. */
-  remove(pod: Pick<CountedPod, 'namespace' | 'name' | 'uid' | 'version'>): void;
-  /** Takes note that nothing else happened up to a version. */
-  reach(version: bigint): void;
-  /** The count of a namespace as it is now; what is read of it later is later. */
-  count(namespace: string): Count;
-}
+/**
+ * A table of counted pods of all namespaces, fed by a list and a watch. A count takes the same time for any number of
+ * pods.
+ */
+export type PodTable = ReturnType<typeof createPodTable>;
 
 interface Namespace {
   readonly pods: Map<string, CountedPod>;
+  /** The names of the pods that are being deleted. */
+  readonly ending: Set<string>;
   sum: Amounts;
+}
+
+/** The clocks of a table, in ms: one that never goes back, and one that counts from 1970. */
+export interface TableClocks {
+  readonly nowMs: () => number;
+  readonly dateMs: () => number;
 }
 
 /**
  * Builds an empty table.
  * @param keepMs how long pods that left are remembered
- * @param nowMs a clock in milliseconds that never goes back
  */
-export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
+export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
   let namespaces = new Map<string, Namespace>();
   let version: bigint | undefined;
-  // The version that it must have reached to be used: after a rest, once a count has told one.
-  let needed: bigint | 'end of rest' | 'count' = 0n;
   const left = new Map<string, { readonly version: bigint; readonly atMs: number }>();
 
   const leave = (uid: string, at: bigint) => {
@@ -77,32 +66,39 @@ export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
     const pod = namespace.pods.get(name);
     if (pod === undefined) return undefined;
     namespace.pods.delete(name);
+    namespace.ending.delete(name);
     namespace.sum = minus(namespace.sum, pod.amounts);
     return pod;
   };
   const insert = (into: Map<string, Namespace>, pod: CountedPod) => {
-    const namespace = into.get(pod.namespace) ?? { pods: new Map(), sum: nothing };
+    const namespace = into.get(pod.namespace) ?? { pods: new Map(), ending: new Set(), sum: nothing };
     into.set(pod.namespace, namespace);
     const former = take(namespace, pod.name);
     namespace.pods.set(pod.name, pod);
+    if (pod.endsMs !== undefined) namespace.ending.add(pod.name);
     namespace.sum = plus(namespace.sum, pod.amounts);
     return former;
   };
+  /** ResourceQuota's rule: a pod that a lost node cannot delete must not keep its successor out. */
+  const dropEnded = (namespace: Namespace) => {
+    for (const name of namespace.ending) {
+      const pod = namespace.pods.get(name);
+      if (pod?.endsMs === undefined || pod.endsMs > dateMs()) continue;
+      take(namespace, name);
+      leave(pod.uid, pod.version);
+    }
+  };
+  /** Takes note that nothing else happened up to a version. */
   const reach = (to: bigint) => {
     if (version === undefined || to > version) version = to;
   };
 
   return {
-    version: () => (typeof needed === 'bigint' && version !== undefined && version >= needed ? version : undefined),
-    rest(isResting) {
-      if (isResting) needed = 'end of rest';
-      else if (needed === 'end of rest') needed = 'count';
-    },
-    counted(at) {
-      if (needed === 'count') needed = at;
-    },
+    /** The version of the list or of the last event; undefined before the first list, and after clear. */
+    version: () => version,
     reach,
-    replace(pods, at) {
+    /** Takes a whole list. */
+    replace(pods: Iterable<CountedPod>, at: bigint) {
       const before = namespaces;
       namespaces = new Map();
       for (const pod of pods) insert(namespaces, pod);
@@ -114,22 +110,30 @@ export function createPodTable(keepMs: number, nowMs: () => number): PodTable {
       }
       // Not reach(): after a restore of etcd from a backup, versions are smaller than before.
       version = at;
-      needed = 0n;
     },
-    put(pod) {
+    /** Takes a pod that was added or changed. */
+    put(pod: CountedPod) {
       const former = insert(namespaces, pod);
       if (former !== undefined && former.uid !== pod.uid) leave(former.uid, former.version);
       reach(pod.version);
     },
-    remove(pod) {
+    /** Takes the end of a pod, with the version at which it left. */
+    remove(pod: Pick<CountedPod, 'namespace' | 'name' | 'uid' | 'version'>) {
       const namespace = namespaces.get(pod.namespace);
       if (namespace?.pods.get(pod.name)?.uid === pod.uid) take(namespace, pod.name);
       if (namespace?.pods.size === 0) namespaces.delete(pod.namespace);
       leave(pod.uid, pod.version);
       reach(pod.version);
     },
-    count(name) {
+    /** Forgets all pods: nothing feeds the table any more. */
+    clear() {
+      namespaces = new Map();
+      version = undefined;
+    },
+    /** Returns the count of a namespace as it is now; what is read of it later is later. */
+    count(name: string): Count {
       const namespace = namespaces.get(name);
+      if (namespace !== undefined) dropEnded(namespace);
       return {
         version: version ?? 0n,
         pods: namespace?.pods.size ?? 0,

@@ -1,67 +1,49 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
-import { pageSize } from '../../kube/pages.ts';
-import type { Clock } from '../clock.ts';
-import { createDemand, type Demand } from '../demand.ts';
-import type { PodFollower } from '../follow-pods.ts';
+import type { Clock } from '../cluster/clock.ts';
+import { runInformer } from '../cluster/informer.ts';
 import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
-import type { Hard } from './ledger.ts';
 import { ledgerStore } from './ledger-store.ts';
 import { createQuotaMetrics } from './metrics.ts';
-import { countNow, toTable } from './pod-source.ts';
-import { createPodTable } from './pod-table.ts';
-import { tendLedgers } from './tending.ts';
+import { countNow, stampedPods, toTable } from './pod-source.ts';
+import { createPodTable, type PodTable } from './pod-table.ts';
 
 /** What a keeper on a cluster is started with. */
 export interface QuotaOptions {
   readonly kubeConfig: KubeConfig;
-  /** podrate's own namespace, where the ledgers are. */
-  readonly home: string;
   readonly registry: Registry;
   readonly clock: Clock;
   /** A number from 0 to below 1. */
   readonly random: () => number;
-  /** A namespace's quota as its labels have it now; empty if it has none, undefined if that is not known. */
-  readonly hardOf: (namespace: string) => Hard | undefined;
+  /** Reports whether any namespace has a quota: only then pods are watched. */
+  readonly hasQuotas: () => boolean;
   /** Called when something failed that is no admission; it is tried again. */
   readonly onError: (error: unknown) => void;
-  /** Ends the tending. */
   readonly signal: AbortSignal;
   /** How long a grant can take effect, in ms. */
   readonly lifeMs: number;
 }
 
-/** A keeper, who is to be told of the pods with a stamp, which count, and when. */
-export interface Quota {
-  readonly keeper: QuotaKeeper;
-  readonly counting: PodFollower;
-  /** Whether they have to be told at once. */
-  readonly demand: Demand;
-  /** To be called when the pods could not be followed; they are counted for each admission then. @returns the wait before another try, in ms */
-  onWatchFailure(error: unknown): number;
-}
-
 const tendMs = 1_000;
+const refreshMs = 30_000;
 const retryMs = 1_000;
 
-/** Starts a keeper and the tending of the ledgers. It can be asked at once. */
-export function startQuota(options: QuotaOptions): Quota {
-  const { kubeConfig, home, registry, clock, random, hardOf, signal, lifeMs } = options;
-  const table = createPodTable(2 * lifeMs, clock.nowMs);
-  const demand = createDemand();
+/**
+ * Starts a keeper, the watch of the pods that count, and the tending of the ledgers. The keeper can be asked at once.
+ */
+export function startQuota(options: QuotaOptions): QuotaKeeper {
+  const { kubeConfig, registry, clock, lifeMs } = options;
+  const table = createPodTable(2 * lifeMs, { nowMs: clock.nowMs, dateMs: Date.now });
   const keeper = createQuotaKeeper({
-    ...{ table, clock, hardOf },
-    store: ledgerStore(kubeConfig, home),
+    table,
+    clock,
+    store: ledgerStore(kubeConfig),
     countNow: (namespace) => countNow(kubeConfig, namespace),
     limits: {
       lifeMs,
       lagMs: 250,
       patienceMs: 8_000,
-      // A tending or two of every other replica.
-      mournMs: 2 * tendMs,
-      restMs: tendMs,
-      lingerMs: 10_000,
-      recountPods: pageSize,
+      recountPods: 500,
       // With the longest names, 1.3 MB.
       maxGrants: 3_000,
     },
@@ -72,15 +54,51 @@ export function startQuota(options: QuotaOptions): Quota {
     metrics.failure();
     options.onError(error);
   };
-  void tendLedgers({ keeper, demand, clock, random, onError, signal, everyMs: tendMs, lookMs: 30_000 });
-  const onWatchFailure = (error: unknown) => {
-    onError(error);
-    return retryMs;
-  };
-  const check: QuotaKeeper['check'] = (request, awaited) => {
-    const answer = keeper.check(request, awaited);
-    demand.tell(keeper.needsPods());
-    return answer;
-  };
-  return { keeper: { ...keeper, check }, counting: toTable(table), demand, onWatchFailure };
+  void watchPods({ ...options, onError }, table);
+  void tendLedgers({ ...options, onError, keeper });
+  return keeper;
+}
+
+/** Watches the pods that count while there are quotas. Without the watch they are listed for each decision. */
+async function watchPods(options: QuotaOptions, table: PodTable): Promise<void> {
+  const { kubeConfig, clock, hasQuotas, onError, signal } = options;
+  while (!signal.aborted) {
+    if (hasQuotas()) {
+      const end = new AbortController();
+      const handler = toTable(table);
+      const retry = (error: unknown) => {
+        onError(error);
+        return retryMs;
+      };
+      const either = AbortSignal.any([signal, end.signal]);
+      const running = runInformer({ ...stampedPods, kubeConfig, handler, clock, onError: retry, signal: either });
+      while (hasQuotas() && !signal.aborted) await clock.sleep(tendMs, signal);
+      end.abort();
+      await running;
+      table.clear();
+    }
+    await clock.sleep(tendMs, signal);
+  }
+}
+
+/** How ledgers are tended. */
+export interface TendingOptions extends Pick<QuotaOptions, 'clock' | 'random' | 'onError' | 'signal'> {
+  readonly keeper: Pick<QuotaKeeper, 'tend' | 'refresh' | 'untended'>;
+}
+
+/** Keeps the ledgers up to date between admissions, until the signal is aborted. */
+export async function tendLedgers({ keeper, clock, random, onError, signal }: TendingOptions): Promise<void> {
+  let refreshAtMs = clock.nowMs();
+  while (!signal.aborted) {
+    const work = keeper.untended().map(keeper.tend);
+    if (clock.nowMs() >= refreshAtMs) {
+      refreshAtMs = clock.nowMs() + refreshMs;
+      work.push(keeper.refresh());
+    }
+    for (const result of await Promise.allSettled(work)) {
+      if (result.status === 'rejected') onError(result.reason);
+    }
+    // Replicas that tend in step would only get in each other's way.
+    await clock.sleep(tendMs * (0.75 + random() / 2), signal);
+  }
 }

@@ -19,7 +19,7 @@ const operation = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: kind('end'), name }) },
   { weight: 4, arbitrary: fc.record({ kind: kind('watch'), replica, events: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('relist'), replica }) },
-  { weight: 2, arbitrary: fc.record({ kind: kind('rest'), replica, isResting: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: kind('clear'), replica }) },
   { weight: 4, arbitrary: fc.record({ kind: kind('tend'), replica }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('kill'), replica }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('lose') }) },
@@ -58,7 +58,7 @@ async function play({ scheduler, clients, recountPods }: Play) {
     else if (each.kind === 'end') cluster.end(each.name);
     else if (each.kind === 'watch') at(each.replica).watch(each.events);
     else if (each.kind === 'relist') at(each.replica).relist();
-    else if (each.kind === 'rest') at(each.replica).table.rest(each.isResting);
+    else if (each.kind === 'clear') at(each.replica).table.clear();
     else if (each.kind === 'tend') await at(each.replica).keeper.tend(namespace);
     else if (each.kind === 'lose') cluster.loseAnswer();
     else if (each.kind === 'wait') cluster.clock.advance(each.ms);
@@ -93,9 +93,9 @@ test('once all is quiet, each replica counts exactly the pods that are there, an
       const { scheduler } = clients;
       const { cluster, replicas } = await play(clients);
       const settled = async () => {
-        for (const { keeper, watch } of replicas) {
-          watch(Number.POSITIVE_INFINITY);
-          await keeper.look();
+        for (const { keeper, relist } of replicas) {
+          relist();
+          await keeper.refresh();
           await keeper.tend(namespace);
         }
       };

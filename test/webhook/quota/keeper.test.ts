@@ -1,18 +1,17 @@
 import { describe, expect, test, vi } from 'vitest';
 import { ApiFailure } from '../../../kube/api-failure.ts';
-import { type Amounts, amountsOf } from '../../../webhook/quota/amounts.ts';
-import { QuotaError } from '../../../webhook/quota/errors.ts';
+import type { Amounts } from '../../../webhook/quota/amounts.ts';
 import type { QuotaRequest } from '../../../webhook/quota/keeper.ts';
+import { QuotaError } from '../../../webhook/quota/ledger.ts';
 import { limits, namespace, simulateCluster } from './simulated-cluster.ts';
 
 const both = (bytes: number): Amounts => ({ egress: bytes, ingress: bytes });
 const hard = both(10);
-const noQuota = both(Number.POSITIVE_INFINITY);
 const immediately = () => Promise.resolve();
 const seeAll = Number.POSITIVE_INFINITY;
 
 const request = (name: string, wanted: number, more: Partial<QuotaRequest> = {}): QuotaRequest => ({
-  ...{ namespace, hard, pod: { uid: `${name}-uid`, name }, wanted: both(wanted), dryRun: false, operation: 'create' },
+  ...{ namespace, hard, pod: { uid: `${name}-uid`, name }, wanted: both(wanted), dryRun: false, before: undefined },
   ...more,
 });
 const code = (promise: Promise<unknown>) =>
@@ -26,20 +25,15 @@ describe('an admission', () => {
     const cluster = simulateCluster(immediately);
     const { keeper } = cluster.start();
     cluster.fail(true);
-    const before = { ...both(50), resourceVersion: '1' };
+    const before = { ...both(50), version: 1n };
     const free = [
-      request('a', 50, { operation: 'update', before }),
+      request('a', 50, { before }),
       request('a', 0),
       request('a', 99, { hard: {} }),
       request('a', 0, { hard: { egress: 10 }, wanted: { ingress: 99 } }),
     ];
     for (const each of free) expect(await keeper.check(each)).toEqual({ allowed: true });
     expect(await code(keeper.check(request('a', 1)))).toBe('kube/api');
-  });
-
-  test('as an update is not decided without the pod that it replaces', async () => {
-    const { keeper } = simulateCluster(immediately).start();
-    expect(await code(keeper.check(request('a', 1, { operation: 'update' })))).toBe('quota/request');
   });
 
   test('that is refused says what is used, requested and hard', async () => {
@@ -54,20 +48,15 @@ describe('an admission', () => {
     });
   });
 
-  test('after a rest of the watch is decided by pods counted anew, until the watch has told of as much', async () => {
-    const cluster = simulateCluster(immediately);
-    const [replica, other] = [cluster.start(), cluster.start()];
-    replica.table.rest(true);
-    // Without a quota nobody asks a keeper.
-    await cluster.create(other, 'a', both(8), noQuota, false);
-    replica.table.rest(false);
+  test('without a watch is decided by a list, until there is one', async () => {
+    const cluster = simulateCluster(immediately, { a: both(8) });
+    const replica = cluster.start();
+    replica.table.clear();
     expect(await replica.keeper.check(request('b', 3))).toMatchObject({ allowed: false, used: 8 });
     expect(cluster.lists()).toBe(1);
-    expect(await replica.keeper.check(request('b', 3))).toMatchObject({ allowed: false, used: 8 });
-    expect(cluster.lists()).toBe(2);
-    replica.watch(seeAll);
+    replica.relist();
     expect(await replica.keeper.check(request('b', 2))).toEqual({ allowed: true });
-    expect(cluster.lists()).toBe(2);
+    expect(cluster.lists()).toBe(1);
   });
 
   test('as a dry run gets the same answer and leaves no ledger where there was none', async () => {
@@ -115,7 +104,7 @@ describe('an admission', () => {
     const answers = await Promise.all(all);
     expect(answers.filter(({ allowed }) => allowed)).toHaveLength(400);
     expect(cluster.ledger()?.ledger).toMatchObject({ used: both(400), serial: 400 });
-    expect(Number(cluster.ledger()?.metadata.resourceVersion)).toBeLessThan(105);
+    expect(Number(cluster.ledger()?.resourceVersion)).toBeLessThan(105);
   });
 });
 
@@ -157,7 +146,7 @@ describe('a replica', () => {
     const cluster = simulateCluster(immediately);
     const [killed, other] = [cluster.start(), cluster.start()];
     await killed.keeper.check(request('a', 8));
-    await other.keeper.look();
+    await other.keeper.refresh();
     expect(await other.keeper.check(request('b', 3))).toMatchObject({ allowed: false, used: 8 });
     cluster.clock.advance(limits.lifeMs - 1_000);
     await other.keeper.tend(namespace);
@@ -176,27 +165,6 @@ describe('a replica', () => {
     await replica.keeper.tend(namespace);
     expect(cluster.ledger()?.ledger).toMatchObject({ used: both(9), grants: [] });
     expect(await cluster.create(replica, 'c', both(2), hard, false)).toBe('refused');
-  });
-
-  test('reads the ledger before each batch only while another one changes it', async () => {
-    const cluster = simulateCluster(immediately);
-    const [one, other] = [cluster.start(), cluster.start()];
-    const reads = vi.spyOn(one.store, 'read');
-    const readsOf = async (name: string) => {
-      reads.mockClear();
-      await one.keeper.check(request(name, 1));
-      return reads.mock.calls.length;
-    };
-    await readsOf('first');
-    expect(await readsOf('alone')).toBe(0);
-    await other.keeper.check(request('b', 1));
-    expect(await readsOf('surprised')).toBe(1);
-    await other.keeper.check(request('c', 1));
-    const writes = vi.spyOn(one.store, 'write');
-    expect(await readsOf('prepared')).toBe(1);
-    expect(writes).toHaveBeenCalledTimes(1);
-    expect(await readsOf('making sure')).toBe(1);
-    expect(await readsOf('alone again')).toBe(0);
   });
 
   test('gives up, and decides nothing, when others change the ledger at each try', async () => {
@@ -255,23 +223,6 @@ describe('a replica', () => {
 });
 
 describe('a ledger', () => {
-  test('that was deleted gets back what each replica had granted before anything more is granted', async () => {
-    const cluster = simulateCluster(immediately);
-    const [one, other] = [cluster.start(), cluster.start()];
-    await one.keeper.check(request('a', 3));
-    await other.keeper.check(request('b', 3));
-    cluster.deleteLedger();
-    const late = other.keeper.check(request('c', 6));
-    await one.keeper.tend(namespace);
-    expect(await late).toMatchObject({ allowed: false, used: 6 });
-    expect(
-      cluster
-        .ledger()
-        ?.ledger.grants.map(({ name }) => name)
-        .sort(),
-    ).toEqual(['a', 'b']);
-  });
-
   test('that was deleted while nothing is granted is made anew with the next pod, with the pods that are there', async () => {
     const cluster = simulateCluster(immediately);
     const replica = cluster.start();
@@ -279,14 +230,14 @@ describe('a ledger', () => {
     replica.watch(seeAll);
     await replica.keeper.tend(namespace);
     cluster.deleteLedger();
-    await replica.keeper.look();
+    await replica.keeper.refresh();
     expect(cluster.ledger()).toBeUndefined();
     expect(replica.keeper.ledgers()).toEqual(new Map());
     expect(await cluster.create(replica, 'b', both(3), hard, false)).toBe('refused');
     expect(await cluster.create(replica, 'b', both(2), hard, false)).toBe('stored');
   });
 
-  test('has to be tended while it holds grants, shows another sum than the pods have, or another quota', async () => {
+  test('has to be tended while it holds grants, or shows another sum than the pods have', async () => {
     const cluster = simulateCluster(immediately);
     const replica = cluster.start();
     const { keeper } = replica;
@@ -300,52 +251,26 @@ describe('a ledger', () => {
     expect(keeper.untended()).toEqual([namespace]);
     await keeper.tend(namespace);
     expect(cluster.ledger()?.ledger).toMatchObject({ used: both(0), hard });
-    cluster.setHard(amountsOf({ egress: 5 }));
-    expect(keeper.untended()).toEqual([namespace]);
-    await keeper.tend(namespace);
-    expect(keeper.untended()).toEqual([]);
-    expect(cluster.ledger()?.ledger.hard).toEqual({ egress: 5, ingress: 0 });
   });
 
-  test('needs each change of a pod at once while it is asked about, or something of it is used', async () => {
-    const cluster = simulateCluster(immediately);
+  test('has one grant for all creates of a name, which fail while the name is taken', async () => {
+    const cluster = simulateCluster(immediately, { a: both(6) }, { maxGrants: 3 });
     const replica = cluster.start();
-    const { keeper } = replica;
-    expect(keeper.needsPods()).toBe(false);
-    await keeper.check(request('a', 11, { dryRun: true }));
-    cluster.clock.advance(limits.lingerMs - 1_000);
-    expect(keeper.needsPods()).toBe(true);
-    cluster.clock.advance(2_000);
-    expect(keeper.needsPods()).toBe(false);
-    await cluster.create(replica, 'a', both(4), hard, false);
-    replica.watch(seeAll);
-    await keeper.tend(namespace);
-    cluster.clock.advance(limits.lingerMs + 1_000);
-    expect(keeper.needsPods()).toBe(true);
-    cluster.end('a');
-    replica.watch(seeAll);
-    await keeper.tend(namespace);
-    expect(keeper.needsPods()).toBe(false);
-  });
-
-  test('need not be tended at once after an admission, which is followed by others in a busy namespace', async () => {
-    const cluster = simulateCluster(immediately, {}, { restMs: 1_000 });
-    const replica = cluster.start();
-    await cluster.create(replica, 'a', both(4), hard, false);
-    cluster.clock.advance(999);
-    expect(replica.keeper.untended()).toEqual([]);
-    await replica.keeper.check(request('b', 4, { dryRun: true }));
-    cluster.clock.advance(1);
-    expect(replica.keeper.untended()).toEqual([namespace]);
+    for (let times = 0; times < 10; times += 1) {
+      expect(await cluster.create(replica, 'a', both(6), hard, false)).toBe('failed');
+    }
+    expect(cluster.ledger()?.ledger.grants).toHaveLength(1);
+    expect(await cluster.create(replica, 'b', both(5), hard, false)).toBe('refused');
+    expect(await cluster.create(replica, 'b', both(4), hard, false)).toBe('stored');
   });
 
   test('is not written again when nothing changed', async () => {
     const cluster = simulateCluster(immediately);
     const { keeper } = cluster.start();
     await keeper.check(request('a', 8));
-    const before = cluster.ledger()?.metadata.resourceVersion;
+    const before = cluster.ledger()?.resourceVersion;
     await keeper.tend(namespace);
     expect(await keeper.check(request('b', 8))).toMatchObject({ allowed: false });
-    expect(cluster.ledger()?.metadata.resourceVersion).toBe(before);
+    expect(cluster.ledger()?.resourceVersion).toBe(before);
   });
 });

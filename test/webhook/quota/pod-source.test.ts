@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { realClock } from '../../../webhook/clock.ts';
-import { toTable } from '../../../webhook/quota/pod-source.ts';
+import { realClock } from '../../../webhook/cluster/clock.ts';
+import { runInformer } from '../../../webhook/cluster/informer.ts';
+import { stampedPods, toTable } from '../../../webhook/quota/pod-source.ts';
 import { createPodTable, type PodTable } from '../../../webhook/quota/pod-table.ts';
-import { followStampedPods } from '../../../webhook/stamped-pods.ts';
 import { type FakeApiServer, startFakeApiServer } from '../../kube/fake-api-server.ts';
 
 let server: FakeApiServer;
@@ -12,7 +12,7 @@ let stop: AbortController;
 let ended: Promise<void> | undefined;
 beforeEach(async () => {
   server = await startFakeApiServer();
-  table = createPodTable(1_000, realClock.nowMs);
+  table = createPodTable(1_000, { nowMs: realClock.nowMs, dateMs: Date.now });
   errors = [];
   stop = new AbortController();
 });
@@ -29,14 +29,14 @@ const pod = (name: string, egress: number) => ({
     annotations: { 'podrate.dev/limit': JSON.stringify({ egress }) },
   },
 });
-const start = (relistMs = 600_000) => {
+const start = () => {
   const { kubeConfig } = server;
   const onError = (error: unknown) => {
     errors.push(String(error));
     return 20;
   };
-  const followers = [toTable(table)];
-  ended = followStampedPods({ kubeConfig, followers, clock: realClock, onError, relistMs, signal: stop.signal });
+  const handler = toTable(table);
+  ended = runInformer({ ...stampedPods, kubeConfig, handler, clock: realClock, onError, signal: stop.signal });
 };
 const sum = () => table.count('team').sum.egress;
 const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 10 });
@@ -70,6 +70,18 @@ describe('the list and the watch', () => {
     await eventually(() => expect(table.count('team').pods).toBe(2));
     expect(sum()).toBe(0);
   });
+});
+
+test('a pod that is being deleted counts for its grace period after its time', async () => {
+  const { metadata } = pod('a', 1_000);
+  const deletionTimestamp = (agoMs: number) => new Date(Date.now() - agoMs) as Date;
+  server.put({
+    metadata: { ...metadata, deletionTimestamp: deletionTimestamp(10_000), deletionGracePeriodSeconds: 5 },
+  });
+  const later = { ...pod('b', 2_000).metadata, deletionGracePeriodSeconds: 60 };
+  server.put({ metadata: { ...later, deletionTimestamp: deletionTimestamp(10_000) } });
+  start();
+  await eventually(() => expect(sum()).toBe(2_000));
 });
 
 describe('after a fault', () => {
@@ -109,11 +121,10 @@ describe('after a fault', () => {
 
 test('a watch that ends every few minutes is opened again, and nothing is listed for that', async () => {
   server.put(pod('a', 1_000));
-  start(50);
+  start();
   for (let watches = 1; watches <= 4; watches += 1) {
     await eventually(() => expect(server.watches).toHaveLength(watches));
     await eventually(() => expect(server.watchers()).toBe(1));
-    await new Promise((resolve) => setTimeout(resolve, 60));
     server.end();
   }
   await eventually(() => expect(server.watchers()).toBe(1));

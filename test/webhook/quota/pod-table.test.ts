@@ -19,7 +19,7 @@ const event = fc.record({
 test('the sum is that of the pods that a plain walk finds, after any events', () => {
   fc.assert(
     fc.property(fc.array(event), (events) => {
-      const table = createPodTable(1_000, () => 0);
+      const table = createPodTable(1_000, { nowMs: () => 0, dateMs: () => 0 });
       let plain = new Map<string, CountedPod>();
       for (const [index, { type, name, namespace, egress, uid }] of events.entries()) {
         const each = pod(name, uid, index + 1, egress, namespace);
@@ -47,7 +47,7 @@ test('the sum is that of the pods that a plain walk finds, after any events', ()
 });
 
 test('a version is never older than the last event, and that of a list is taken as it is', () => {
-  const table = createPodTable(1_000, () => 0);
+  const table = createPodTable(1_000, { nowMs: () => 0, dateMs: () => 0 });
   expect(table.version()).toBeUndefined();
   table.replace([], 10n);
   table.reach(5n);
@@ -58,36 +58,23 @@ test('a version is never older than the last event, and that of a list is taken 
   expect(table.version()).toBe(3n);
 });
 
-test('after a rest a table has no version until it has reached a count that was made since', () => {
-  const table = createPodTable(1_000, () => 0);
-  table.replace([], 10n);
-  table.rest(false);
-  table.counted(50n);
-  expect(table.version()).toBe(10n);
-  table.rest(true);
-  table.counted(10n);
-  table.reach(20n);
-  expect(table.version()).toBeUndefined();
-  table.rest(false);
-  table.reach(25n);
-  expect(table.version()).toBeUndefined();
-  table.counted(30n);
-  table.counted(40n);
-  table.put(pod('a', 'a1', 29));
-  expect(table.version()).toBeUndefined();
-  table.put(pod('b', 'b1', 30));
-  expect(table.version()).toBe(30n);
-  table.rest(true);
-  table.rest(false);
-  table.counted(30n);
-  expect(table.version()).toBe(30n);
-  table.rest(true);
-  table.replace([], 60n);
-  expect(table.version()).toBe(60n);
+test('a pod that is being deleted leaves when its time is over, as it leaves a ResourceQuota', () => {
+  let date = 0;
+  const table = createPodTable(1_000, { nowMs: () => 0, dateMs: () => date });
+  table.replace([{ ...pod('a', 'a1', 5, 3), endsMs: 60_000 }, pod('b', 'b1', 2)], 10n);
+  date = 59_999;
+  expect(table.count('team').sum.egress).toBe(4);
+  date = 60_000;
+  expect(table.count('team')).toMatchObject({ pods: 1, sum: { egress: 1 } });
+  expect(table.count('team').hasLeft('a1', 4n)).toBe(true);
+  table.put({ ...pod('a', 'a1', 11, 3), endsMs: 60_000 });
+  expect(table.count('team').sum.egress).toBe(1);
+  table.put({ ...pod('a', 'a2', 12, 2) });
+  expect(table.count('team').sum.egress).toBe(3);
 });
 
 test('a pod that was deleted, replaced under its name or missing in a list has left, at a version that is not too late', () => {
-  const table = createPodTable(1_000, () => 0);
+  const table = createPodTable(1_000, { nowMs: () => 0, dateMs: () => 0 });
   table.replace([pod('a', 'a1', 1), pod('b', 'b1', 2), pod('c', 'c1', 3), pod('d', 'd1', 4)], 10n);
   table.remove(pod('a', 'a1', 12));
   table.put(pod('b', 'b2', 14));
@@ -101,7 +88,7 @@ test('a pod that was deleted, replaced under its name or missing in a list has l
 
 test('who has left is forgotten after a while', () => {
   let now = 0;
-  const table = createPodTable(1_000, () => now);
+  const table = createPodTable(1_000, { nowMs: () => now, dateMs: () => now });
   table.remove(pod('a', 'a1', 1));
   now = 500;
   table.remove(pod('b', 'b1', 2));

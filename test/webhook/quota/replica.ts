@@ -1,39 +1,34 @@
 /**
- * A replica of the quota keeper as a program, called by a real API server: validating admission over TLS with nothing but the quota.
- * Arguments: port, folder with tls.crt and tls.key, the quota as JSON, how long a grant can take effect in ms. The cluster is that of
- * $KUBECONFIG. Writes a line when it listens. About a pod with the label `die` it decides, and then dies before it answers.
+ * A replica of the quota keeper as a program, called by a real API server: validating admission over TLS with nothing
+ * but the quota. Arguments: port, folder with tls.crt and tls.key, the quota as JSON, how long a grant can take effect
+ * in ms. The cluster is that of $KUBECONFIG. Writes a line when it listens. About a pod with the label `die` it
+ * decides, and then dies before it answers.
  */
 import { createServer } from 'node:https';
 import process from 'node:process';
 import { json, text } from 'node:stream/consumers';
 import { Registry } from 'prom-client';
 import { stampedLimit } from '../../../rate/stamp.ts';
-import { loadPair } from '../../../webhook/certificate.ts';
-import { realClock } from '../../../webhook/clock.ts';
-import { connect } from '../../../webhook/namespaces.ts';
+import { realClock } from '../../../webhook/cluster/clock.ts';
+import { connect } from '../../../webhook/cluster/connect.ts';
 import { startQuota } from '../../../webhook/quota/start.ts';
-import { followStampedPods } from '../../../webhook/stamped-pods.ts';
+import { loadPair } from '../../../webhook/tls/certificate.ts';
 
 const [port = '', folder = '', hard = '', lifeMs = ''] = process.argv.slice(2);
 const kubeConfig = connect(process.env.KUBECONFIG, {});
 if (kubeConfig === undefined) throw new Error('KUBECONFIG names no cluster.');
 const registry = new Registry();
 const always = { clock: realClock, signal: new AbortController().signal };
-const { keeper, counting, demand, onWatchFailure } = startQuota({
-  ...{ kubeConfig, registry, home: 'podrate-system', random: Math.random, lifeMs: Number(lifeMs), ...always },
-  hardOf: () => undefined,
+const keeper = startQuota({
+  ...{ kubeConfig, registry, random: Math.random, lifeMs: Number(lifeMs), ...always },
+  hasQuotas: () => true,
   onError: (error) => console.error(error),
-});
-void followStampedPods({
-  ...{ kubeConfig, followers: [counting], demand, relistMs: 600_000, ...always },
-  onError: onWatchFailure,
 });
 
 interface Review {
   request: {
     uid: string;
     namespace: string;
-    operation: 'CREATE' | 'UPDATE';
     dryRun: boolean;
     object: { metadata: Metadata };
     oldObject: { metadata: Metadata } | null;
@@ -47,12 +42,11 @@ interface Metadata {
 }
 
 async function answer({ request }: Review) {
-  const { namespace, operation, dryRun, object, oldObject } = request;
-  const before = oldObject === null ? {} : { before: versioned(oldObject.metadata) };
+  const { namespace, dryRun, object, oldObject } = request;
+  const before = oldObject === null ? undefined : versioned(oldObject.metadata);
   const verdict = await keeper.check({
-    ...{ namespace, dryRun, hard: JSON.parse(hard), pod: object.metadata, ...before },
+    ...{ namespace, dryRun, hard: JSON.parse(hard), pod: object.metadata, before },
     wanted: stampedLimit(object.metadata) ?? {},
-    operation: operation === 'CREATE' ? 'create' : 'update',
   });
   if ('die' in object.metadata.labels) process.kill(process.pid, 'SIGKILL');
   const message = JSON.stringify(verdict);
@@ -60,7 +54,7 @@ async function answer({ request }: Review) {
 }
 
 function versioned(metadata: Metadata) {
-  return { resourceVersion: metadata.resourceVersion, ...stampedLimit(metadata) };
+  return { version: BigInt(metadata.resourceVersion), ...stampedLimit(metadata) };
 }
 
 const { cert, key } = await loadPair(folder);

@@ -1,8 +1,7 @@
 import { ApiFailure } from '../../../kube/api-failure.ts';
-import type { Clock } from '../../../webhook/clock.ts';
+import type { Clock } from '../../../webhook/cluster/clock.ts';
 import { type Amounts, isSame, nothing, plus } from '../../../webhook/quota/amounts.ts';
 import { createQuotaKeeper, type QuotaKeeper } from '../../../webhook/quota/keeper.ts';
-import type { Hard } from '../../../webhook/quota/ledger.ts';
 import type { LedgerStore, StoredLedger } from '../../../webhook/quota/ledger-store.ts';
 import { type CountedPod, createPodTable, type PodTable } from '../../../webhook/quota/pod-table.ts';
 import type { SwapLimits } from '../../../webhook/quota/swap.ts';
@@ -16,9 +15,6 @@ export const limits: SwapLimits = {
   lifeMs: 90_000,
   lagMs: 10,
   patienceMs: Number.POSITIVE_INFINITY,
-  mournMs: 2_500,
-  restMs: 0,
-  lingerMs: 10_000,
   recountPods: 500,
   maxGrants: 3_000,
 };
@@ -52,6 +48,7 @@ export interface SimulatedCluster {
   readonly pods: ReadonlyMap<string, CountedPod>;
   sum(): Amounts;
   ledger(): StoredLedger | undefined;
+  /** Deletes the ledger, which only administrators may do. */
   deleteLedger(): void;
   /** Lets the API server answer everything about ledgers with an error, until told otherwise. */
   fail(isFailing: boolean): void;
@@ -59,8 +56,6 @@ export interface SimulatedCluster {
   loseAnswer(): void;
   /** How many lists of the pods were made. */
   lists(): number;
-  /** Changes the namespace's quota, as far as keepers hear of it without an admission. */
-  setHard(hard: Hard): void;
   start(): Replica;
   /** Creates a pod through a replica. @param isLost whether something else refuses it after the replica allowed it */
   create(replica: Replica, name: string, amounts: Amounts, hard: Amounts, isLost: boolean): Promise<Outcome>;
@@ -88,7 +83,6 @@ export function simulateCluster(
   let isFailing = false;
   let losing = 0;
   let lists = 0;
-  let hardNow: Hard | undefined;
   const pods = new Map<string, CountedPod>();
   const events: PodEvent[] = [];
 
@@ -117,7 +111,6 @@ export function simulateCluster(
     await pause();
     if (isFailing) throw new ApiFailure('The API server is away.');
   };
-  const hardOf = () => hardNow;
   const createStore = (): LedgerStore => ({
     async read() {
       await reach();
@@ -131,9 +124,9 @@ export function simulateCluster(
     },
     async write(_, ledger, before) {
       await reach();
-      const isCurrent = stored?.metadata.resourceVersion === before?.metadata.resourceVersion;
-      const uid = before?.metadata.uid ?? `ledger-${version}`;
-      const written = { ledger, metadata: { uid, resourceVersion: String(isCurrent ? next() : 0n) } };
+      const isCurrent = stored?.resourceVersion === before?.resourceVersion;
+      const uid = before?.uid ?? `ledger-${version}`;
+      const written = { ledger, uid, resourceVersion: String(isCurrent ? next() : 0n) };
       if (isCurrent) stored = written;
       await pause();
       if (isCurrent && losing > 0) {
@@ -146,7 +139,7 @@ export function simulateCluster(
   const countNow = async () => {
     lists += 1;
     await pause();
-    const table = createPodTable(0, clock.nowMs);
+    const table = createPodTable(0, { nowMs: clock.nowMs, dateMs: clock.nowMs });
     table.replace(counted(), version);
     await pause();
     return table.count(namespace);
@@ -167,18 +160,17 @@ export function simulateCluster(
       losing += 1;
     },
     lists: () => lists,
-    setHard(hard) {
-      hardNow = hard;
-    },
     start() {
-      const table = createPodTable(limits.lifeMs, clock.nowMs);
+      const table = createPodTable(limits.lifeMs, { nowMs: clock.nowMs, dateMs: clock.nowMs });
       table.replace(counted(), version);
       let seen = events.length;
       const store = createStore();
       const keeper = createQuotaKeeper({
-        ...{ store, table, countNow, clock, limits: { ...limits, ...changed }, hardOf, onSwap: () => {} },
+        ...{ store, table, countNow, clock, limits: { ...limits, ...changed }, onSwap: () => {} },
       });
       const watch = (count: number) => {
+        // A watch begins with a list.
+        if (table.version() === undefined) return relist();
         for (const { type, pod } of events.slice(seen, seen + count)) table[type](pod);
         seen = Math.min(seen + count, events.length);
       };
@@ -192,7 +184,7 @@ export function simulateCluster(
       const sinceMs = nowMs;
       uids += 1;
       const pod = { name, uid: `uid-${uids}`, amounts };
-      const request = { namespace, hard, pod, wanted: amounts, dryRun: false, operation: 'create' } as const;
+      const request = { namespace, hard, pod, wanted: amounts, dryRun: false, before: undefined } as const;
       const { allowed } = await replica.keeper.check(request);
       await pause();
       if (!allowed) return 'refused';
@@ -205,14 +197,13 @@ export function simulateCluster(
       for (;;) {
         const old = pods.get(name);
         if (old === undefined) return 'failed';
-        const before = { ...old.amounts, resourceVersion: String(old.version) };
+        const before = { ...old.amounts, version: old.version };
         const request = {
           namespace,
           hard,
           pod: old,
           wanted: amounts,
           dryRun: false,
-          operation: 'update',
           before,
         } as const;
         const { allowed } = await replica.keeper.check(request);

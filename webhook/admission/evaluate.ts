@@ -1,0 +1,120 @@
+import { applyPolicy } from '../../rate/apply-policy.ts';
+import { type LabelKeys, shapedLabel, shapedValue, stampAnnotation } from '../../rate/keys.ts';
+import { directions, LabelError, type Limit, noLimit, type Request, requestedRates } from '../../rate/limit.ts';
+import type { Policy } from '../../rate/policy.ts';
+import { formatStamp, StampError, type Stamped, stampedLimit } from '../../rate/stamp.ts';
+import type { Fault } from './decision.ts';
+import { isEnding, isMirror, type Labelled, type Pod } from './pod.ts';
+import { hasSameDscp, hasSameRateLabels, requestedDscp } from './requests.ts';
+
+/** The values of a stamp's annotation and label; undefined where they are absent, or should be. */
+export interface Stamp {
+  readonly annotation: string | undefined;
+  readonly label: string | undefined;
+}
+
+/** The stamp of a pod without a limit. */
+export const noStamp: Stamp = { annotation: undefined, label: undefined };
+
+/** A create or a change of a pod. */
+export interface PodChange {
+  readonly pod: Pod;
+  /** The pod before the change; undefined when it is created. */
+  readonly oldPod: Pod | undefined;
+  /** Whether a kubelet asks. */
+  readonly byNode: boolean;
+}
+
+/** What a pod should be, and what is wrong with it. */
+export interface Evaluation {
+  /** The stamp as it should be. */
+  readonly stamp: Stamp;
+  /** What the stamp says. */
+  readonly stamped: Stamped;
+  /** What the labels ask for; undefined where no other stamp will do. */
+  readonly asked: Request | undefined;
+  /** A rate label that is no rate. */
+  readonly malformed: Fault | undefined;
+  /** A code point that is none, in a change that concerns it. It is refused whatever the namespace's mode. */
+  readonly malformedDscp: Fault | undefined;
+  /** Whether the change leaves the rate labels alone and does not ask for a new decision. */
+  readonly hasOldRate: boolean;
+}
+
+/** Evaluates a pod by its labels and the policy of its namespace. */
+export function evaluate(change: PodChange, keys: LabelKeys, policy?: Policy): Evaluation {
+  const { pod, oldPod, byNode } = change;
+  const hasOldRate = keepsRate(change, keys);
+  const none = { stamped: {}, asked: undefined, malformed: undefined, malformedDscp: undefined, hasOldRate };
+  if (isMirror(pod)) return { ...none, stamp: mirrorStamp(change) ?? (byNode ? stampOf(pod) : noStamp) };
+  // Removing the last finalizer must not need room in a quota.
+  if (oldPod !== undefined && hasOldRate && isEnding(pod)) return { ...none, stamp: stampOf(oldPod) };
+  const { dscp, malformed: badDscp } = requestedDscp(pod);
+  const malformedDscp = oldPod !== undefined && hasSameDscp(pod, oldPod) ? undefined : badDscp;
+  const marked = dscp === undefined ? {} : { dscp };
+  try {
+    const asked = requestedRates(pod.labels, keys);
+    const kept = oldPod !== undefined && hasOldRate ? keptLimit(oldPod, asked) : undefined;
+    const fresh = { ...applyPolicy(asked, policy).limit, ...marked };
+    // The decision of a moment ago, if another webhook made the API server ask again.
+    const isFresh = stampOf(pod).label === shapedValue && stampOf(pod).annotation === stampFor(fresh).annotation;
+    const stamped = kept === undefined || isFresh ? fresh : { ...applyPolicy(kept, policy).limit, ...marked };
+    return { ...none, stamp: stampFor(stamped), stamped, asked, malformedDscp };
+  } catch (error) {
+    if (!(error instanceof LabelError)) throw error;
+    const malformed = { status: 422, code: error.code, message: error.message };
+    return { ...none, stamp: stampFor(marked), stamped: marked, malformed, malformedDscp };
+  }
+}
+
+/**
+ * Reports whether a change of a pod leaves its rate alone: its labels, being a static pod's mirror, and the stamp's
+ * label.
+ */
+function keepsRate({ pod, oldPod }: PodChange, keys: LabelKeys): boolean {
+  if (oldPod === undefined || isMirror(pod) !== isMirror(oldPod)) return false;
+  // Any other value of the stamp's label asks for a decision as about a new pod.
+  const { label } = stampOf(pod);
+  return (label === undefined || label === shapedValue) && hasSameRateLabels(pod, oldPod, keys);
+}
+
+// A mirror pod is what the kubelet of its static pod says. Nobody else may stamp one, nor turn a stamped pod into one:
+// with the hash of a static pod in its annotations the stamp would limit that pod, an API server perhaps.
+function mirrorStamp({ oldPod }: PodChange): Stamp | undefined {
+  return oldPod !== undefined && isMirror(oldPod) ? stampOf(oldPod) : undefined;
+}
+
+/** Returns the stamp for limits and a code point. */
+export function stampFor(stamped: Stamped): Stamp {
+  const isEmpty = Object.keys(stamped).length === 0;
+  return isEmpty ? noStamp : { annotation: formatStamp(stamped), label: shapedValue };
+}
+
+/** Returns the stamp that a pod has. */
+export function stampOf(pod: Labelled): Stamp {
+  return { annotation: pod.annotations?.[stampAnnotation], label: pod.labels?.[shapedLabel] };
+}
+
+/** Returns what a pod's stamp says; undefined where it is absent or not as the webhook writes it. */
+export function readStamp({ labels = {}, annotations = {} }: Labelled): Stamped | undefined {
+  try {
+    return stampedLimit({ labels, annotations });
+  } catch (error) {
+    if (error instanceof StampError) return undefined;
+    throw error;
+  }
+}
+
+/** Returns the limit that a pod's stamp says; an empty one where it is absent or not as the webhook writes it. */
+export function stampedLimitOf(pod: Labelled): Limit {
+  const { dscp: _, ...limit } = readStamp(pod) ?? {};
+  return limit;
+}
+
+// A policy that changed leaves running pods alone: they keep what an earlier one gave them, or did not give them. A
+// stamp that contradicts the pod's own labels was not written by podrate: that pod has yet to meet a policy.
+function keptLimit(oldPod: Pod, asked: Request): Request | undefined {
+  const { egress = noLimit, ingress = noLimit } = stampedLimitOf(oldPod);
+  const kept: Required<Request> = { egress, ingress };
+  return directions.every((direction) => (asked[direction] ?? kept[direction]) === kept[direction]) ? kept : undefined;
+}

@@ -1,0 +1,86 @@
+import { ApiException } from '@kubernetes/client-node';
+import { apiFailure } from '../../kube/api-failure.ts';
+import { type Collection, listMetadata, type ObjectMeta } from '../../kube/list.ts';
+import { watchObjects } from '../../kube/watch.ts';
+import type { Clock } from './clock.ts';
+
+/** What keeps the state of a collection. */
+export interface InformerHandler {
+  /** Begins a list. @returns what takes its objects, and its resource version once it is complete */
+  list(): { readonly onItem: (metadata: ObjectMeta) => void; readonly onEnd: (version: string) => void };
+  /** Takes an object that was added or changed. */
+  put(metadata: ObjectMeta): void;
+  /** Takes an object that was deleted or is no longer selected. */
+  remove(metadata: ObjectMeta): void;
+  /** Takes a bookmark: no older event will follow. */
+  reach?(version: string): void;
+}
+
+/** What an informer is started with. */
+export interface InformerOptions extends Collection {
+  readonly handler: InformerHandler;
+  readonly clock: Clock;
+  /** Called after a failure. @returns the wait before another attempt, in ms */
+  readonly onError: (error: unknown, failuresInARow: number) => number;
+  readonly signal: AbortSignal;
+}
+
+// An API server ends a watch after this time, and its state is asked for anew only when it has forgotten the version.
+const watchSeconds = 300;
+// Something between here and the API server may end each watch at once.
+const reopenMs = 100;
+const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+
+interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  /** Of type ERROR it is a Status. */
+  readonly object: { readonly metadata?: ObjectMeta; readonly code?: number; readonly message?: string };
+}
+
+/**
+ * Lists the metadata of a collection, and watches it, until the signal is aborted. It lists again after a failure, and
+ * where the API server has forgotten the version to go on from.
+ */
+export async function runInformer(options: InformerOptions): Promise<void> {
+  const { handler, clock, onError, signal } = options;
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      const { onItem, onEnd } = handler.list();
+      let from: string | undefined = await listMetadata(options, onItem);
+      onEnd(from);
+      while (!signal.aborted && from !== undefined) {
+        from = await watch(options, from);
+        failures = 0;
+        await clock.sleep(reopenMs, signal);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      await clock.sleep(onError(error, failures), signal);
+      failures += 1;
+    }
+  }
+}
+
+/** @returns the resource version to go on from; undefined if the API server has forgotten it */
+async function watch(options: InformerOptions, from: string): Promise<string | undefined> {
+  const { kubeConfig, path, selection, what, handler, signal } = options;
+  let version = from;
+  const onEvent = ({ type, object }: WatchEvent) => {
+    if (type === 'ERROR') throw new ApiException(object.code ?? 0, object.message ?? '', undefined, {});
+    const metadata = object.metadata ?? {};
+    version = metadata.resourceVersion ?? version;
+    if (type === 'BOOKMARK') handler.reach?.(version);
+    else if (type === 'DELETED') handler.remove(metadata);
+    else handler.put(metadata);
+  };
+  const query = { ...selection, resourceVersion: from };
+  try {
+    await watchObjects({ kubeConfig, path, query, timeoutSeconds: watchSeconds, accept, onEvent, signal });
+  } catch (error) {
+    if (error instanceof ApiException && error.code === 410) return undefined;
+    // The connection may be dead: the watch goes on over another one.
+    if (!(error instanceof Error) || error.name !== 'TimeoutError') throw apiFailure(`watch ${what}`, error);
+  }
+  return version;
+}

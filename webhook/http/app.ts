@@ -1,0 +1,132 @@
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import type { Admission } from '../admission/admission.ts';
+import type { Decision } from '../admission/decision.ts';
+import { ReviewError, readReview, writeReview } from '../admission/review.ts';
+import { createBodyReader } from './body.ts';
+import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
+import type { Log } from './log.ts';
+import type { Metrics, Outcome } from './metrics.ts';
+
+/** What the application is made of. */
+export interface AppParts {
+  readonly admission: Admission;
+  readonly metrics: Pick<Metrics, 'admission' | 'fault'>;
+  readonly log: Log;
+  /** Whether the process is about to stop, so that clients should open no further requests on their connections. */
+  readonly isDraining: () => boolean;
+  /** A clock in milliseconds that never goes back. */
+  readonly nowMs: () => number;
+}
+
+// The timeout of a registration that does not say one, and the longest that one can say, in ms.
+const usualTimeoutMs = 10_000;
+const longestTimeoutMs = 30_000;
+// The answer must arrive in time.
+const ownPart = 0.95;
+// Of a name in the log: whoever sends a review itself can write a longer one.
+const longestName = 300;
+
+const operations = ['CREATE', 'UPDATE'] as const;
+
+const tooLarge: Decision = {
+  outcome: 'deny',
+  status: 413,
+  code: 'review/too-large',
+  message: 'podrate cannot decide about an object this large: make it smaller, or leave out rates and code points',
+};
+
+/** Builds the application that answers admission reviews; it does not listen. */
+export function createApp({ admission, metrics, log, isDraining, nowMs }: AppParts): Express {
+  const app = express();
+  const readBody = createBodyReader();
+  app.disable('x-powered-by');
+  app.disable('etag');
+
+  app.use((_request, response, next) => {
+    response.locals.startMs = nowMs();
+    if (isDraining()) response.set('Connection', 'close');
+    next();
+  });
+
+  function record(response: Response, outcome: Outcome, operation: string, fields: object, error?: unknown): void {
+    const milliseconds = nowMs() - response.locals.startMs;
+    metrics.admission(operation, outcome, milliseconds / 1000);
+    const line = { outcome, ...fields, milliseconds: Math.round(milliseconds * 1000) / 1000 };
+    if (outcome === 'fault') log.error({ ...line, err: error }, 'admission');
+    else if (outcome === 'bad-request') log.warn(line, 'admission');
+    else if (outcome === 'deny') log.info(line, 'admission');
+    else log.debug(line, 'admission');
+  }
+
+  function respond(response: Response, uid: string, decision: Decision, operation: string, about: object): void {
+    const fault = decision.outcome === 'leave' ? decision.fault : undefined;
+    if (fault !== undefined) metrics.fault(fault.mode, fault.code);
+    send(response, JSON.stringify(writeReview(uid, decision)));
+    const code = decision.outcome === 'deny' ? decision.code : fault?.code;
+    record(response, decision.outcome, operation, { ...about, uid, code });
+  }
+
+  const handler = (path: string, decide: Admission['mutate']) => {
+    const hasPolicy = path.endsWith('/policy');
+    return async (request: Request, response: Response): Promise<void> => {
+      const signal = hasPolicy ? signalOf(request, response) : undefined;
+      const body = await readBody(request);
+      if ('tooLargeFor' in body) return respond(response, body.tooLargeFor, tooLarge, 'unknown', { path });
+      const review = readReview(body.json);
+      const { uid, namespace, name, dryRun } = review;
+      const operation = operations.find((known) => known === review.operation) ?? 'unknown';
+      const about = { path, namespace: cut(namespace), name: cut(name), operation, dryRun };
+      try {
+        respond(response, uid, await decide(review, { hasPolicy, signal }), operation, about);
+      } catch (error) {
+        // Not an answer with "allowed": false, which would refuse the object even where failurePolicy says Ignore.
+        sendStatus(response, 500, 'podrate failed to decide about this object; its log says why');
+        record(response, 'fault', operation, { ...about, uid, code: 500 }, error);
+      }
+    };
+  };
+
+  function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
+    const status = error instanceof ReviewError ? 400 : clientStatus(error);
+    if (status === undefined || !(error instanceof Error)) {
+      next(error);
+      return;
+    }
+    sendStatus(response, status, error.message);
+    record(response, 'bad-request', 'unknown', { code: status, reason: cut(error.message) });
+  }
+
+  // The registrations say by the path which namespaces have a policy.
+  const paths = { '/mutate': admission.mutate, '/validate': admission.validate };
+  for (const [path, decide] of Object.entries(paths)) {
+    for (const each of [path, `${path}/policy`]) {
+      app.route(each).post(handler(each, decide), refuse).all(onlyMethod('POST'));
+    }
+  }
+  app.use(notFound);
+  app.use(unexpected((error) => log.error({ err: error }, 'unexpected error')));
+  return app;
+}
+
+/**
+ * Returns a signal that is aborted when the API server no longer waits: it says its timeout with each call, as in
+ * `?timeout=5s`.
+ */
+function signalOf({ url }: Request, response: Response): AbortSignal {
+  const gone = new AbortController();
+  response.once('close', () => {
+    if (!response.writableEnded) gone.abort(new Error('The API server no longer waits for the answer.'));
+  });
+  const [, seconds] = /[?&]timeout=(\d{1,4})s(?:&|$)/.exec(url) ?? [];
+  const timeoutMs = seconds === undefined ? usualTimeoutMs : Math.min(Number(seconds) * 1000, longestTimeoutMs);
+  return AbortSignal.any([gone.signal, AbortSignal.timeout(timeoutMs * ownPart)]);
+}
+
+function cut(text: string): string {
+  return text.slice(0, longestName);
+}
+
+// Express's own way would look for a character set, and for what the client has already, in each admission.
+function send(response: Response, json: string): void {
+  response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(json) }).end(json);
+}

@@ -1,0 +1,125 @@
+import type { KubeConfig } from '@kubernetes/client-node';
+import { listMetadata, type ObjectMeta } from '../../kube/list.ts';
+import { applyPolicy, withInstallation } from '../../rate/apply-policy.ts';
+import type { LabelKeys } from '../../rate/keys.ts';
+import { directions, LabelError, requestedRates } from '../../rate/limit.ts';
+import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../../rate/policy.ts';
+import { readStamp, stampFor, stampOf } from '../admission/evaluate.ts';
+import { isMirror, type Labelled } from '../admission/pod.ts';
+import { requestedDscp } from '../admission/requests.ts';
+import type { PolicyNamespace } from '../cluster/policies.ts';
+
+/** What pods are looked for with. */
+export interface CandidateOptions {
+  readonly kubeConfig: KubeConfig;
+  readonly keys: LabelKeys;
+  readonly installation: InstallationPolicy;
+  /** The namespaces with a policy. */
+  readonly policies: () => ReadonlyMap<string, PolicyNamespace>;
+  /** Namespaces about which admission is never asked. */
+  readonly exemptNamespaces: readonly string[];
+}
+
+const unfinished = 'status.phase!=Succeeded,status.phase!=Failed';
+
+/** A pod that needs another stamp, or that can have none. */
+export interface Candidate {
+  readonly metadata: ObjectMeta;
+  /** The sentence about a rate label that gives no stamp; undefined if the pod needs another one. */
+  readonly malformed: string | undefined;
+  /** Reports whether the pod, as it is after an update, still has a wrong stamp. */
+  readonly isWrong: (metadata: ObjectMeta) => boolean;
+}
+
+/**
+ * Finds the running pods whose stamp is not one that their labels and their namespace's policy give: they came, or were
+ * changed, while the webhook could not be asked.
+ * @returns them by their uid
+ * @throws ApiFailure
+ */
+export async function findCandidates(options: CandidateOptions): Promise<ReadonlyMap<string, Candidate>> {
+  const { kubeConfig, keys, installation, policies, exemptNamespaces } = options;
+  const found = new Map<string, Candidate>();
+  const add = (metadata: ObjectMeta) => {
+    const { namespace = '', uid = '', labels, annotations, deletionTimestamp } = metadata;
+    if (exemptNamespaces.includes(namespace) || deletionTimestamp !== undefined || isMirror({ labels, annotations }))
+      return;
+    const place = policies().get(namespace);
+    const policy = place && policyAtCreation(place, metadata, installation);
+    const isWrong = (pod: ObjectMeta) => hasWrongStamp(pod, keys, policy);
+    if (isWrong(metadata)) found.set(uid, { metadata, malformed: undefined, isWrong });
+    else {
+      const malformed = malformedLabel({ labels }, keys);
+      if (malformed !== undefined) found.set(uid, { metadata, malformed, isWrong });
+    }
+  };
+  const list = (path: string, labelSelector: string) => {
+    const selection = { labelSelector, fieldSelector: unfinished };
+    return listMetadata({ kubeConfig, path, selection, what: 'the pods that may lack a stamp' }, add);
+  };
+  // A selector cannot say "or".
+  for (const key of Object.values(keys)) await list('/api/v1/pods', key);
+  const unlabelled = Object.values(keys).map((key) => `!${key}`);
+  for (const namespace of policies().keys()) {
+    await list(`/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`, unlabelled.join(','));
+  }
+  return found;
+}
+
+/**
+ * Returns a namespace's policy if it is usable and older than a pod: a policy that changes leaves running pods alone.
+ */
+function policyAtCreation(
+  { labels, sinceMs }: PolicyNamespace,
+  { creationTimestamp = '' }: ObjectMeta,
+  { max }: InstallationPolicy,
+): Policy | undefined {
+  if (sinceMs === undefined || !(Date.parse(creationTimestamp) >= sinceMs)) return undefined;
+  try {
+    const policy = parsePolicy(labels, { default: {}, max: {} });
+    // Nothing says since when the installation has its default.
+    return policy && withInstallation(policy, { default: {}, max });
+  } catch (error) {
+    if (error instanceof PolicyError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Reports whether a running pod has a stamp that its rate labels and a policy do not allow.
+ * @param policy the policy that the pod met when it was created; undefined if that is not known
+ */
+export function hasWrongStamp(
+  { labels, annotations }: ObjectMeta,
+  keys: LabelKeys,
+  policy: Policy | undefined,
+): boolean {
+  const pod = { labels, annotations };
+  const { annotation, label } = stampOf(pod);
+  const said = readStamp(pod) ?? {};
+  const written = stampFor(said);
+  if (annotation !== written.annotation || label !== written.label) return true;
+  if (requestedDscp(pod).dscp !== said.dscp) return true;
+  // A malformed label gives no limit.
+  if (malformedLabel(pod, keys) !== undefined) return directions.some((direction) => said[direction] !== undefined);
+  const asked = requestedRates(labels, keys);
+  const { limit } = applyPolicy(asked, policy);
+  return directions.some((direction) => {
+    const rate = said[direction];
+    if (asked[direction] !== undefined) return rate !== limit[direction];
+    if (policy === undefined) return false;
+    if (rate === undefined) return limit[direction] !== undefined;
+    return rate > (policy.max[direction] ?? rate) || rate < (policy.min[direction] ?? rate);
+  });
+}
+
+/** Returns the sentence about a malformed rate label of a pod; undefined if there is none. */
+export function malformedLabel({ labels }: Pick<Labelled, 'labels'>, keys: LabelKeys): string | undefined {
+  try {
+    requestedRates(labels, keys);
+    return undefined;
+  } catch (error) {
+    if (error instanceof LabelError) return error.message;
+    throw error;
+  }
+}

@@ -1,0 +1,119 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Clock } from '../cluster/clock.ts';
+import type { Log } from '../http/log.ts';
+import { type Candidate, type CandidateOptions, findCandidates } from './candidates.ts';
+import { type RestampOutcome, reportUnstamped, restamp } from './restamp.ts';
+
+/** What the pods with a wrong stamp, or none, are reconciled with. */
+export interface ReconcileOptions extends CandidateOptions {
+  readonly registry: Registry;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** A number from 0 to below 1. */
+  readonly random: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** What is known of a pod whose update did not stamp it. */
+interface Unstamped {
+  readonly state: 'waiting' | 'refused';
+  /** Not to be tried before, in ms of the clock. */
+  readonly dueMs: number;
+}
+
+const everyMs = 60_000;
+// Between two pods: at most twenty a second from each replica, a small part of what an API server allows a client.
+const gapMs = 50;
+// Before a refused pod is tried again: a quota may have room by then, and a policy may have changed.
+const refusedMs = 600_000;
+// Before a failed round is tried again; each wait doubles the one before.
+const firstRetryMs = 1_000;
+
+/**
+ * Finds the pods with a wrong stamp, or none, and has them stamped: at the start, and once a minute until the signal is
+ * aborted.
+ */
+export async function reconcilePods(options: ReconcileOptions): Promise<void> {
+  const { kubeConfig, registry, log, clock, random, signal } = options;
+  let unstamped = new Map<string, Unstamped>();
+  const registers = [registry];
+  const tries = new Counter({
+    name: 'podrate_late_stamps_total',
+    help: 'Updates of pods with a wrong stamp or none, by outcome; failed: the API server did not comply.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  new Gauge({
+    name: 'podrate_pods_without_stamp',
+    help: 'Running pods without the stamp for their labels and policy, by state: waiting for another attempt, or refused.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const state of ['waiting', 'refused'] as const) {
+        this.set({ state }, [...unstamped.values()].filter((pod) => pod.state === state).length);
+      }
+    },
+  });
+
+  const settle = async ({ metadata: pod }: Candidate, result: RestampOutcome) => {
+    const { namespace, name, uid = '' } = pod;
+    tries.inc({ outcome: result.outcome });
+    const before = unstamped.get(uid);
+    unstamped.delete(uid);
+    if (result.outcome === 'stamped') log.info({ namespace, name, uid }, 'stamped a pod late');
+    if (result.outcome === 'stamped' || result.outcome === 'changed') return;
+    const isRefused = result.outcome === 'refused';
+    const reason = isRefused ? result.reason : 'the update did not get to podrate, or did not change the stamp';
+    const dueMs = clock.nowMs() + (isRefused ? refusedMs : 0);
+    unstamped.set(uid, { state: isRefused ? 'refused' : 'waiting', dueMs });
+    // At the start of the webhook API servers may not know yet that they can ask it.
+    if (!isRefused && before === undefined) throw new Error(reason);
+    if (before?.state !== 'refused') log.warn({ namespace, name, uid, reason }, 'a pod stays without its stamp');
+    await reportUnstamped(kubeConfig, pod, reason);
+  };
+  const attempt = async (candidate: Candidate) => {
+    const { malformed } = candidate;
+    if (malformed !== undefined) return settle(candidate, { outcome: 'refused', reason: malformed });
+    return settle(candidate, await restamp(kubeConfig, candidate));
+  };
+  const round = async () => {
+    const found = await findCandidates(options);
+    unstamped = new Map([...unstamped].filter(([uid]) => found.has(uid)));
+    let failures = 0;
+    for (const [uid, candidate] of found) {
+      if (signal.aborted) return;
+      const before = unstamped.get(uid);
+      if ((before?.dueMs ?? 0) > clock.nowMs()) continue;
+      try {
+        await attempt(candidate);
+      } catch (error) {
+        // If it is this pod alone that fails, the others go on.
+        failures += 1;
+        unstamped.set(uid, { state: 'waiting', dueMs: before === undefined ? 0 : clock.nowMs() + everyMs });
+        if (failures === 3) throw error;
+        onFailure(error);
+      }
+      await clock.sleep(gapMs, signal);
+    }
+    if (failures > 0) throw new Error(`${failures} pods are tried again`);
+  };
+  const onFailure = (error: unknown) => {
+    tries.inc({ outcome: 'failed' });
+    log.warn({ reason: error instanceof Error ? error.message : String(error) }, 'could not reconcile pods');
+  };
+
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      await round();
+      failures = 0;
+      // Replicas that list in step would only get in each other's way.
+      await clock.sleep(everyMs * (0.75 + random() / 4), signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      onFailure(error);
+      await clock.sleep(Math.min(firstRetryMs * 2 ** failures, everyMs / 2), signal);
+      failures += 1;
+    }
+  }
+}

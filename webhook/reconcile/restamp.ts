@@ -1,0 +1,75 @@
+/** The update of a pod that has admission write its stamp, and the event about a pod that stays without. */
+import { createHash } from 'node:crypto';
+import { ApiException, type KubeConfig } from '@kubernetes/client-node';
+import { apiFailure, callUnless } from '../../kube/api-failure.ts';
+import { callApi } from '../../kube/call.ts';
+import type { ObjectMeta } from '../../kube/list.ts';
+import { shapedLabel, wantedValue } from '../../rate/keys.ts';
+import type { Candidate } from './candidates.ts';
+
+/** The outcome of the update. */
+export type RestampOutcome =
+  | { readonly outcome: 'stamped' }
+  /** The update changed nothing: admission was not asked, or could not be. */
+  | { readonly outcome: 'unanswered' }
+  /** The pod is another version by now, or gone. */
+  | { readonly outcome: 'changed' }
+  | { readonly outcome: 'refused'; readonly reason: string };
+
+// Longer than the API server waits for both webhooks.
+const updateTimeoutMs = 25_000;
+const eventTimeoutMs = 5_000;
+const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+
+/**
+ * Asks for the right stamp by an update of the version that was seen, about which the API server asks admission as
+ * about any other. So one place decides, a quota counts, and of several replicas the first one changes the version.
+ * @throws ApiFailure where the API server did not comply for a reason that is not the pod's
+ */
+export async function restamp(kubeConfig: KubeConfig, { metadata: pod, isWrong }: Candidate): Promise<RestampOutcome> {
+  const { namespace = '', name = '', uid, resourceVersion } = pod;
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
+  const body = { metadata: { uid, resourceVersion, labels: { [shapedLabel]: wantedValue } } };
+  try {
+    const call = { method: 'PATCH', path, body, accept } as const;
+    const { metadata } = (await callApi(kubeConfig, call, updateTimeoutMs)) as { metadata: ObjectMeta };
+    return { outcome: isWrong(metadata) ? 'unanswered' : 'stamped' };
+  } catch (error) {
+    const code = error instanceof ApiException ? error.code : undefined;
+    if (code === 404 || code === 409) return { outcome: 'changed' };
+    const failure = apiFailure(`update pod ${namespace}/${name}`, error);
+    if (code === 400 || code === 403 || code === 413 || code === 422)
+      return { outcome: 'refused', reason: failure.message };
+    throw failure;
+  }
+}
+
+/**
+ * Writes an event about a pod that has no stamp. The same reason makes the same event, whichever replica writes it.
+ * @throws ApiFailure
+ */
+export async function reportUnstamped(kubeConfig: KubeConfig, pod: ObjectMeta, reason: string): Promise<void> {
+  const { namespace = '', name = '', uid = '' } = pod;
+  const note = `the pod has no limit, or another one than its labels and its namespace ask for: ${reason}`.slice(
+    0,
+    1_000,
+  );
+  const hash = createHash('sha256').update(`${uid} ${note}`).digest('hex').slice(0, 16);
+  const body = {
+    apiVersion: 'events.k8s.io/v1',
+    kind: 'Event',
+    metadata: { namespace, name: `${name.slice(0, 200)}.podrate-${hash}` },
+    eventTime: new Date().toISOString().replace('Z', '000Z'),
+    type: 'Warning',
+    reason: 'RateMissing',
+    action: 'Stamp',
+    note,
+    regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+    reportingController: 'podrate.dev/webhook',
+    reportingInstance: 'podrate-webhook',
+  };
+  const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`;
+  const write = () => callApi(kubeConfig, { method: 'POST', path, body }, eventTimeoutMs);
+  // The namespace may be ending, or the event may be there.
+  await callUnless([403, 404, 409], `write an event about pod ${namespace}/${name}`, write);
+}
