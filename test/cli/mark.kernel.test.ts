@@ -56,7 +56,7 @@ test('a cgroup is marked without a limit, limited besides, and both are listed',
   expect(await json('set', path, '--dscp', '10')).toMatchObject({ dscp: 10, egressBytesPerSecond: 1e6, changed: true });
   expect(await json('set', path, '--dscp', '10')).toMatchObject({ dscp: 10, changed: false });
   expect(await list()).toMatchObject([{ dscp: 10, egressBytesPerSecond: 1e6 }]);
-  expect((await podrate(['list', ...where])).out).toMatch(/ 1M +1M +10 \(AF11\) /);
+  expect((await podrate(['list', ...where])).out).toMatch(/ 1M +1M +policed +10 \(AF11\) /);
 });
 
 describe('the mark is taken off', () => {
