@@ -33,8 +33,8 @@ export const keepAlive = mixture((scenario) => {
   return load?.keep === true && load.perSecond === undefined;
 });
 
-/** Long flows that slow down, beside anything but a flood or a liar. */
-export const calm = mixture(isCalm);
+/** Long flows that slow down, near, beside anything but a flood or a liar. Far away the path alone is most of a ping. */
+export const calm = mixture((scenario) => isCalm(scenario) && scenario.path === 'near');
 
 /** Datagrams that react to loss. */
 export const offload = mixture((scenario) => scenario.offload === true);

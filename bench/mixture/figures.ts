@@ -52,9 +52,11 @@ function requestFigures(requests: readonly RequestRecording[], from: number): Fi
 function lossFigures({ segments: [first, last] }: MixtureRecording, { rate }: MixtureScenario): Figures {
   if (first === undefined || last === undefined) return {};
   const resent = last.resent - first.resent;
+  // The kernel's count of what was sent leaves retransmitted segments out.
+  const sent = last.sent - first.sent + resent;
   const seconds = (last.us - first.us) / SECOND;
   return {
-    resent: last.sent > first.sent ? (100 * resent) / (last.sent - first.sent) : 0,
+    resent: sent > 0 ? (100 * resent) / sent : 0,
     lost: (resent * SEGMENT) / (rate * seconds),
   };
 }

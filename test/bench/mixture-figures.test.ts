@@ -42,7 +42,7 @@ const recording: MixtureRecording = {
   pings: times.map((us) => ({ us, answeredAfterUs: us < START ? 50 : 80 })),
   segments: [
     { us: 2_000_000, sent: 1000, resent: 10 },
-    { us: 4_000_000, sent: 2000, resent: 50 },
+    { us: 4_000_000, sent: 1960, resent: 50 },
   ],
   programs: { queueNs: 300 },
 };
