@@ -29,6 +29,7 @@ in_cgroup() {
 }
 # As the shipped DaemonSet runs the agent: root, but with these capabilities only.
 capabilities=+bpf,+net_admin,+perfmon,+sys_admin
+# What looks into processes' namespaces is done by hand, as root: the agent finds namespaces in /run/netns.
 as_agent() { setpriv --bounding-set "-all,$capabilities" "$@"; }
 # What passes while traffic flows, after its beginning.
 measure() {
@@ -102,9 +103,9 @@ start in_cgroup $pod source 10.77.0.2 5001 tcp 8
 measure egress-8
 run set as_agent podrate set --cgroup $pod --egress $((2 * limit / 1000))K
 measure changed
-run mark as_agent podrate set --cgroup $pod --dscp EF
+run mark podrate set --cgroup $pod --dscp EF
 run marked marked
-run detach as_agent podrate detach --cgroup $pod
+run detach podrate detach --cgroup $pod
 measure detached
 kill -0 "$flow" && event unbroken
 stop
@@ -118,15 +119,15 @@ ip link set host up
 ip address add 10.78.0.2/24 dev host
 ip -netns pod link set eth1 up
 ip -netns pod address add 10.78.0.1/24 dev eth1
-run queue as_agent podrate attach --cgroup $pod --release-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
+run queue podrate attach --cgroup $pod --release-cgroup $pod --ingress $((limit / 1000))K --ingress-queue
 run queue-kinds tc qdisc show dev host
 # Without env it would be the builtin of that name.
 start env source 10.78.0.1 5001 tcp 8
 measure queue-8
-run queue-set as_agent podrate set --cgroup $pod --release-cgroup $pod --ingress $((2 * limit / 1000))K
+run queue-set podrate set --cgroup $pod --release-cgroup $pod --ingress $((2 * limit / 1000))K
 measure queue-changed
-run queue-list as_agent podrate list --json
-run queue-detach as_agent podrate detach --cgroup $pod --release-cgroup $pod
+run queue-list podrate list --json
+run queue-detach podrate detach --cgroup $pod --release-cgroup $pod
 stop
 run queue-gone tc qdisc show dev host
 event end
