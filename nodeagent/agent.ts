@@ -31,6 +31,9 @@ export const noRelease =
 export const noAdopter =
   'connections that are older than a limit are held by dropping until they close: the kernel has no TCP iterator';
 
+/** So many passes in a row may leave the queues to the next one. */
+const maxPostponed = 5;
+
 /** What an agent is built from. */
 export interface AgentOptions {
   readonly kubeConfig: KubeConfig;
@@ -97,6 +100,7 @@ export function startAgent(options: AgentOptions): Agent {
   let passMs = 0;
   let wanted = '';
   let queued: QueuesReport | undefined;
+  let postponed = 0;
   let bypassed: ReadonlySet<string> = new Set();
   let releaseProblem: string | undefined;
   const count = (kind: string) => {
@@ -112,9 +116,13 @@ export function startAgent(options: AgentOptions): Agent {
       const before = queued?.has;
       const pods = shaped.map((pod) => ({ ...pod, queued: before?.has(pod.uid) }));
       const report = await reconciler.pass(pods, full, superseded);
-      // A queue needs the slot of its pod. The flag that it is in force follows in the next pass.
-      queued = await queues.settle(shaped, report.slots);
-      if (queued.failures > 0) count('queue');
+      // A queue needs the slot of its pod. The flag that it is in force follows in the next pass. While another pass is
+      // wanted, limits go first: the queues wait, but not for ever.
+      postponed = queued !== undefined && superseded() ? postponed + 1 : 0;
+      if (queued === undefined || postponed % maxPostponed === 0) {
+        queued = await queues.settle(shaped, report.slots);
+        if (queued.failures > 0) count('queue');
+      }
       if (full) bypassed = await bypasses.find(queuedSlots(report, queued));
       const ms = monotonic() - start;
       passes += 1;
