@@ -34,7 +34,6 @@ export const certificateRights = {
   [`create secrets in ${podrateNamespace}`]: 'Could not create Secret podrate-webhook-ca',
   [`patch secrets in ${podrateNamespace}`]: 'Could not create Secret podrate-webhook-ca',
   [`update secrets in ${podrateNamespace}`]: 'Could not update Secret podrate-webhook-ca',
-  [`create events.events.k8s.io in ${podrateNamespace}`]: 'Could not write event CABundleRepaired',
   ...Object.fromEntries(
     ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'].flatMap((resource) => [
       [`get ${resource}.admissionregistration.k8s.io`, `Could not read ${resource}/podrate`],
