@@ -31,8 +31,8 @@ export function authoritySecret(kubeConfig: KubeConfig, namespace: string, name:
   const api = kubeConfig.makeApiClient(CoreV1Api);
   const where = `Secret ${name} in namespace ${namespace}`;
 
-  // RBAC knows no name when an object is created by POST. A server-side apply names it, so the role can be limited to this Secret.
-  // It creates an empty one and changes nothing of one that exists.
+  // RBAC knows no name when an object is created by POST. A server-side apply names it, so the role can be limited to
+  // this Secret. It creates an empty one and changes nothing of one that exists.
   const create = () =>
     callUnless([409], `create ${where}`, () => {
       const metadata = { name, namespace, labels: { 'app.kubernetes.io/name': 'podrate' } };

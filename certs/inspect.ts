@@ -2,7 +2,8 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Pair } from './issue.ts';
 
 /**
- * Returns why an authority must be replaced: unreadable, not an authority, not its key, or less than a third of its life left.
+ * Returns why an authority must be replaced: unreadable, not an authority, not its key, or less than a third of its
+ * life left.
  * @returns a phrase that follows a subject; undefined if the authority can stay
  */
 export function authorityFault(pair: Pair, now: Date): string | undefined {
@@ -14,8 +15,8 @@ export function authorityFault(pair: Pair, now: Date): string | undefined {
 }
 
 /**
- * Returns why a serving certificate must be replaced: outside of its validity, not signed by the authority, a name missing, or
- * less than a third of its life left.
+ * Returns why a serving certificate must be replaced: outside of its validity, not signed by the authority, a name
+ * missing, or less than a third of its life left.
  * @param authority PEM
  * @returns a phrase that follows a subject; undefined if the certificate can stay
  */

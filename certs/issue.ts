@@ -32,7 +32,9 @@ const msPerDay = 86_400_000;
 // The clocks of a cluster's machines differ.
 const backdateMs = 60 * 60_000;
 
-/** Issues a self-signed certificate authority with a new RSA key. It may sign certificates and no further authorities. */
+/**
+ * Issues a self-signed certificate authority with a new RSA key. It may sign certificates and no further authorities.
+ */
 export async function issueAuthority({ commonName, now, days }: AuthorityRequest): Promise<Pair> {
   const keys = await generateRsaKeys();
   const certificate = blank(
@@ -52,8 +54,9 @@ export async function issueAuthority({ commonName, now, days }: AuthorityRequest
 }
 
 /**
- * Issues a certificate for a TLS server, signed by an authority. Its key is on the curve P-256: API servers open a connection for
- * each of many concurrent requests, and with an RSA key a handshake would cost the webhook several times as much.
+ * Issues a certificate for a TLS server, signed by an authority. Its key is on the curve P-256: API servers open a
+ * connection for each of many concurrent requests, and with an RSA key a handshake would cost the webhook several times
+ * as much.
  */
 export async function issueServing(authority: Pair, { dnsNames, now, days }: ServingRequest): Promise<Pair> {
   const keys = await generateCurveKeys();
@@ -125,7 +128,8 @@ function blank(publicKey: forge.pki.PublicKey, now: Date, notAfter: Date, common
   return certificate;
 }
 
-// 128 random bits as a positive number without a leading zero byte (RFC 5280 4.1.2.2: positive, unique, at most 20 octets).
+// 128 random bits as a positive number without a leading zero byte (RFC 5280 4.1.2.2: positive, unique, at most 20
+// octets).
 function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = (bytes.readUInt8(0) & 0x3f) | 0x40;

@@ -33,9 +33,10 @@ const raceMs = 200;
 const retryMs = 500;
 
 /**
- * Keeps a trusted serving certificate until the signal is aborted: makes the authority that all replicas share, signs this
- * replica's certificate, renews both, and keeps the caBundle of the webhook configurations. It observes everything, does the one
- * next step, and observes again. So it may be stopped anywhere, and any number of replicas may do it at once.
+ * Keeps a trusted serving certificate until the signal is aborted: makes the authority that all replicas share, signs
+ * this replica's certificate, renews both, and keeps the caBundle of the webhook configurations. It observes
+ * everything, does the one next step, and observes again. So it may be stopped anywhere, and any number of replicas may
+ * do it at once.
  */
 export async function keepCertificate(options: KeepOptions): Promise<void> {
   const { intervalMs, sleep, random, signal, onFailure } = options;

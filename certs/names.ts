@@ -8,8 +8,8 @@ export const authoritySecret = 'podrate-webhook-ca';
 export const webhookService = 'podrate-webhook';
 
 /**
- * Returns the DNS names of a Service, shortest first. The API server calls a webhook as `<service>.<namespace>.svc`; the others
- * are what a client in the cluster may use.
+ * Returns the DNS names of a Service, shortest first. The API server calls a webhook as `<service>.<namespace>.svc`;
+ * the others are what a client in the cluster may use.
  */
 export function serviceNames(service: string, namespace: string): string[] {
   const inNamespace = `${service}.${namespace}`;

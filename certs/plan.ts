@@ -23,7 +23,9 @@ export interface Observed {
   readonly serving: Serving | undefined;
   /** The caBundle of each webhook of both configurations, PEM. */
   readonly bundles: readonly string[];
-  /** Since when all webhooks have had the shared bundle, as far as this replica saw; undefined if they do not have it. */
+  /**
+   * Since when all webhooks have had the shared bundle, as far as this replica saw; undefined if they do not have it.
+   */
   readonly trustedSince: Date | undefined;
 }
 
@@ -43,8 +45,8 @@ export type Step =
   | { readonly kind: 'issue-serving'; readonly reason: string };
 
 /**
- * Returns the one next step. The order keeps every admission working: API servers trust an authority before its certificates
- * are served, and trust a former one until no replica serves its certificates.
+ * Returns the one next step. The order keeps every admission working: API servers trust an authority before its
+ * certificates are served, and trust a former one until no replica serves its certificates.
  * @returns undefined when nothing is left to do
  */
 export function nextStep(
@@ -54,7 +56,8 @@ export function nextStep(
   const { dnsNames, settleMs, now } = required;
   const fault = shared === undefined ? 'does not exist' : authorityFault(shared.pair, now);
   if (shared === undefined || fault !== undefined) {
-    // The list of former authorities is lost with the Secret, and other replicas may use any of those that are trusted now.
+    // The list of former authorities is lost with the Secret, and other replicas may use any of those that are trusted
+    // now.
     return { kind: 'issue-authority', reason: `the authority ${fault}`, inUse: bundles.join('') };
   }
 

@@ -70,7 +70,8 @@ export function registrations(kubeConfig: KubeConfig, name: string): Registratio
     read: () => Promise.all(resources.map(read)),
 
     async publish({ resource, webhooks = [], resourceVersion }, bundle) {
-      // A strategic merge finds webhooks by name and leaves all else alone. The version turns a lost race into a conflict.
+      // A strategic merge finds webhooks by name and leaves all else alone. The version turns a lost race into a
+      // conflict.
       const caBundle = Buffer.from(bundle).toString('base64');
       const patched = webhooks.map((webhook) => ({ name: webhook.name, clientConfig: { caBundle } }));
       const body = { metadata: { resourceVersion }, webhooks: patched };

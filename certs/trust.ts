@@ -1,6 +1,9 @@
 import { X509Certificate } from 'node:crypto';
 
-/** How long a former authority stays trusted, in milliseconds. Replicas replace their serving certificates within minutes. */
+/**
+ * How long a former authority stays trusted, in milliseconds. Replicas replace their serving certificates within
+ * minutes.
+ */
 export const overlapMs = 86_400_000;
 
 /** The authorities that API servers are to trust. */
@@ -23,8 +26,8 @@ export interface TrustInput {
 }
 
 /**
- * Returns the authorities to trust: the one that signs and, for {@link overlapMs} after it replaced them, the former ones that
- * have not expired.
+ * Returns the authorities to trust: the one that signs and, for {@link overlapMs} after it replaced them, the former
+ * ones that have not expired.
  */
 export function desiredTrust({ authority, present, inUse, now }: TrustInput): Trust {
   const current = new X509Certificate(authority);

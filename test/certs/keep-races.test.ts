@@ -46,7 +46,9 @@ const events = {
     simulation.stored = simulation.stored && { ...simulation.stored, pair: { certificate: 'damaged', key: '' } };
   },
   wait: () => simulation.advance(2 * minutes),
-  /** All machines are suspended; at most four times, which is less than the day for which a former authority is trusted. */
+  /**
+   * All machines are suspended; at most four times, which is less than the day for which a former authority is trusted.
+   */
   sleep: () => {
     simulation.time += 5 * 3600 * seconds;
   },
@@ -55,7 +57,7 @@ const events = {
   },
 };
 
-test('no replica serves what API servers do not trust, whatever happens to the Secret and in whatever order', async () => {
+test('no replica serves what API servers do not trust, whatever happens to the Secret in any order', async () => {
   const lagMs = 25 * seconds;
   const names = fc.constantFrom(...(Object.keys(events) as (keyof typeof events)[]));
   await fc.assert(

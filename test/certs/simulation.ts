@@ -28,7 +28,10 @@ export function isTrustedBy(bundles: readonly string[], { certificate = '' }: Si
   return bundles.every((bundle) => readBundle(bundle).some((authority) => served.verify(authority.publicKey)));
 }
 
-/** The steps of a replica are calls to the API server and waits. It is parked at each of them until the simulation goes on. */
+/**
+ * The steps of a replica are calls to the API server and waits. It is parked at each of them until the simulation goes
+ * on.
+ */
 interface Parked {
   /** Undefined for a call. */
   readonly wakeAt: number | undefined;
@@ -36,8 +39,8 @@ interface Parked {
 }
 
 /**
- * A cluster with one Secret and two webhook configurations, in simulated time. Replicas take turns at every call, in an order that
- * `pick` chooses, so that any race can happen. Writes are compare-and-swap, as with an API server.
+ * A cluster with one Secret and two webhook configurations, in simulated time. Replicas take turns at every call, in an
+ * order that `pick` chooses, so that any race can happen. Writes are compare-and-swap, as with an API server.
  */
 export class Simulation {
   time = Date.parse('2026-03-01T12:00:00Z');

@@ -80,7 +80,10 @@ export function certificateView(cluster: Cluster) {
       return items.map(({ message }: { message: string }) => message);
     },
 
-    /** Creates a pod and a namespace as a dry run. @returns whether one was stamped and the other's wrong policy refused */
+    /**
+     * Creates a pod and a namespace as a dry run.
+     * @returns whether one was stamped and the other's wrong policy refused
+     */
     async isAnswered(): Promise<boolean> {
       const pod = {
         apiVersion: 'v1',
