@@ -119,8 +119,8 @@ export function startAgent(options: AgentOptions): Agent {
       // A queue needs the slot of its pod. The flag that it is in force follows in the next pass. While another pass is
       // wanted, limits go first: the queues wait, but not for ever.
       postponed = queued !== undefined && superseded() ? postponed + 1 : 0;
-      if (queued === undefined || postponed % maxPostponed === 0) {
-        queued = await queues.settle(shaped, report.slots);
+      if (queued === undefined || full || postponed % maxPostponed === 0) {
+        queued = await queues.settle(shaped, report.slots, full);
         if (queued.failures > 0) count('queue');
       }
       if (full) bypassed = await bypasses.find(queuedSlots(report, queued));

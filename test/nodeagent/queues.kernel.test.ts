@@ -107,7 +107,8 @@ const slotsOf = (pods: readonly Pod[], first = 1): SlotState[] =>
     ...{ generation: GENERATION, slot: first + index, cgroupId: BigInt(index), owner: ownerOf(one), marked: true },
     config: configOfLimit(one.limit instanceof Error ? {} : one.limit),
   }));
-const settle = (agent: Queues, pods: readonly Pod[], first?: number) => agent.settle(pods, slotsOf(pods, first));
+const settle = (agent: Queues, pods: readonly Pod[], first?: number, full = true) =>
+  agent.settle(pods, slotsOf(pods, first), full);
 const queueOf = (rate: number, slot = 1, program = classifier): Queue => ({
   rate,
   mtu: 1500,
@@ -151,7 +152,7 @@ test('a pod without a slot of this generation has no queue yet', async () => {
         { ...slot, marked: false },
       ]
     : [];
-  expect(await queues().settle([a], others)).toMatchObject({ has: new Set(), problems: new Map(), failures: 0 });
+  expect(await queues().settle([a], others, true)).toMatchObject({ has: new Set(), problems: new Map(), failures: 0 });
   expect(await rateOf('a')).toBeUndefined();
 });
 
@@ -175,6 +176,20 @@ test('a change of the rate leaves in the queue what waits there', async () => {
   expect(await rateOf('a')).toBe(2e6);
   expect(logged.at(-1)).toMatchObject({ queues: [`change ${hubPort}`] });
   await vi.waitUntil(async () => (await refused()) === before + 48, { timeout: 10_000 });
+});
+
+test('a pass in which nothing else is asked for leaves the devices alone, unless it is a thorough one', async () => {
+  const agent = queues();
+  const a = pod('a', '1M');
+  await settle(agent, [a]);
+  await tc.batch([`qdisc del dev ${network('a').hubPort} root`]);
+  expect((await settle(agent, [a], 1, false)).has.size).toBe(1);
+  expect(await rateOf('a')).toBeUndefined();
+  await settle(agent, [pod('a', '2M')], 1, false);
+  expect(await rateOf('a')).toBe(2e6);
+  await tc.batch([`qdisc del dev ${network('a').hubPort} root`]);
+  await settle(agent, [pod('a', '2M')]);
+  expect(await rateOf('a')).toBe(2e6);
 });
 
 test('an agent that starts anew finds the queues and changes nothing', async () => {
