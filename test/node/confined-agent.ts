@@ -21,7 +21,7 @@ export async function runConfinedAgent(cluster: Cluster): Promise<Record<string,
     spec: { ...spec, restartPolicy: 'Never', containers: [container] },
   };
   await cluster.kubectl(['create', '-f', '-'], { input: JSON.stringify(manifest) });
-  await cluster.kubectl(['wait', ...pod, '--for=jsonpath={.status.phase}=Failed', '--timeout=120s']);
+  await cluster.kubectl(['wait', ...pod, '--for=jsonpath={.status.phase}=Failed', '--timeout=300s']);
   const { stdout } = await cluster.kubectl(['logs', ...pod]);
   await cluster.kubectl(['delete', ...pod]);
   return stdout.split('\n').map((line) => JSON.parse(line));
