@@ -72,12 +72,18 @@ async function expectLimit(read: () => Promise<number>, limit: number, ms = 600)
 }
 
 /**
- * Expects the same of packets that may first make backlog, once that is used up, which takes seconds where a busy machine sends slowly.
- * How much it may be in all is for the caller to check.
+ * Expects the same of packets that may first make backlog, once that is used up, which takes seconds where a busy machine sends in
+ * fits and starts. How much it may be in all is for the caller to check.
  */
 async function expectLimitAfterBacklog(read: () => Promise<number>, limit: number): Promise<void> {
-  for (let tries = 1; tries < 15; tries += 1) if ((await measuredRate(read, 300)).least / limit < 1.05) break;
-  await expectLimit(read, limit);
+  const share = async () => {
+    const { least, most } = await measuredRate(read, 600);
+    return { least: least / limit, most: most / limit };
+  };
+  let found = await share();
+  for (let tries = 1; tries < 15 && !(found.least < 1.05 && found.most > 0.85); tries += 1) found = await share();
+  expect(found.least).toBeLessThan(1.05);
+  expect(found.most).toBeGreaterThan(0.85);
 }
 
 async function measuredRate(read: () => Promise<number>, ms: number): Promise<{ least: number; most: number }> {
@@ -157,7 +163,9 @@ const packetCases: readonly PacketCase[] = [
 test.each(packetCases)(
   '$what over $family is limited at both ends, and counted to the packet',
   async ({ kind, option = 'none', to = kind, family, bytes, packets = 1, wire, told = false }) => {
-    const [egress, ingress] = [4_000_000, 1_000_000];
+    // Few packets, so that a busy machine loses none of them on their way.
+    const egress = Math.min(4_000_000, 2_800 * wire);
+    const ingress = egress / 4;
     const { a, b } = lab.pods;
     await limit(a, SENDER, { egress });
     await limit(b, RECEIVER, { ingress });
@@ -173,7 +181,7 @@ test.each(packetCases)(
     await sleep(20);
     await drain.stop('SIGTERM');
     const [sent, received] = [await sender(), await receiver()];
-    expect(sent.dropped.packets).toBeGreaterThan(2 * sent.passed.packets);
+    expect(sent.dropped.packets).toBeGreaterThan(sent.passed.packets);
     expect(flood.lines).toEqual([
       told
         ? { sent: sent.passed.packets, refused: sent.dropped.packets, errno: constants.errno.ENOBUFS }
@@ -238,9 +246,12 @@ test.each([
       await keep(programs.startFlood(a, bulk));
       await sleep(400);
       await expectLimit(sentBy(a), egress);
-      const ratio = (await sent()).passed.bytes / ((await readSent(a)).ipBytes - before.ipBytes);
-      expect(ratio).toBeGreaterThan(0.95);
-      expect(ratio).toBeLessThan(1.05);
+      // Reading takes a time of its own, in which more is sent.
+      const least = (await readSent(a)).ipBytes - before.ipBytes;
+      const counted = (await sent()).passed.bytes;
+      const most = (await readSent(a)).ipBytes - before.ipBytes;
+      expect(counted).toBeGreaterThan(0.95 * least);
+      expect(counted).toBeLessThan(1.05 * most);
       await putQueue(lab.shaper, b, RECEIVER, ingress);
       await lab.shaper.setLimit(RECEIVER, { ingress, queued: true });
       await sleep(600);

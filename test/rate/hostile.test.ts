@@ -37,7 +37,7 @@ const parsers: Record<string, (text: string) => unknown> = {
   policyMode: (text) => policy.parsePolicy({ 'podrate.dev/mode': text }, none),
   readStamp: (text) => readStamp({ labels: shaped, annotations: { 'podrate.dev/limit': text } }),
   requestedDscp: (text) => requestedDscp({ labels: {}, annotations: { 'podrate.dev/dscp': text } }),
-  hasSameRateLabels: (text) => hasSameRateLabels(labelled(text), labelled(`${text} `), labelKeys),
+  hasSameRateLabels: (text) => hasSameRateLabels(labelled(text), labelled(text.slice(1)), labelKeys),
   readPod: (text) =>
     readPod({
       metadata: { name: text, uid: text, resourceVersion: text, labels: { [text]: text } },
