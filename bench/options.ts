@@ -4,13 +4,14 @@ import { parseArgs } from 'node:util';
 export const help = `Compares podrate with what people limit pods with today, on this machine, and holds it against its bars.
 
   npm run bench -- --quick --json figures.json --html report.html
-  npm run bench -- --only egress 10MB/s --rounds 3
+  npm run bench -- --only egress 10MB/s --not far --rounds 3
   npm run bench -- --list
 
 Options:
   --quick          a choice of scenarios, one short round; less than four minutes
   --rounds N       how often each run is repeated; figures are medians (default: 5, with --quick 1)
   --only WORD…     only scenarios and peers with all these words in their names; --list shows the names
+  --not WORD       none with this word in their names; can be given more than once
   --list           print what would run, and how long it would take
   --json FILE      write every figure of every run
   --html FILE      write the report: one page with tables and plots, nothing to load
@@ -27,6 +28,7 @@ export interface BenchOptions {
   readonly quick: boolean;
   readonly rounds: number;
   readonly only: readonly string[];
+  readonly not: readonly string[];
   readonly list: boolean;
   readonly help: boolean;
   readonly json?: string | undefined;
@@ -43,6 +45,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       quick: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       only: { type: 'string', multiple: true, default: [] },
+      not: { type: 'string', multiple: true, default: [] },
       list: { type: 'boolean', default: false },
       json: { type: 'string' },
       html: { type: 'string' },
@@ -57,7 +60,10 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   if (!Number.isInteger(rounds) || rounds < 1 || rounds > 100) {
     throw new Error(`--rounds ${values.rounds} is not a whole number between 1 and 100.`);
   }
-  // npm's and the shell's words may come as one.
-  const only = [...values.only, ...positionals].flatMap((words) => words.split(/\s+/)).filter((word) => word !== '');
-  return { ...values, rounds, only };
+  return { ...values, rounds, only: wordsOf([...values.only, ...positionals]), not: wordsOf(values.not) };
+}
+
+// npm's and the shell's words may come as one.
+function wordsOf(texts: readonly string[]): string[] {
+  return texts.flatMap((text) => text.split(/\s+/)).filter((word) => word !== '');
 }

@@ -15,6 +15,8 @@ export interface PlanOptions {
   readonly rounds: number;
   /** Words that must all be in a scenario's name, or name the peer. */
   readonly only: readonly string[];
+  /** Words of which none may be there. */
+  readonly not: readonly string[];
 }
 
 /** What a run takes beside its traffic: programs that start and end, limits, idle pings. */
@@ -28,7 +30,7 @@ const AROUND_SECONDS = 0.9;
 export function planRuns(scenarios: readonly Scenario[], options: PlanOptions, random: () => number): Run[] {
   return scenarios.flatMap((scenario) => {
     const peers = ((options.quick ? scenario.quick : scenario.peers) ?? []).filter((peer) =>
-      picked(scenario, peer, options.only),
+      picked(scenario, peer, options),
     );
     return Array.from({ length: options.rounds }, (_, round) =>
       shuffled(peers, random).map((peer): Run => ({ scenario, peer, round })),
@@ -46,7 +48,7 @@ export function estimateSeconds(runs: readonly Run[], quick: boolean): number {
   return runs.reduce((total, run) => total + trafficSeconds(run, quick) + AROUND_SECONDS, 0);
 }
 
-function picked(scenario: Scenario, peer: PeerName, only: readonly string[]): boolean {
+function picked(scenario: Scenario, peer: PeerName, { only, not }: PlanOptions): boolean {
   const words = [...scenario.name.split(' '), peer];
-  return only.every((word) => words.includes(word));
+  return only.every((word) => words.includes(word)) && !not.some((word) => words.includes(word));
 }
