@@ -44,15 +44,14 @@ afterAll(async () => {
 });
 
 const FLOW_SECONDS = 4;
+/** An emulated node has little processor time for a flow while pods start or the machine is busy otherwise. */
+const TRIES = 8;
 
-/**
- * Expects each pod to keep its limit, and to reach it: never more than it, and at least a part of it in one of three flows, because
- * the emulated node gets no processor time while the machine is busy otherwise.
- */
+/** Expects each pod to keep its limit in all flows, and to reach at least a part of it in one of some. */
 async function expectLimits(direction: 'egress' | 'ingress', atLeast: number): Promise<void> {
   for (const pod of pods) {
     let most = 0;
-    for (let flow = 0; flow < 3 && most <= atLeast; flow += 1) {
+    for (let flow = 0; flow < TRIES && most <= atLeast; flow += 1) {
       const samples = await runTraffic(cluster, pod, peer, direction, FLOW_SECONDS);
       const share = steadyBytesPerSecond(samples, direction) / pod.limitBytesPerSecond;
       expect(share).toBeLessThan(1.05);
@@ -91,10 +90,16 @@ describe('the shipped examples', () => {
 
   test('follow a changed label without a broken connection', async () => {
     const to = { label: '4M', limitBytesPerSecond: 4_000_000 };
-    const change = await changeLabelUnderTraffic(cluster, pods[0] as DemoPod, peer, to, 9);
-    expect(change.connectionsBroken).toBe(0);
-    expect(change.secondsToSettle).toBeLessThan(5);
-    await cluster.kubectl(['label', 'pod', 'rate-1m', '--overwrite', 'rate=1M']);
+    const change = () => changeLabelUnderTraffic(cluster, pods[0] as DemoPod, peer, to, 9);
+    let settled = Number.POSITIVE_INFINITY;
+    for (let tries = 0; tries < TRIES && settled > 5; tries += 1) {
+      const { connectionsBroken, secondsToSettle = Number.POSITIVE_INFINITY } = await change();
+      settled = secondsToSettle;
+      await cluster.kubectl(['label', 'pod', 'rate-1m', '--overwrite', 'rate=1M']);
+      await expect.poll(async () => (await readPod(cluster, 'rate-1m')).condition, { timeout: 120_000 }).toMatch(/ 1M/);
+      expect(connectionsBroken).toBe(0);
+    }
+    expect(settled).toBeLessThan(5);
   });
 });
 
@@ -126,7 +131,7 @@ describe('an agent that is killed', () => {
   test('leaves the limits in force, and its successor adopts them with their counters', async () => {
     const before = await podratePrograms(node);
     const [pod] = pods as [DemoPod];
-    const traffic = runTraffic(cluster, pod, peer, 'egress', FLOW_SECONDS * 3);
+    const traffic = runTraffic(cluster, pod, peer, 'egress', FLOW_SECONDS * 5);
     await sleep(5000);
     await node.exec("kill -KILL $(pgrep -f '^node .*nodeagent/main.js')");
     const share = steadyBytesPerSecond(await traffic, 'egress') / pod.limitBytesPerSecond;
