@@ -49,8 +49,9 @@ test.each([
 ] as const)('a pod receives %d bytes/s on %d connections over %s', async (rate, connections, family) => {
   await change(rate);
   running.push(await startStreams(lab.pods.a, lab.pods.b[family], connections));
-  await sleep(2500);
-  const share = receivedRate(sink, 15).tcp / rate;
+  await sleep(4000);
+  // What is read at once when a lost segment comes again was sent long before.
+  const share = receivedRate(sink, 30).tcp / rate;
   expect(share).toBeGreaterThan(0.85);
   expect(share).toBeLessThan(1.05);
 });

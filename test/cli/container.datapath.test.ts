@@ -94,7 +94,8 @@ test('containers of runc and crun are limited from the host by their ids, also i
   expect(sent).toBeLessThan(1.05);
   await limit('set', podman.id.slice(0, 4), '--ingress', '2M');
   const received = await ratio(readDelivered, podman, 2_000_000);
-  expect(received).toBeGreaterThan(0.85);
+  // Policed: a sender that meets nothing but drops reaches a part of it.
+  expect(received).toBeGreaterThan(0.5);
   expect(received).toBeLessThan(1.05);
   for (const { id } of kinds) expect(await limit('detach', id)).toMatchObject({ inForce: false, changed: true });
   await sender.stop();
