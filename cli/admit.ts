@@ -2,7 +2,7 @@
 import jsonpatch from 'jsonpatch';
 import { stringify } from 'yaml';
 import { z } from 'zod';
-import { defaultLabelKey, labelKeys } from '../rate/keys.ts';
+import { defaultLabelKey, KeyError, type LabelKeys, labelKeys } from '../rate/keys.ts';
 import type { Labels } from '../rate/limit.ts';
 import { type Admission, createAdmission } from '../webhook/admission/admission.ts';
 import type { Decision } from '../webhook/admission/decision.ts';
@@ -13,6 +13,8 @@ import { type ManifestObject, readManifests } from './manifests.ts';
 export interface AdmitOptions {
   readonly file?: string | undefined;
   readonly 'namespace-file'?: string | undefined;
+  /** The installation's key of the rate label. */
+  readonly 'label-key'?: string | undefined;
 }
 
 /** The answer about one object. */
@@ -54,7 +56,7 @@ export async function admit(options: AdmitOptions): Promise<Admitted[]> {
     throw new CommandError('cli/usage', 'say what to judge: -f FILE, or -f - for standard input');
   const namespaces = new Map<string, Labels>();
   const admission = createAdmission({
-    keys: labelKeys(defaultLabelKey),
+    keys: readKeys(options['label-key'] || defaultLabelKey),
     installation: { default: {}, max: {} },
     labelsOf: async (name) => namespaces.get(name),
     quota: undefined,
@@ -73,6 +75,15 @@ export async function admit(options: AdmitOptions): Promise<Admitted[]> {
     if (isAsked || !answer.allowed) answers.push(answer);
   }
   return answers;
+}
+
+function readKeys(base: string): LabelKeys {
+  try {
+    return labelKeys(base);
+  } catch (error) {
+    if (error instanceof KeyError) throw new CommandError('cli/usage', `--label-key: ${error.message}`);
+    throw error;
+  }
 }
 
 /** Writes answers for people: what is stored as YAML for standard output, and what is said for standard error. */

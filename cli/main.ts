@@ -47,6 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
         interval: { type: 'string' },
         file: { type: 'string', short: 'f' },
         'namespace-file': { type: 'string' },
+        'label-key': { type: 'string' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -94,7 +95,8 @@ async function main(args: readonly string[]): Promise<number> {
     case 'admit': {
       // It alone needs the webhook's decisions and YAML.
       const { admit, formatAdmitted } = await import('./admit.ts');
-      const answers = await admit(values);
+      const labelKey = values['label-key'] ?? process.env.PODRATE_LABEL_KEY;
+      const answers = await admit({ ...values, 'label-key': labelKey });
       const { stored, said } = formatAdmitted(answers);
       process.stdout.write(values.json ? `${asJson(answers)}\n` : stored);
       if (!values.json) for (const line of said) process.stderr.write(`${line}\n`);

@@ -35,6 +35,7 @@ top:
 admit:
   -f, --file FILE        manifests as YAML or JSON; - is standard input
   --namespace-file FILE  the namespaces that they go into, with their policies
+  --label-key KEY        the installation's key of the rate label (PODRATE_LABEL_KEY; default: rate)
 All but run:
   --json                 print JSON, errors too (on standard error)
 All commands:

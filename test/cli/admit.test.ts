@@ -99,6 +99,21 @@ test('judges namespaces, Lists and JSON, and passes on what is none of its busin
   ]);
 });
 
+test("takes the rate from the installation's label, by option or environment, and refuses a key that is none", async () => {
+  const labels = { rate: 'fast', 'example.com/rate': '1M' };
+  const labelled = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'own', labels }, spec: {} };
+  const file = await write('own-key.json', JSON.stringify(labelled));
+  for (const how of [['--label-key', 'example.com/rate'], []]) {
+    const wrapper = how.length > 0 ? [] : ['env', 'PODRATE_LABEL_KEY=example.com/rate'];
+    const { status, out } = await podrate(['admit', '-f', file, ...how], wrapper);
+    expect(status).toBe(0);
+    expect(parse(out).metadata.annotations).toEqual({ 'podrate.dev/limit': '{"egress":1000000,"ingress":1000000}' });
+  }
+  expect((await podrate(['admit', '-f', file])).err).toContain('label rate: "fast"');
+  const wrong = await podrate(['admit', '-f', file, '--label-key', 'a b']);
+  expect([wrong.status, wrong.err]).toEqual([2, expect.stringContaining('--label-key: The label key "a b"')]);
+});
+
 test.each([
   ['nothing', undefined, 'say what to judge: -f FILE'],
   ['no YAML', 'a: [', 'document 1 is no YAML'],
