@@ -37,10 +37,10 @@ const namespace = (name: string, labels: Record<string, string>) => ({
   kind: 'Namespace',
   metadata: { name, labels },
 });
-const pod = (place: string, name: string, labels: Record<string, string>) => ({
+const pod = (place: string, name: string, labels: Record<string, string>, annotations: object = {}) => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { namespace: place, name, labels },
+  metadata: { namespace: place, name, labels, annotations },
   // Nothing writes to a pod that no scheduler knows.
   spec: { schedulerName: 'none', containers: [{ name: 'web', image: 'web' }] },
 });
@@ -88,6 +88,7 @@ test('pods that were created while the webhook was away are stamped once when it
     pod('away', 'half', { 'rate-ingress': '2M' }),
     pod('away', 'malformed', { rate: '10' }),
     pod('away', 'none', { rate: 'none' }),
+    pod('away', 'point', {}, { 'podrate.dev/dscp': 'EF' }),
     pod('full', 'one', { rate: '2M' }),
     pod('full', 'two', { rate: '2M' }),
     pod('full', 'large', { rate: '5M' }),
@@ -116,7 +117,8 @@ test('pods that were created while the webhook was away are stamped once when it
   await vi.waitFor(
     async () => {
       const wanted = Object.fromEntries(names.map((name) => [name, stamp(1_000_000)]));
-      expect(await stamps('away')).toMatchObject({ ...wanted, half: '{"ingress":2000000}' });
+      const others = { half: '{"ingress":2000000}', point: '{"dscp":46}' };
+      expect(await stamps('away')).toMatchObject({ ...wanted, ...others });
       expect(await stamps('later')).toEqual({ younger: stamp(3_000_000) });
       expect(await stamps('given')).toEqual({ plain: stamp(3_000_000) });
       expect(Object.keys(await reasons())).toHaveLength(3);
@@ -137,10 +139,10 @@ test('pods that were created while the webhook was away are stamped once when it
   const events = (await cluster.kubectl(['get', '--raw', since])).stdout.trim().split('\n');
   const changed = events.map((event) => JSON.parse(event)).map(({ type, object }) => `${type} ${object.metadata.name}`);
   expect(changed.toSorted()).toEqual(
-    [...names, 'half', 'younger', 'plain', winner].map((name) => `MODIFIED ${name}`).toSorted(),
+    [...names, 'half', 'point', 'younger', 'plain', winner].map((name) => `MODIFIED ${name}`).toSorted(),
   );
   const late = await Promise.all([8080, secondPort].map(metrics));
-  expect(late.reduce((sum, text) => sum + read(text, 'podrate_late_stamps_total{outcome="stamped"}'), 0)).toBe(12);
+  expect(late.reduce((sum, text) => sum + read(text, 'podrate_late_stamps_total{outcome="stamped"}'), 0)).toBe(13);
 });
 
 test('a pod whose label was changed while the webhook was away gets the stamp for it', async () => {

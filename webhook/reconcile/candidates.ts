@@ -34,10 +34,15 @@ export interface Candidate {
 /**
  * Finds the running pods whose stamp is not one that their labels and their namespace's policy give: they came, or were
  * changed, while the webhook could not be asked.
+ * @param scope labelled: the pods with a rate label and those in namespaces with a policy. A selector finds no
+ * annotation, so a pod that asks for a code point alone may be missing, which a list of all pods finds
  * @returns them by their uid
  * @throws ApiFailure
  */
-export async function findCandidates(options: CandidateOptions): Promise<ReadonlyMap<string, Candidate>> {
+export async function findCandidates(
+  options: CandidateOptions,
+  scope: 'all' | 'labelled',
+): Promise<ReadonlyMap<string, Candidate>> {
   const { kubeConfig, keys, installation, policies, exemptNamespaces } = options;
   const found = new Map<string, Candidate>();
   const add = (metadata: ObjectMeta) => {
@@ -53,10 +58,14 @@ export async function findCandidates(options: CandidateOptions): Promise<Readonl
       if (malformed !== undefined) found.set(uid, { metadata, malformed, isWrong });
     }
   };
-  const list = (path: string, labelSelector: string) => {
+  const list = (path: string, labelSelector = '') => {
     const selection = { labelSelector, fieldSelector: unfinished };
     return listMetadata({ kubeConfig, path, selection, what: 'the pods that may lack a stamp' }, add);
   };
+  if (scope === 'all') {
+    await list('/api/v1/pods');
+    return found;
+  }
   // A selector cannot say "or".
   for (const key of Object.values(keys)) await list('/api/v1/pods', key);
   const unlabelled = Object.values(keys).map((key) => `!${key}`);

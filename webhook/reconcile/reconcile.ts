@@ -22,6 +22,8 @@ interface Unstamped {
 }
 
 const everyMs = 60_000;
+// One round of so many lists all pods of the cluster, which takes an API server a second for each 10,000.
+const fullEvery = 10;
 // Between two pods: at most twenty a second from each replica, a small part of what an API server allows a client.
 const gapMs = 50;
 // Before a refused pod is tried again: a quota may have room by then, and a policy may have changed.
@@ -76,8 +78,8 @@ export async function reconcilePods(options: ReconcileOptions): Promise<void> {
     if (malformed !== undefined) return settle(candidate, { outcome: 'refused', reason: malformed });
     return settle(candidate, await restamp(kubeConfig, candidate));
   };
-  const round = async () => {
-    const found = await findCandidates(options);
+  const round = async (scope: 'all' | 'labelled') => {
+    const found = await findCandidates(options, scope);
     unstamped = new Map([...unstamped].filter(([uid]) => found.has(uid)));
     let failures = 0;
     for (const [uid, candidate] of found) {
@@ -103,10 +105,12 @@ export async function reconcilePods(options: ReconcileOptions): Promise<void> {
   };
 
   let failures = 0;
+  let rounds = 0;
   while (!signal.aborted) {
     try {
-      await round();
+      await round(rounds % fullEvery === 0 ? 'all' : 'labelled');
       failures = 0;
+      rounds += 1;
       // Replicas that list in step would only get in each other's way.
       await clock.sleep(everyMs * (0.75 + random() / 4), signal);
     } catch (error) {
