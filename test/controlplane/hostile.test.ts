@@ -72,19 +72,28 @@ test('a code point of 250,000 zeros is refused at once, on a pod and on a templa
   expect(refused.stderr).toContain('pod template: annotation podrate.dev/dscp');
 });
 
-test('a pod whose review is large is decided about, also when its stamp is forged, up to the largest that an API server takes', async () => {
-  const [small] = await create(padded('free', 'padded', '<'.repeat(650_000), { rate: '1M' }));
-  expect(small?.code).toBe(201);
-  expect(await stampOf('free', 'padded')).toBe(stamp(1_000_000));
-  const forged = `podrate.dev/limit=${stamp(12_500_000_000)}`;
-  const annotated = await kubectl('annotate', 'pod', 'padded', '-n', 'free', '--overwrite', forged);
-  expect(annotated.stderr).toContain('podrate cannot decide about an object this large');
-  expect(await stampOf('free', 'padded')).toBe(stamp(1_000_000));
-  // Of three megabytes, which the API server takes and etcd would not.
-  for (const place of ['free', 'given']) {
-    const [largest] = await create(padded(place, 'largest', '<'.repeat(3_000_000), { rate: '1M' }));
-    expect([largest?.code, largest?.body]).toEqual([413, expect.stringContaining('object this large')]);
+test('the largest pod that is stored is decided about, also when its stamp is forged, and of a larger one nothing is left', async () => {
+  const forge = async (place: string) => {
+    const forged = `podrate.dev/limit=${stamp(12_500_000_000)}`;
+    await kubectl('annotate', 'pod', 'largest', '-n', place, '--overwrite', forged);
+  };
+  for (const place of ['free', 'given', 'audited']) {
+    // Of the 1.5 MiB that etcd takes; `<` has six bytes in a review.
+    const [largest] = await create(padded(place, 'largest', '<'.repeat(1_500_000), { rate: '1M' }));
+    expect(largest?.code).toBe(201);
+    expect(await stampOf(place, 'largest')).toBe(stamp(1_000_000));
+    await forge(place);
+    expect(await stampOf(place, 'largest')).toBe(stamp(1_000_000));
+    const [larger] = await create(padded(place, 'larger', '<'.repeat(2_900_000), { rate: '1M' }));
+    expect(larger?.code).toBeGreaterThan(400);
+    expect((await kubectl('get', 'pod', 'larger', '-n', place)).stderr).toContain('not found');
   }
+  await webhook.stop();
+  await forge('free');
+  expect(await stampOf('free', 'largest')).toBe(stamp(12_500_000_000));
+  await webhook.start();
+  const isRight = async () => expect(await stampOf('free', 'largest')).toBe(stamp(1_000_000));
+  await vi.waitFor(isRight, { timeout: 60_000, interval: 500 });
 });
 
 test('a phase of any length does not keep a default from a new pod', async () => {

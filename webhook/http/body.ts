@@ -1,22 +1,19 @@
 import type { Request } from 'express';
 
-// An object has at most 3 MB, an update carries two, and Go writes each `<` in six bytes: reviews may have tens of
-// megabytes. Nothing that a pod needs makes one larger than this.
-const bodyLimit = 7 * 1024 * 1024;
-// Each takes more memory than its text: a body of seven megabytes has room for millions.
+// etcd takes objects of 1.5 MiB, an update carries two, and Go writes each `<` in six bytes.
+const bodyLimit = 20 * 1024 * 1024;
+// Each takes more memory than its text: a body has room for millions.
 const structureLimit = 250_000;
 // The usual review has a tenth of it. Few larger ones are read at once, so that memory is bounded whoever sends them.
 const usualSize = 128 * 1024;
-const largeAtOnce = 8;
-// API servers wait as long.
-const arrivalMs = 10_000;
+const largeAtOnce = 4;
 
 /** A body that cannot be read. The message says why. */
 export class BodyError extends Error {
   override readonly name = 'BodyError';
   readonly code = 'webhook/body';
   /** The HTTP status of the answer. */
-  readonly status: 400 | 408 | 415;
+  readonly status: 400 | 415;
 
   constructor(status: BodyError['status'], message: string) {
     super(message);
@@ -60,49 +57,42 @@ function requireJson(request: Request): void {
 
 async function readJson(request: Request): Promise<Body> {
   const bytes = await readBytes(request);
-  if (bytes.length > bodyLimit || countStructures(bytes) > structureLimit) return { tooLargeFor: uidIn(bytes) };
+  if (bytes.length > bodyLimit) return { tooLargeFor: uidIn(bytes) };
+  const text = bytes.toString();
+  if (hasManyStructures(text)) return { tooLargeFor: uidIn(bytes) };
   try {
-    return { json: JSON.parse(bytes.toString()) };
+    return { json: JSON.parse(text) };
   } catch (cause) {
     throw new BodyError(400, `The body is not JSON: ${cause instanceof Error ? cause.message : cause}.`);
   }
 }
 
 /** Reads a body, or somewhat more than the limit of one that is longer. The rest of that one is read and dropped. */
-function readBytes(request: Request): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    if (request.destroyed) throw new BodyError(400, 'The client has gone.');
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const late = setTimeout(() => {
-      reject(new BodyError(408, `The body did not arrive within ${arrivalMs / 1000} s.`));
-      request.destroy();
-    }, arrivalMs);
-    const finish = () => {
-      clearTimeout(late);
-      request.off('data', take);
-      request.resume();
-      resolve(Buffer.concat(chunks));
-    };
-    const take = (chunk: Buffer) => {
+async function readBytes(request: Request): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > bodyLimit) finish();
-    };
-    request.on('data', take);
-    request.once('end', finish);
-    request.once('error', ({ message }) => {
-      clearTimeout(late);
-      reject(new BodyError(400, `The body ended too early: ${message}.`));
-    });
-  });
+      if (size > bodyLimit) break;
+    }
+  } catch (cause) {
+    throw new BodyError(400, `The body ended too early: ${cause instanceof Error ? cause.message : cause}.`);
+  }
+  request.resume();
+  return Buffer.concat(chunks);
 }
 
-function countStructures(bytes: Buffer): number {
-  if (bytes.length < structureLimit) return 0;
+function hasManyStructures(text: string): boolean {
   let count = 0;
-  for (const byte of bytes) if (byte === 0x7b || byte === 0x5b) count += 1;
-  return count;
+  for (const bracket of ['{', '[']) {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1)) {
+      count += 1;
+      if (count > structureLimit) return true;
+    }
+  }
+  return false;
 }
 
 /** Returns the uid of a review; API servers write it before everything that a user can write. @throws BodyError */

@@ -8,11 +8,10 @@ import type { ServingPair } from '../tls/certificate.ts';
 // API servers are Go clients, which keep an idle connection for 90 s. A server that closes first races with their next
 // request.
 const keepAliveTimeoutMs = 95_000;
-const headersTimeoutMs = 10_000;
 // Go clients give up a handshake after that time.
 const handshakeTimeoutMs = 10_000;
-// API servers wait 30 s at most for a webhook.
-const requestTimeoutMs = 30_000;
+// API servers wait as long for a webhook: what has not arrived by then is answered with 408.
+const arrival = { headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 } as const;
 
 // API servers never resume a session (client-go sets no ClientSessionCache), so that each handshake would make tickets
 // for nobody.
@@ -27,8 +26,7 @@ export function createTlsServer(listener: RequestListener, { cert, key }: Servin
       ...protocol,
       handshakeTimeout: handshakeTimeoutMs,
       keepAliveTimeout: keepAliveTimeoutMs,
-      headersTimeout: headersTimeoutMs,
-      requestTimeout: requestTimeoutMs,
+      ...arrival,
     },
     listener,
   );
@@ -41,7 +39,7 @@ export function useCertificate(server: HttpsServer, { cert, key }: ServingPair):
 
 /** Makes the plain HTTP server for probes and metrics; it does not listen. */
 export function createPlainServer(listener: RequestListener): HttpServer {
-  return createHttpServer({ headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs }, listener);
+  return createHttpServer(arrival, listener);
 }
 
 /** Listens on a port of all addresses, 0 for a free one, and gives the port. */

@@ -80,14 +80,14 @@ describe('an admission review over TLS', () => {
     expect(body.response.status.message).toContain('label rate: "1m" has the unit m, which is milli');
   });
 
-  test('of a large pod is read, up to two objects of three megabytes', async () => {
-    const annotations = { big: 'x'.repeat(3_000_000) };
+  test('of a large pod is read, up to two objects of nine megabytes', async () => {
+    const annotations = { big: 'x'.repeat(9_000_000) };
     const update = { operation: 'UPDATE', oldObject: podJson({ annotations }) };
     expect((await post().send(review(podJson({ annotations }), update))).body.response.allowed).toBe(true);
   });
 
   test.each([
-    ['more than seven megabytes', { big: 'x'.repeat(7 * 1024 * 1024) }],
+    ['more than twenty megabytes', { big: 'x'.repeat(20 * 1024 * 1024) }],
     ['a million brackets', { big: '['.repeat(1_000_000) }],
   ])('of an object with %s is refused by its uid', async (_, annotations) => {
     const { status, body } = await post().send(review(podJson({ annotations })));
@@ -179,7 +179,7 @@ describe('a bad request', () => {
     ['a form', 'application/x-www-form-urlencoded', 'a=b', 415],
     ['no review', json, '{}', 400],
     ['a review of nothing', json, '{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}', 400],
-    ['more than seven megabytes and no uid', json, `{"x":"${'x'.repeat(7 * 1024 * 1024)}"}`, 400],
+    ['more than twenty megabytes and no uid', json, `{"x":"${'x'.repeat(20 * 1024 * 1024)}"}`, 400],
     ['deeply nested JSON', json, `${'['.repeat(100_000)}${']'.repeat(100_000)}`, 400],
   ])('with %s (%s) is answered with a status that says so', async (_, type, body, status) => {
     const answer = await post().set('Content-Type', type).send(body);
