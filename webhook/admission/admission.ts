@@ -3,6 +3,7 @@ import type { LabelKeys } from '../../rate/keys.ts';
 import type { Labels } from '../../rate/limit.ts';
 import { type InstallationPolicy, modeLabel, modes, type Policy, PolicyError, parsePolicy } from '../../rate/policy.ts';
 import type { QuotaKeeper } from '../quota/keeper.ts';
+import type { Claim } from '../quota/reserve.ts';
 import { admit, type Decision } from './decision.ts';
 import { FieldError, fieldsOf, optionalStrings } from './fields.ts';
 import { mutatePod } from './mutate.ts';
@@ -72,8 +73,8 @@ export function createAdmission({ keys, installation, labelsOf, quota }: Admissi
       if (fault !== undefined) return change.oldPod === undefined ? fault : { outcome: 'leave', warnings: [] };
       // The namespace has lost its policy since the API server asked.
       if (policy === undefined) return { outcome: 'leave', warnings: [] };
-      const check = quota && ((request: Parameters<QuotaKeeper['check']>[0]) => quota.check(request, asked.signal));
-      return validatePod(change, { keys, policy, checkQuota: check });
+      const checkQuota = quota && ((claim: Claim) => quota.check(review.namespace, claim, asked.signal));
+      return validatePod(change, { keys, policy, checkQuota });
     }),
   };
 }
@@ -96,10 +97,10 @@ function usablePolicy(
 }
 
 function podChange(review: Review): ValidatedPod {
-  const { object, oldObject, namespace, name, dryRun, byNode } = review;
+  const { object, oldObject, name, dryRun, byNode } = review;
   const pod = readPod(object);
   const oldPod = isUpdate(review) ? readPod(oldObject) : undefined;
-  return { namespace, dryRun, byNode, pod: name === '' ? pod : { ...pod, name }, oldPod };
+  return { dryRun, byNode, pod: name === '' ? pod : { ...pod, name }, oldPod };
 }
 
 function isUpdate({ operation }: Review): boolean {

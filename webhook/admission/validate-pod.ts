@@ -4,8 +4,9 @@ import { directions, type Limit, noLimit, type Request } from '../../rate/limit.
 import type { Policy } from '../../rate/policy.ts';
 import { quote } from '../../rate/quote.ts';
 import { formatStamp, type Stamped } from '../../rate/stamp.ts';
-import type { QuotaKeeper, QuotaRequest } from '../quota/keeper.ts';
+import { amountsOf } from '../quota/amounts.ts';
 import { QuotaError } from '../quota/ledger.ts';
+import { type Claim, isRaised, type QuotaAnswer } from '../quota/reserve.ts';
 import { admit, type Decision, type Fault, good, joinFaults } from './decision.ts';
 import {
   type Evaluation,
@@ -25,9 +26,11 @@ const stampedLate =
 
 /** A pod to be validated. */
 export interface ValidatedPod extends PodChange {
-  readonly namespace: string;
   readonly dryRun: boolean;
 }
+
+/** Decides about a claim on the quota of the pod's namespace. @throws what the quota's keeper throws */
+export type CheckQuota = (claim: Claim) => Promise<QuotaAnswer>;
 
 /** What a pod is validated with. */
 export interface ValidationParts {
@@ -35,7 +38,7 @@ export interface ValidationParts {
   /** The policy of the pod's namespace. */
   readonly policy: Policy;
   /** Undefined: no sum of rates is kept. */
-  readonly checkQuota: QuotaKeeper['check'] | undefined;
+  readonly checkQuota: CheckQuota | undefined;
 }
 
 /**
@@ -67,8 +70,8 @@ export async function validatePod(change: ValidatedPod, parts: ValidationParts):
   }
   if (!isAllowed(pod, evaluation)) return { outcome: 'deny', ...wrongStamp(found, stamp) };
   if (fault !== undefined) return admit(fault, mode);
-  const request = quotaRequest(change, policy, limit);
-  const refusal = request && checkQuota && (await quotaFault(request, checkQuota));
+  const claim = claimOf(change, policy, limit);
+  const refusal = claim && checkQuota && (await quotaFault(claim, checkQuota));
   return refusal === undefined ? good : admit(refusal, mode);
 }
 
@@ -116,9 +119,9 @@ function wrongStamp({ annotation }: Stamp, right: Stamp): Fault {
   return { status: 403, code: annotation === undefined ? 'stamp/missing' : 'stamp/forged', message };
 }
 
-async function quotaFault(request: QuotaRequest, check: QuotaKeeper['check']): Promise<Fault | undefined> {
+async function quotaFault(claim: Claim, check: CheckQuota): Promise<Fault | undefined> {
   try {
-    const answer = await check(request);
+    const answer = await check(claim);
     if (answer.allowed) return undefined;
     const message = exceededQuota(answer.direction, answer.requested, answer.used, answer.hard);
     return { status: 403, code: 'quota/exceeded', message };
@@ -130,21 +133,20 @@ async function quotaFault(request: QuotaRequest, check: QuotaKeeper['check']): P
   }
 }
 
-function quotaRequest(change: ValidatedPod, policy: Policy, wanted: Limit): QuotaRequest | undefined {
-  const { namespace, dryRun, pod, oldPod } = change;
-  const old = oldPod === undefined ? {} : stampedLimitOf(oldPod);
-  const isRaised = directions.some(
-    (direction) => policy.quota[direction] !== undefined && (wanted[direction] ?? 0) > (old[direction] ?? 0),
-  );
-  if (!isRaised || pod.phase === 'Succeeded' || pod.phase === 'Failed') return undefined;
-  if (oldPod !== undefined && oldPod.version === undefined)
+function claimOf(change: ValidatedPod, policy: Policy, limit: Limit): Claim | undefined {
+  const { dryRun, pod, oldPod } = change;
+  const wanted = amountsOf(limit);
+  const old = amountsOf(oldPod && stampedLimitOf(oldPod));
+  if (!isRaised(wanted, old, policy.quota) || pod.phase === 'Succeeded' || pod.phase === 'Failed') return undefined;
+  const version = oldPod?.version;
+  if (oldPod !== undefined && version === undefined)
     throw new FieldError('oldObject.metadata.resourceVersion', 'a number', '');
   return {
-    namespace,
+    name: pod.name,
+    uid: pod.uid,
     hard: policy.quota,
-    pod: { uid: pod.uid, name: pod.name },
     wanted,
-    before: oldPod?.version === undefined ? undefined : { ...old, version: oldPod.version },
+    before: version === undefined ? undefined : { ...old, version },
     // What is not refused is not granted either.
     dryRun: dryRun || policy.mode !== 'enforce',
   };

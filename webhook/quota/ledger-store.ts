@@ -108,11 +108,8 @@ export function readLedger(namespace: string, object: unknown): StoredLedger {
     );
   }
   const { metadata, spec, status } = result.data;
-  const grants = status.grants.map(({ egress, ingress, name, uid, from, serial }) => {
-    return { name, uid, amounts: { egress, ingress }, from, serial };
-  });
   const { uid, resourceVersion } = metadata;
-  return { ledger: { ...status, hard: spec.hard, grants }, uid, resourceVersion };
+  return { ledger: { ...status, hard: spec.hard }, uid, resourceVersion };
 }
 
 /** Returns the fields of a ledger object, with a text per direction for `kubectl get`. */
@@ -128,9 +125,7 @@ export function writeLedger({ settled, serial, hard, used, grants }: Ledger): ob
       used,
       serial,
       settled: String(settled),
-      grants: grants.map(({ name, uid, amounts, from, serial }) => {
-        return { name, uid, ...amounts, serial, ...(from !== undefined && { from: String(from) }) };
-      }),
+      grants: grants.map((grant) => ({ ...grant, from: grant.from?.toString() })),
     },
   };
 }

@@ -4,16 +4,14 @@ import { type Amounts, isSame, nothing } from './amounts.ts';
 /** What a namespace's pods may have together, in bytes per second; a direction that is absent has no quota. */
 export type Hard = Readonly<Partial<Amounts>>;
 
-/** An admission that was allowed, until its outcome is known. */
-export interface Grant {
+/** An admission that was allowed, until its outcome is known, with what the pod has if it takes effect. */
+export interface Grant extends Amounts {
   /** The pod's name. */
   readonly name: string;
   /** The pod's uid; empty for several creates of one name, of which any may have made the pod. */
   readonly uid: string;
-  /** What the pod has if the admission takes effect. */
-  readonly amounts: Amounts;
   /** The only resource version that an update replaces; undefined for a create. */
-  readonly from: bigint | undefined;
+  readonly from?: bigint | undefined;
   /** Distinguishes this admission from another one of the same pod. */
   readonly serial: number;
 }

@@ -3,16 +3,26 @@ import { type Amounts, larger, minus, nothing, plus } from './amounts.ts';
 import type { Grant, Hard, Ledger } from './ledger.ts';
 import type { Count } from './pod-table.ts';
 
-/** A claim of a pod that is created or raised. */
+/** A claim of a pod that is created or changed, as validating admission sees it: final, with uid and name. */
 export interface Claim {
   readonly name: string;
   readonly uid: string;
+  /** The pod's limit as stamped. */
   readonly wanted: Amounts;
-  /** What the pod has before; undefined when it is created. */
-  readonly before: { readonly version: bigint; readonly amounts: Amounts } | undefined;
+  /**
+   * The version that an update replaces, and its limit as stamped; undefined for a create. The API server stores an
+   * update only on the version that it showed, so this is what the pod has at that moment, whatever a watch knew.
+   */
+  readonly before: (Amounts & { readonly version: bigint }) | undefined;
+  /** The namespace's quota. */
   readonly hard: Hard;
   /** Whether the answer alone is asked for. */
   readonly dryRun: boolean;
+}
+
+/** Reports whether a pod gets more than before in a direction with a quota. */
+export function isRaised(wanted: Amounts, before: Amounts, hard: Hard): boolean {
+  return directions.some((direction) => hard[direction] !== undefined && wanted[direction] > before[direction]);
 }
 
 /** The answer about a pod; numbers in bytes per second. */
@@ -48,7 +58,7 @@ export function reserve(ledger: Ledger, count: Count, claims: readonly Claim[]):
     charges.set(name, after);
     used = plus(used, minus(after, before));
   };
-  for (const grant of ledger.grants) charge(grant.name, grant.amounts);
+  for (const grant of ledger.grants) charge(grant.name, grant);
 
   let grants = ledger.grants;
   let { hard, serial } = ledger;
@@ -59,13 +69,13 @@ export function reserve(ledger: Ledger, count: Count, claims: readonly Claim[]):
     const requested = minus(larger(charged, wanted), charged);
     for (const direction of directions) {
       const limit = claim.hard[direction];
-      const isRaised = wanted[direction] > (before?.amounts[direction] ?? 0);
+      const isRaised = wanted[direction] > (before?.[direction] ?? 0);
       if (limit === undefined || !isRaised || used[direction] + requested[direction] <= limit) continue;
       return { allowed: false, direction, requested: requested[direction], used: used[direction], hard: limit };
     }
     if (dryRun) return { allowed: true };
     charge(name, wanted);
-    const grant = { name, uid, amounts: wanted, from: before?.version, serial };
+    const grant = { name, uid, ...wanted, from: before?.version, serial };
     serial += 1;
     const same = grants.filter((other) => isSameOccasion(grant, other));
     grants = [...grants.filter((other) => !same.includes(other)), same.reduce(joined, grant)];
@@ -81,7 +91,7 @@ function isSameOccasion(one: Grant, other: Grant): boolean {
 
 function joined(grant: Grant, earlier: Grant): Grant {
   const uid = grant.uid === earlier.uid ? grant.uid : '';
-  return { ...grant, uid, amounts: larger(grant.amounts, earlier.amounts) };
+  return { ...grant, uid, ...larger(grant, earlier) };
 }
 
 /**

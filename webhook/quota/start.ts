@@ -24,8 +24,8 @@ export interface QuotaOptions {
   readonly lifeMs: number;
 }
 
-const tendMs = 1_000;
-const refreshMs = 30_000;
+const tendMs = 2_000;
+const lookMs = 1_000;
 const retryMs = 1_000;
 
 /**
@@ -42,7 +42,6 @@ export function startQuota(options: QuotaOptions): QuotaKeeper {
     limits: {
       lifeMs,
       lagMs: 250,
-      patienceMs: 8_000,
       recountPods: 500,
       // With the longest names, 1.3 MB.
       maxGrants: 3_000,
@@ -55,7 +54,7 @@ export function startQuota(options: QuotaOptions): QuotaKeeper {
     options.onError(error);
   };
   void watchPods({ ...options, onError }, table);
-  void tendLedgers({ ...options, onError, keeper });
+  void tendLedgers({ ...options, onError }, keeper);
   return keeper;
 }
 
@@ -72,33 +71,21 @@ async function watchPods(options: QuotaOptions, table: PodTable): Promise<void> 
       };
       const either = AbortSignal.any([signal, end.signal]);
       const running = runInformer({ ...stampedPods, kubeConfig, handler, clock, onError: retry, signal: either });
-      while (hasQuotas() && !signal.aborted) await clock.sleep(tendMs, signal);
+      while (hasQuotas() && !signal.aborted) await clock.sleep(lookMs, signal);
       end.abort();
       await running;
       table.clear();
     }
-    await clock.sleep(tendMs, signal);
+    await clock.sleep(lookMs, signal);
   }
 }
 
-/** How ledgers are tended. */
-export interface TendingOptions extends Pick<QuotaOptions, 'clock' | 'random' | 'onError' | 'signal'> {
-  readonly keeper: Pick<QuotaKeeper, 'tend' | 'refresh' | 'untended'>;
-}
-
 /** Keeps the ledgers up to date between admissions, until the signal is aborted. */
-export async function tendLedgers({ keeper, clock, random, onError, signal }: TendingOptions): Promise<void> {
-  let refreshAtMs = clock.nowMs();
+async function tendLedgers(options: QuotaOptions, keeper: QuotaKeeper): Promise<void> {
+  const { hasQuotas, clock, random, onError, signal } = options;
   while (!signal.aborted) {
-    const work = keeper.untended().map(keeper.tend);
-    if (clock.nowMs() >= refreshAtMs) {
-      refreshAtMs = clock.nowMs() + refreshMs;
-      work.push(keeper.refresh());
-    }
-    for (const result of await Promise.allSettled(work)) {
-      if (result.status === 'rejected') onError(result.reason);
-    }
     // Replicas that tend in step would only get in each other's way.
     await clock.sleep(tendMs * (0.75 + random() / 2), signal);
+    if (hasQuotas() && !signal.aborted) await keeper.tend().catch(onError);
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../cluster/clock.ts';
-import { type Entry, isAwaited } from './batches.ts';
-import { createKnownLedgers, noneExpired } from './known-ledgers.ts';
-import { isSameLedger, type Ledger, newLedger, QuotaError } from './ledger.ts';
+import type { Entry } from './batches.ts';
+import { createKnownLedgers } from './known-ledgers.ts';
+import { type Grant, grantKey, isSameLedger, type Ledger, newLedger, QuotaError } from './ledger.ts';
 import type { LedgerStore } from './ledger-store.ts';
 import type { Count, PodTable } from './pod-table.ts';
 import { type Claim, type QuotaAnswer, reserve, settle } from './reserve.ts';
@@ -12,8 +12,6 @@ export interface SwapLimits {
   readonly lifeMs: number;
   /** How long to wait for the watch to report what another replica has seen already. */
   readonly lagMs: number;
-  /** How long to try where nobody can tell whether the answer is still waited for. */
-  readonly patienceMs: number;
   /** Up to how many pods a refusal needs a new count; more make it too slow. */
   readonly recountPods: number;
   /** How many grants a ledger can hold: an object in etcd has at most 1.5 MB. */
@@ -33,6 +31,8 @@ export interface SwapParts {
   readonly onSwap: (outcome: 'done' | 'conflict') => void;
 }
 
+const allowed: QuotaAnswer = { allowed: true };
+
 /** Builds what decides about batches of claims; it knows no ledger yet. */
 export function createSwaps(parts: SwapParts) {
   const { table, countNow, clock, limits } = parts;
@@ -46,26 +46,23 @@ export function createSwaps(parts: SwapParts) {
 
   /**
    * Decides about claims on one namespace and takes out of its ledger what is settled. To be run once at a time for a
-   * namespace. Without claims it only does the latter. It tries as long as an answer is waited for.
+   * namespace. An entry without a claim asks for the latter alone. It tries as long as an answer is waited for.
    * @returns one answer for each claim, in order; undefined where nobody waits any more
    * @throws QuotaError, ApiFailure
    */
   async function run(
     namespace: string,
-    entries: readonly Entry<Claim>[],
+    entries: readonly Entry<Claim | undefined>[],
   ): Promise<readonly (QuotaAnswer | undefined)[]> {
-    const until = clock.nowMs() + limits.patienceMs;
-    const isPatient = () => clock.nowMs() <= until;
-    const isWaiting = (entry: Entry<Claim>) => isAwaited(entry, isPatient);
-    const isTending = entries.length === 0;
-    const isDry = !isTending && entries.every(({ item }) => item.dryRun);
+    const isTending = entries.every(({ item }) => item === undefined);
+    const isDry = entries.every(({ item }) => item?.dryRun === true);
     // If the recalled one has changed, the write fails; a dry run writes nothing.
     let stored = await (isTending || isDry ? known.read(namespace) : known.recall(namespace));
     let listed: Count | undefined;
-    let expired = noneExpired;
+    let expired: ReadonlySet<string> = new Set();
     let isSure = false;
-    while (isTending ? isPatient() : entries.some(isWaiting)) {
-      if (isTending && stored === undefined) return [];
+    while (entries.some(({ signal }) => !signal.aborted)) {
+      if (isTending && stored === undefined) return entries.map(() => allowed);
       const settled = stored?.ledger.settled ?? 0n;
       if (listed === undefined) await waitForWatch(settled);
       const counted = listed?.version ?? table.version();
@@ -74,19 +71,19 @@ export function createSwaps(parts: SwapParts) {
       const count: Count = listed ?? table.count(namespace);
       const ledger = restored(stored?.ledger ?? newLedger(count.version), listed);
       // A claim that nobody waits for is not granted: it would keep others out until it expires.
-      const awaited = entries.filter(isWaiting);
-      const claims = awaited.map(({ item }) => item);
-      const decided = reserve(settle(ledger, count, expired.has), count, claims);
-      const given = new Map(awaited.map((entry, index) => [entry, decided.answers[index]]));
-      const answers = entries.map((entry) => given.get(entry));
+      const claims = entries.flatMap(({ item, signal }) => (signal.aborted ? [] : (item ?? [])));
+      const isExpired = (grant: Grant) => expired.has(grantKey(grant));
+      const decided = reserve(settle(ledger, count, isExpired), count, claims);
+      const given = new Map(claims.map((claim, index) => [claim, decided.answers[index]]));
+      const answers = entries.map(({ item }) => (item === undefined ? allowed : given.get(item)));
 
       const isRefusal = decided.answers.some(({ allowed }) => !allowed);
-      if (!isSure && (isRefusal || (isTending && !known.expired(namespace).isEmpty))) {
+      if (!isSure && (isRefusal || (isTending && known.expired(namespace).size > 0))) {
         // A refusal rests on a ledger and a count that are not older than the claim.
         isSure = true;
         stored = await known.read(namespace);
         expired = known.expired(namespace);
-        const needsCount = !expired.isEmpty || (listed === undefined && count.pods <= limits.recountPods);
+        const needsCount = expired.size > 0 || (listed === undefined && count.pods <= limits.recountPods);
         if (needsCount) listed = await countNow(namespace);
         continue;
       }
@@ -95,7 +92,7 @@ export function createSwaps(parts: SwapParts) {
       if (await known.write(namespace, decided.ledger, stored)) return answers;
       stored = await known.read(namespace);
       isSure = false;
-      expired = noneExpired;
+      expired = new Set();
       listed = undefined;
     }
     throw new QuotaError('quota/contention', 'the ledger of the namespace was changed at each attempt');

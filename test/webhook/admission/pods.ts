@@ -5,7 +5,8 @@ import { createAdmission } from '../../../webhook/admission/admission.ts';
 import type { Decision } from '../../../webhook/admission/decision.ts';
 import { type Pod, readPod } from '../../../webhook/admission/pod.ts';
 import type { Review } from '../../../webhook/admission/review.ts';
-import type { QuotaKeeper, QuotaRequest } from '../../../webhook/quota/keeper.ts';
+import type { QuotaKeeper } from '../../../webhook/quota/keeper.ts';
+import type { Claim } from '../../../webhook/quota/reserve.ts';
 
 /** A pod as JSON, with the metadata and the spec that a test cares about. */
 export function podJson(metadata: object, spec: object = {}) {
@@ -47,15 +48,15 @@ export function admissionIn(
   installation: InstallationPolicy = none,
 ) {
   const labels = Object.fromEntries(Object.entries(policy).map(([key, value]) => [`podrate.dev/${key}`, value]));
-  const requests: QuotaRequest[] = [];
+  const claims: (Claim & { readonly namespace: string })[] = [];
   const quota: Pick<QuotaKeeper, 'check'> = {
-    check(request, signal) {
-      requests.push(request);
-      return check(request, signal);
+    check(namespace, claim, signal) {
+      claims.push({ ...claim, namespace });
+      return check(namespace, claim, signal);
     },
   };
   const parts = { keys: labelKeys('rate'), installation, labelsOf: async () => labels, quota };
-  return { ...createAdmission(parts), requests };
+  return { ...createAdmission(parts), claims };
 }
 
 /** Mutates a pod and validates the result, as an API server does. */

@@ -100,7 +100,7 @@ describe('validation', () => {
       const { decision, stored } = await admit(webhook, changed({ app: 'web' }), old);
       expect(decision.outcome).toBe('leave');
       expect(stored).toEqual(changed({ app: 'web' }));
-      expect(webhook.requests).toEqual([]);
+      expect(webhook.claims).toEqual([]);
     }
     const webhook = admission({ mode: 'enforce', default: '5M', quota: '9M' });
     const { stored } = await admit(webhook, changed({ 'rate-egress': '2M' }), old);
@@ -136,7 +136,7 @@ describe('validation', () => {
         },
       });
     }
-    expect(webhook.requests).toMatchObject([{ before: { version: 7n } }, {}]);
+    expect(webhook.claims).toMatchObject([{ before: { version: 7n } }, {}]);
     // Nobody else gets anything, and the quota is asked as always.
     expect((await admit(webhook, old, old)).stored).toEqual(old);
     expect((await admit(admission({ mode: 'enforce', quota: '5M' }), asking, old)).stored).toEqual(old);
@@ -188,8 +188,8 @@ describe('a quota', () => {
     raised.metadata.labels.rate = '2M';
     await admit(webhook, raised, old);
     const both = (rate: number) => ({ egress: rate, ingress: rate });
-    const common = { namespace: 'shop', hard: both(5_000_000), pod: { uid: 'p-1', name: 'web' }, dryRun: false };
-    expect(webhook.requests).toEqual([
+    const common = { namespace: 'shop', hard: both(5_000_000), uid: 'p-1', name: 'web', dryRun: false };
+    expect(webhook.claims).toEqual([
       { ...common, wanted: both(1_000_000), before: undefined },
       { ...common, wanted: both(2_000_000), before: { ...both(1_000_000), version: 7n } },
     ]);
@@ -202,7 +202,7 @@ describe('a quota', () => {
     expect(decision).toEqual({ outcome: 'deny', status: 403, code: 'quota/exceeded', message: words });
     const warned = admission({ mode: 'warn', quota: '5M' }, over);
     expect((await admit(warned, json)).decision).toMatchObject({ outcome: 'leave', warnings: [words] });
-    expect(warned.requests).toMatchObject([{ dryRun: true }]);
+    expect(warned.claims).toMatchObject([{ dryRun: true }]);
   });
 
   test('demands a rate, which a default gives', async () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { directions } from '../../../rate/limit.ts';
 import { type Amounts, nothing } from '../../../webhook/quota/amounts.ts';
-import { limits, namespace, type Replica, type SimulatedCluster, simulateCluster } from './simulated-cluster.ts';
+import { limits, type Replica, type SimulatedCluster, simulateCluster } from './simulated-cluster.ts';
 
 const hard: Amounts = { egress: 10, ingress: 12 };
 
@@ -59,7 +59,7 @@ async function play({ scheduler, clients, recountPods }: Play) {
     else if (each.kind === 'watch') at(each.replica).watch(each.events);
     else if (each.kind === 'relist') at(each.replica).relist();
     else if (each.kind === 'clear') at(each.replica).table.clear();
-    else if (each.kind === 'tend') await at(each.replica).keeper.tend(namespace);
+    else if (each.kind === 'tend') await at(each.replica).keeper.tend();
     else if (each.kind === 'lose') cluster.loseAnswer();
     else if (each.kind === 'wait') cluster.clock.advance(each.ms);
     else {
@@ -95,8 +95,7 @@ test('once all is quiet, each replica counts exactly the pods that are there, an
       const settled = async () => {
         for (const { keeper, relist } of replicas) {
           relist();
-          await keeper.refresh();
-          await keeper.tend(namespace);
+          await keeper.tend();
         }
       };
       await scheduler.waitFor(settled());

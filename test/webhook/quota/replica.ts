@@ -11,6 +11,7 @@ import { Registry } from 'prom-client';
 import { stampedLimit } from '../../../rate/stamp.ts';
 import { realClock } from '../../../webhook/cluster/clock.ts';
 import { connect } from '../../../webhook/cluster/connect.ts';
+import { amountsOf } from '../../../webhook/quota/amounts.ts';
 import { startQuota } from '../../../webhook/quota/start.ts';
 import { loadPair } from '../../../webhook/tls/certificate.ts';
 
@@ -44,17 +45,16 @@ interface Metadata {
 async function answer({ request }: Review) {
   const { namespace, dryRun, object, oldObject } = request;
   const before = oldObject === null ? undefined : versioned(oldObject.metadata);
-  const verdict = await keeper.check({
-    ...{ namespace, dryRun, hard: JSON.parse(hard), pod: object.metadata, before },
-    wanted: stampedLimit(object.metadata) ?? {},
-  });
+  const { name, uid } = object.metadata;
+  const wanted = amountsOf(stampedLimit(object.metadata));
+  const verdict = await keeper.check(namespace, { name, uid, wanted, before, hard: JSON.parse(hard), dryRun });
   if ('die' in object.metadata.labels) process.kill(process.pid, 'SIGKILL');
   const message = JSON.stringify(verdict);
   return { uid: request.uid, allowed: verdict.allowed, ...(verdict.allowed ? {} : { status: { code: 403, message } }) };
 }
 
 function versioned(metadata: Metadata) {
-  return { version: BigInt(metadata.resourceVersion), ...stampedLimit(metadata) };
+  return { version: BigInt(metadata.resourceVersion), ...amountsOf(stampedLimit(metadata)) };
 }
 
 const { cert, key } = await loadPair(folder);

@@ -18,7 +18,7 @@ function countOf(pods: Readonly<Record<string, Amounts>>): Count {
 }
 const ledgerWith = (...grants: Grant[]): Ledger => ({ ...newLedger(10n), grants, serial: grants.length });
 const grant = (name: string, amounts: Amounts, serial = 0): Grant => ({
-  ...{ name, uid: `${name}-${serial}`, amounts, serial, from: undefined },
+  ...{ name, uid: `${name}-${serial}`, ...amounts, serial, from: undefined },
 });
 const claim = (name: string, wanted: Amounts, hard: Hard, more: Partial<Claim> = {}): Claim => ({
   ...{ name, uid: `${name}-new`, wanted, hard, before: undefined, dryRun: false },
@@ -42,13 +42,13 @@ test('a batch is decided as a naive count of names would, one after the other', 
       const grants = granted.map(([of, amount], index) => grant(of, amount, index));
       const asked = claims.map(({ before, ...rest }, index) => ({
         ...{ ...rest, hard, uid: `new-${index}` },
-        before: before && { amounts: before, version: BigInt(index) },
+        before: before && { ...before, version: BigInt(index) },
       }));
       const { answers, ledger } = reserve(ledgerWith(...grants), countOf(pods), asked);
 
       const charges = (wanted: Grant[], direction: 'egress' | 'ingress') =>
         ['a', 'b', 'c', 'd'].map((of) => {
-          const own = wanted.filter((each) => each.name === of).map((each) => each.amounts[direction]);
+          const own = wanted.filter((each) => each.name === of).map((each) => each[direction]);
           return Math.max(0, pods[of]?.[direction] ?? 0, ...own);
         });
       const total = (wanted: Grant[], direction: 'egress' | 'ingress') =>
@@ -58,7 +58,7 @@ test('a batch is decided as a naive count of names would, one after the other', 
         const next = grant(each.name, each.wanted, 100 + index);
         const over = directions.filter(
           (direction) =>
-            each.wanted[direction] > (each.before?.amounts[direction] ?? 0) &&
+            each.wanted[direction] > (each.before?.[direction] ?? 0) &&
             total([...given, next], direction) > (hard[direction] ?? Number.POSITIVE_INFINITY),
         );
         const [first] = over;
@@ -77,8 +77,7 @@ test('a lowered quota refuses new and raised pods, and a pod that is raised in t
   const count = countOf({ a: both(8), b: both(8) });
   const hard = { egress: 10 };
   const change = (wanted: Amounts) =>
-    reserve(newLedger(10n), count, [claim('a', wanted, hard, { before: { version: 1n, amounts: both(8) } })])
-      .answers[0];
+    reserve(newLedger(10n), count, [claim('a', wanted, hard, { before: { version: 1n, ...both(8) } })]).answers[0];
   expect(change({ egress: 9, ingress: 8 })).toEqual({
     allowed: false,
     direction: 'egress',
@@ -95,7 +94,7 @@ test('a lowered quota refuses new and raised pods, and a pod that is raised in t
 
 test('a grant remembers which version it replaces, and the ledger which quota was asked about', () => {
   const hard = { egress: 10, ingress: 20 };
-  const before = { version: 7n, amounts: both(1) };
+  const before = { version: 7n, ...both(1) };
   const { ledger } = reserve(newLedger(10n), countOf({ a: both(1) }), [
     claim('a', both(2), hard, { uid: 'a', before }),
     claim('b', both(3), hard),
@@ -103,8 +102,8 @@ test('a grant remembers which version it replaces, and the ledger which quota wa
   expect(ledger).toEqual({
     ...{ settled: 10n, serial: 2, hard, used: both(5) },
     grants: [
-      { name: 'a', uid: 'a', amounts: both(2), from: 7n, serial: 0 },
-      { name: 'b', uid: 'b-new', amounts: both(3), from: undefined, serial: 1 },
+      { name: 'a', uid: 'a', ...both(2), from: 7n, serial: 0 },
+      { name: 'b', uid: 'b-new', ...both(3), from: undefined, serial: 1 },
     ],
   });
 });
@@ -112,7 +111,7 @@ test('a grant remembers which version it replaces, and the ledger which quota wa
 test('creates of one name share a grant with the largest of their amounts, and so do updates of one version', () => {
   const count = countOf({});
   const hard = { egress: 10, ingress: 10 };
-  const before = { version: 7n, amounts: both(1) };
+  const before = { version: 7n, ...both(1) };
   const { ledger } = reserve(newLedger(10n), count, [
     claim('a', { egress: 6, ingress: 1 }, hard, { uid: 'one' }),
     claim('a', { egress: 1, ingress: 6 }, hard, { uid: 'two' }),
@@ -121,9 +120,9 @@ test('creates of one name share a grant with the largest of their amounts, and s
     claim('b', both(2), hard, { uid: 'b', before: { ...before, version: 8n } }),
   ]);
   expect(ledger.grants).toEqual([
-    { name: 'a', uid: '', amounts: both(6), from: undefined, serial: 1 },
-    { name: 'b', uid: 'b', amounts: both(3), from: 7n, serial: 3 },
-    { name: 'b', uid: 'b', amounts: both(2), from: 8n, serial: 4 },
+    { name: 'a', uid: '', ...both(6), from: undefined, serial: 1 },
+    { name: 'b', uid: 'b', ...both(3), from: 7n, serial: 3 },
+    { name: 'b', uid: 'b', ...both(2), from: 8n, serial: 4 },
   ]);
   expect(ledger.used).toEqual(both(9));
 });

@@ -10,11 +10,10 @@ import type { SwapLimits } from '../../../webhook/quota/swap.ts';
 export const namespace = 'team-a';
 export const requestTimeoutMs = 60_000;
 
-/** Bounds that suit a simulation: a ledger that is changed at each try is tried for ever. */
+/** Bounds that suit a simulation. */
 export const limits: SwapLimits = {
   lifeMs: 90_000,
   lagMs: 10,
-  patienceMs: Number.POSITIVE_INFINITY,
   recountPods: 500,
   maxGrants: 3_000,
 };
@@ -184,8 +183,9 @@ export function simulateCluster(
       const sinceMs = nowMs;
       uids += 1;
       const pod = { name, uid: `uid-${uids}`, amounts };
-      const request = { namespace, hard, pod, wanted: amounts, dryRun: false, before: undefined } as const;
-      const { allowed } = await replica.keeper.check(request);
+      const { uid } = pod;
+      const claim = { name, uid, hard, wanted: amounts, dryRun: false, before: undefined };
+      const { allowed } = await replica.keeper.check(namespace, claim);
       await pause();
       if (!allowed) return 'refused';
       if (isLost || !inTime(replica, sinceMs) || pods.has(name)) return 'failed';
@@ -198,15 +198,8 @@ export function simulateCluster(
         const old = pods.get(name);
         if (old === undefined) return 'failed';
         const before = { ...old.amounts, version: old.version };
-        const request = {
-          namespace,
-          hard,
-          pod: old,
-          wanted: amounts,
-          dryRun: false,
-          before,
-        } as const;
-        const { allowed } = await replica.keeper.check(request);
+        const claim = { name, uid: old.uid, hard, wanted: amounts, dryRun: false, before };
+        const { allowed } = await replica.keeper.check(namespace, claim);
         await pause();
         if (!allowed) return 'refused';
         if (!inTime(replica, sinceMs)) return 'failed';
