@@ -35,8 +35,8 @@ const maxLength = 200;
 
 /** What {@link stampedLimit} reads of a pod's metadata. */
 export interface StampedMetadata {
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly annotations?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What a stamp says: limits, and the code point that what the pod sends is marked with. */
@@ -99,6 +99,16 @@ export function stampedLimit(metadata: StampedMetadata | undefined): Stamped | u
   const text = metadata.annotations?.[stampAnnotation];
   if (text === undefined) throw new StampError('stamp/missing', undefined, 'is missing');
   return parseStamp(text);
+}
+
+/** Reads a pod's stamp as {@link stampedLimit} does. @returns undefined also for one that the webhook did not write */
+export function readStamp(metadata: StampedMetadata): Stamped | undefined {
+  try {
+    return stampedLimit(metadata);
+  } catch (error) {
+    if (error instanceof StampError) return undefined;
+    throw error;
+  }
 }
 
 function readJson(text: string): unknown {

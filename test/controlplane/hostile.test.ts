@@ -213,7 +213,7 @@ test('whatever pods are created, the API server gets a decision about each, soon
   };
   const strings = (from: readonly string[]) =>
     Object.fromEntries(from.filter(() => pick([true, false])).map((key) => [key, pick(texts)]));
-  /** Repeats a text to a size in JSON: API servers take requests of three megabytes. */
+  /** Repeats a text to a size in JSON. */
   const largest = (text: string, bytes: number) => text.repeat(Math.floor(bytes / (JSON.stringify(text).length - 2)));
   const odd = (index: number) => {
     const place = pick(['free', 'given', 'counted', 'audited']);
@@ -222,7 +222,7 @@ test('whatever pods are created, the API server gets a decision about each, soon
       {},
       {},
       {},
-      { 'example.com/large': largest(pick(['<', '[', '\u0001']), pick([250_000, 2_900_000])) },
+      { 'example.com/large': largest(pick(['<', '[', '\u0001']), pick([250_000, 1_400_000])) },
     ]);
     return {
       ...rest,

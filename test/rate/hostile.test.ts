@@ -9,7 +9,6 @@ import * as quoting from '../../rate/quote.ts';
 import * as rate from '../../rate/rate.ts';
 import * as refusal from '../../rate/refusal.ts';
 import * as stamp from '../../rate/stamp.ts';
-import { readStamp } from '../../webhook/admission/evaluate.ts';
 import { readPod } from '../../webhook/admission/pod.ts';
 import { hasSameRateLabels, requestedDscp } from '../../webhook/admission/requests.ts';
 import { readTemplate } from '../../webhook/admission/validate-template.ts';
@@ -35,7 +34,7 @@ const parsers: Record<string, (text: string) => unknown> = {
   canonicalLabels: (text) => limit.canonicalLabels({ rate: text }, labelKeys),
   parsePolicy: (text) => policy.parsePolicy({ ...mode, 'podrate.dev/quota': text }, none),
   policyMode: (text) => policy.parsePolicy({ 'podrate.dev/mode': text }, none),
-  readStamp: (text) => readStamp({ labels: shaped, annotations: { 'podrate.dev/limit': text } }),
+  readStamp: (text) => stamp.readStamp({ labels: shaped, annotations: { 'podrate.dev/limit': text } }),
   requestedDscp: (text) => requestedDscp({ labels: {}, annotations: { 'podrate.dev/dscp': text } }),
   hasSameRateLabels: (text) => hasSameRateLabels(labelled(text), labelled(text.slice(1)), labelKeys),
   readPod: (text) =>

@@ -80,7 +80,7 @@ export function createAdmission({ keys, installation, labelsOf, quota }: Admissi
 }
 
 /** Returns a namespace's policy within the installation's, or what new pods get to hear of one that cannot be used. */
-function usablePolicy(
+export function usablePolicy(
   labels: Labels,
   installation: InstallationPolicy,
 ): { policy?: Policy | undefined; fault?: Decision } {

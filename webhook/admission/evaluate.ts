@@ -1,11 +1,11 @@
 import { applyPolicy } from '../../rate/apply-policy.ts';
 import { type LabelKeys, shapedLabel, shapedValue, stampAnnotation } from '../../rate/keys.ts';
-import { directions, LabelError, type Limit, noLimit, type Request, requestedRates } from '../../rate/limit.ts';
+import { directions, type Limit, noLimit, type Request } from '../../rate/limit.ts';
 import type { Policy } from '../../rate/policy.ts';
-import { formatStamp, StampError, type Stamped, stampedLimit } from '../../rate/stamp.ts';
+import { formatStamp, readStamp, type Stamped } from '../../rate/stamp.ts';
 import type { Fault } from './decision.ts';
 import { isEnding, isMirror, type Labelled, type Pod } from './pod.ts';
-import { hasSameDscp, hasSameRateLabels, requestedDscp } from './requests.ts';
+import { hasSameDscp, hasSameRateLabels, requestedDscp, requestedRates } from './requests.ts';
 
 /** The values of a stamp's annotation and label; undefined where they are absent, or should be. */
 export interface Stamp {
@@ -52,19 +52,14 @@ export function evaluate(change: PodChange, keys: LabelKeys, policy?: Policy): E
   const { dscp, malformed: badDscp } = requestedDscp(pod);
   const malformedDscp = oldPod !== undefined && hasSameDscp(pod, oldPod) ? undefined : badDscp;
   const marked = dscp === undefined ? {} : { dscp };
-  try {
-    const asked = requestedRates(pod.labels, keys);
-    const kept = oldPod !== undefined && hasOldRate ? keptLimit(oldPod, asked) : undefined;
-    const fresh = { ...applyPolicy(asked, policy).limit, ...marked };
-    // The decision of a moment ago, if another webhook made the API server ask again.
-    const isFresh = stampOf(pod).label === shapedValue && stampOf(pod).annotation === stampFor(fresh).annotation;
-    const stamped = kept === undefined || isFresh ? fresh : { ...applyPolicy(kept, policy).limit, ...marked };
-    return { ...none, stamp: stampFor(stamped), stamped, asked, malformedDscp };
-  } catch (error) {
-    if (!(error instanceof LabelError)) throw error;
-    const malformed = { status: 422, code: error.code, message: error.message };
-    return { ...none, stamp: stampFor(marked), stamped: marked, malformed, malformedDscp };
-  }
+  const { asked, malformed } = requestedRates(pod, keys);
+  if (asked === undefined) return { ...none, stamp: stampFor(marked), stamped: marked, malformed, malformedDscp };
+  const kept = oldPod !== undefined && hasOldRate ? keptLimit(oldPod, asked) : undefined;
+  const fresh = { ...applyPolicy(asked, policy).limit, ...marked };
+  // The decision of a moment ago, if another webhook made the API server ask again.
+  const isFresh = stampOf(pod).label === shapedValue && stampOf(pod).annotation === stampFor(fresh).annotation;
+  const stamped = kept === undefined || isFresh ? fresh : { ...applyPolicy(kept, policy).limit, ...marked };
+  return { ...none, stamp: stampFor(stamped), stamped, asked, malformedDscp };
 }
 
 /**
@@ -93,16 +88,6 @@ export function stampFor(stamped: Stamped): Stamp {
 /** Returns the stamp that a pod has. */
 export function stampOf(pod: Labelled): Stamp {
   return { annotation: pod.annotations?.[stampAnnotation], label: pod.labels?.[shapedLabel] };
-}
-
-/** Returns what a pod's stamp says; undefined where it is absent or not as the webhook writes it. */
-export function readStamp({ labels = {}, annotations = {} }: Labelled): Stamped | undefined {
-  try {
-    return stampedLimit({ labels, annotations });
-  } catch (error) {
-    if (error instanceof StampError) return undefined;
-    throw error;
-  }
 }
 
 /** Returns the limit that a pod's stamp says; an empty one where it is absent or not as the webhook writes it. */

@@ -1,6 +1,7 @@
 /** What the writer of a pod or a pod template asks for: its rate labels and its code point. */
 import { type Dscp, DscpError, parseDscp } from '../../rate/dscp.ts';
 import { dscpAnnotation, type LabelKeys } from '../../rate/keys.ts';
+import { LabelError, type Request, requestedRates as readRates } from '../../rate/limit.ts';
 import { formatRate, parseRate, RateError } from '../../rate/rate.ts';
 import type { Fault } from './decision.ts';
 import type { Labelled } from './pod.ts';
@@ -26,6 +27,21 @@ function canonical({ labels }: Labelled, key: string): string | undefined {
   } catch (error) {
     if (error instanceof RateError) return text;
     throw error;
+  }
+}
+
+/** The rates that a pod or a pod template asks for. */
+export type RequestedRates =
+  | { readonly asked: Request; readonly malformed?: undefined }
+  | { readonly asked?: undefined; readonly malformed: Fault };
+
+/** Reads the rate labels of a pod or a pod template. */
+export function requestedRates({ labels }: Pick<Labelled, 'labels'>, keys: LabelKeys): RequestedRates {
+  try {
+    return { asked: readRates(labels, keys) };
+  } catch (error) {
+    if (!(error instanceof LabelError)) throw error;
+    return { malformed: { status: 422, code: error.code, message: error.message } };
   }
 }
 

@@ -3,20 +3,12 @@ import { type LabelKeys, shapedValue, stampAnnotation } from '../../rate/keys.ts
 import { directions, type Limit, noLimit, type Request } from '../../rate/limit.ts';
 import type { Policy } from '../../rate/policy.ts';
 import { quote } from '../../rate/quote.ts';
-import { formatStamp, type Stamped } from '../../rate/stamp.ts';
+import { formatStamp, readStamp, type Stamped } from '../../rate/stamp.ts';
 import { amountsOf } from '../quota/amounts.ts';
 import { QuotaError } from '../quota/ledger.ts';
 import { type Claim, isRaised, type QuotaAnswer } from '../quota/reserve.ts';
 import { admit, type Decision, type Fault, good, joinFaults } from './decision.ts';
-import {
-  type Evaluation,
-  evaluate,
-  type PodChange,
-  readStamp,
-  type Stamp,
-  stampedLimitOf,
-  stampOf,
-} from './evaluate.ts';
+import { type Evaluation, evaluate, type PodChange, type Stamp, stampedLimitOf, stampOf } from './evaluate.ts';
 import { FieldError } from './fields.ts';
 import { posesAsStatic } from './mutate.ts';
 import { isMirror, type Pod } from './pod.ts';

@@ -1,11 +1,10 @@
 import { applyPolicy } from '../../rate/apply-policy.ts';
 import type { LabelKeys } from '../../rate/keys.ts';
-import { LabelError, requestedRates } from '../../rate/limit.ts';
 import type { Policy } from '../../rate/policy.ts';
 import { admit, type Decision, type Fault, good, joinFaults } from './decision.ts';
 import { fieldsOf, optionalFields, optionalStrings } from './fields.ts';
 import type { Labelled } from './pod.ts';
-import { hasRateLabel, hasSameDscp, hasSameRateLabels, requestedDscp } from './requests.ts';
+import { hasRateLabel, hasSameDscp, hasSameRateLabels, requestedDscp, requestedRates } from './requests.ts';
 
 /**
  * Reads the labels and annotations of a workload's pod template. All kinds but CronJob have it at the same place.
@@ -39,15 +38,11 @@ export function validateTemplate(
   }
   if (old !== undefined && hasSameRateLabels(template, old, keys)) return good;
   const mode = policy?.mode ?? 'enforce';
-  try {
-    const fault = joinFaults(applyPolicy(requestedRates(template.labels, keys), policy).violations);
-    if (fault === undefined) return good;
-    // A template that says nothing about rates may get them from another webhook, on its pods.
-    return admit(inTemplate(fault), mode === 'enforce' && !hasRateLabel(template, keys) ? 'warn' : mode);
-  } catch (error) {
-    if (!(error instanceof LabelError)) throw error;
-    return admit(inTemplate({ status: 422, code: error.code, message: error.message }), mode);
-  }
+  const { asked, malformed } = requestedRates(template, keys);
+  const fault = malformed ?? joinFaults(applyPolicy(asked, policy).violations);
+  if (fault === undefined) return good;
+  // A template that says nothing about rates may get them from another webhook, on its pods.
+  return admit(inTemplate(fault), mode === 'enforce' && !hasRateLabel(template, keys) ? 'warn' : mode);
 }
 
 function inTemplate(fault: Fault): Fault {

@@ -1,5 +1,4 @@
-import { directions } from '../../rate/limit.ts';
-import { type Amounts, isSame, nothing } from './amounts.ts';
+import { type Amounts, nothing } from './amounts.ts';
 
 /** What a namespace's pods may have together, in bytes per second; a direction that is absent has no quota. */
 export type Hard = Readonly<Partial<Amounts>>;
@@ -73,15 +72,4 @@ export function newLedger(counted: bigint): Ledger {
 /** Returns the name of a grant. */
 export function grantKey({ uid, from, serial }: Grant): string {
   return `${uid}/${from ?? ''}/${serial}`;
-}
-
-/** Reports whether two ledgers say the same, so that nothing has to be written. */
-export function isSameLedger(one: Ledger, other: Ledger): boolean {
-  return (
-    one.settled === other.settled &&
-    one.grants.length === other.grants.length &&
-    one.grants.every((grant, index) => grant === other.grants[index]) &&
-    isSame(one.used, other.used) &&
-    directions.every((direction) => one.hard[direction] === other.hard[direction])
-  );
 }

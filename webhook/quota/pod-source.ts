@@ -2,9 +2,9 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { type Collection, listMetadata, type ObjectMeta } from '../../kube/list.ts';
 import { shapedLabel, shapedValue } from '../../rate/keys.ts';
-import { StampError, stampedLimit } from '../../rate/stamp.ts';
+import { readStamp } from '../../rate/stamp.ts';
 import type { InformerHandler } from '../cluster/informer.ts';
-import { type Amounts, amountsOf, nothing } from './amounts.ts';
+import { amountsOf } from './amounts.ts';
 import { type Count, type CountedPod, createPodTable, type PodTable } from './pod-table.ts';
 
 /**
@@ -46,19 +46,11 @@ export function toTable(table: PodTable): InformerHandler {
 
 function counted(metadata: ObjectMeta): CountedPod {
   const { namespace = '', name = '', uid = '', resourceVersion = '0', deletionTimestamp } = metadata;
-  const pod = { namespace, name, uid, version: BigInt(resourceVersion), amounts: stamped(metadata) };
+  // A stamp that the webhook did not write limits nothing, and so counts for nothing.
+  const amounts = amountsOf(readStamp(metadata));
+  const pod = { namespace, name, uid, version: BigInt(resourceVersion), amounts };
   if (deletionTimestamp === undefined) return pod;
   // As ResourceQuota: the grace period once more after the time at which the pod should have ended.
   const graceMs = (metadata.deletionGracePeriodSeconds ?? 0) * 1_000;
   return { ...pod, endsMs: Date.parse(deletionTimestamp) + graceMs };
-}
-
-// A stamp that the webhook did not write limits nothing, and so counts for nothing.
-function stamped(metadata: ObjectMeta): Amounts {
-  try {
-    return amountsOf(stampedLimit(metadata));
-  } catch (error) {
-    if (error instanceof StampError) return nothing;
-    throw error;
-  }
 }

@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../cluster/clock.ts';
 import type { Entry } from './batches.ts';
 import { createKnownLedgers } from './known-ledgers.ts';
-import { type Grant, grantKey, isSameLedger, type Ledger, newLedger, QuotaError } from './ledger.ts';
+import { type Grant, grantKey, type Ledger, newLedger, QuotaError } from './ledger.ts';
 import type { LedgerStore } from './ledger-store.ts';
 import type { Count, PodTable } from './pod-table.ts';
 import { type Claim, type QuotaAnswer, reserve, settle } from './reserve.ts';
@@ -87,7 +88,7 @@ export function createSwaps(parts: SwapParts) {
         if (needsCount) listed = await countNow(namespace);
         continue;
       }
-      if (isDry || (stored !== undefined && isSameLedger(decided.ledger, stored.ledger))) return answers;
+      if (isDry || (stored !== undefined && isDeepStrictEqual(decided.ledger, stored.ledger))) return answers;
       if (decided.ledger.grants.length > limits.maxGrants) throw full(limits.maxGrants);
       if (await known.write(namespace, decided.ledger, stored)) return answers;
       stored = await known.read(namespace);

@@ -1,12 +1,14 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { listMetadata, type ObjectMeta } from '../../kube/list.ts';
-import { applyPolicy, withInstallation } from '../../rate/apply-policy.ts';
+import { applyPolicy } from '../../rate/apply-policy.ts';
 import type { LabelKeys } from '../../rate/keys.ts';
-import { directions, LabelError, requestedRates } from '../../rate/limit.ts';
-import { type InstallationPolicy, type Policy, PolicyError, parsePolicy } from '../../rate/policy.ts';
-import { readStamp, stampFor, stampOf } from '../admission/evaluate.ts';
-import { isMirror, type Labelled } from '../admission/pod.ts';
-import { requestedDscp } from '../admission/requests.ts';
+import { directions } from '../../rate/limit.ts';
+import type { InstallationPolicy, Policy } from '../../rate/policy.ts';
+import { readStamp } from '../../rate/stamp.ts';
+import { usablePolicy } from '../admission/admission.ts';
+import { stampFor, stampOf } from '../admission/evaluate.ts';
+import { isMirror } from '../admission/pod.ts';
+import { requestedDscp, requestedRates } from '../admission/requests.ts';
 import type { PolicyNamespace } from '../cluster/policies.ts';
 
 /** What pods are looked for with. */
@@ -54,7 +56,7 @@ export async function findCandidates(
     const isWrong = (pod: ObjectMeta) => hasWrongStamp(pod, keys, policy);
     if (isWrong(metadata)) found.set(uid, { metadata, malformed: undefined, isWrong });
     else {
-      const malformed = malformedLabel({ labels }, keys);
+      const malformed = requestedRates({ labels }, keys).malformed?.message;
       if (malformed !== undefined) found.set(uid, { metadata, malformed, isWrong });
     }
   };
@@ -84,14 +86,8 @@ function policyAtCreation(
   { max }: InstallationPolicy,
 ): Policy | undefined {
   if (sinceMs === undefined || !(Date.parse(creationTimestamp) >= sinceMs)) return undefined;
-  try {
-    const policy = parsePolicy(labels, { default: {}, max: {} });
-    // Nothing says since when the installation has its default.
-    return policy && withInstallation(policy, { default: {}, max });
-  } catch (error) {
-    if (error instanceof PolicyError) return undefined;
-    throw error;
-  }
+  // Nothing says since when the installation has its default.
+  return usablePolicy(labels, { default: {}, max }).policy;
 }
 
 /**
@@ -109,9 +105,9 @@ export function hasWrongStamp(
   const written = stampFor(said);
   if (annotation !== written.annotation || label !== written.label) return true;
   if (requestedDscp(pod).dscp !== said.dscp) return true;
+  const { asked } = requestedRates(pod, keys);
   // A malformed label gives no limit.
-  if (malformedLabel(pod, keys) !== undefined) return directions.some((direction) => said[direction] !== undefined);
-  const asked = requestedRates(labels, keys);
+  if (asked === undefined) return directions.some((direction) => said[direction] !== undefined);
   const { limit } = applyPolicy(asked, policy);
   return directions.some((direction) => {
     const rate = said[direction];
@@ -120,15 +116,4 @@ export function hasWrongStamp(
     if (rate === undefined) return limit[direction] !== undefined;
     return rate > (policy.max[direction] ?? rate) || rate < (policy.min[direction] ?? rate);
   });
-}
-
-/** Returns the sentence about a malformed rate label of a pod; undefined if there is none. */
-export function malformedLabel({ labels }: Pick<Labelled, 'labels'>, keys: LabelKeys): string | undefined {
-  try {
-    requestedRates(labels, keys);
-    return undefined;
-  } catch (error) {
-    if (error instanceof LabelError) return error.message;
-    throw error;
-  }
 }

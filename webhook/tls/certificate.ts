@@ -13,52 +13,36 @@ export interface ServingPair {
   readonly serial: string;
 }
 
-/** Files that hold no usable pair. The message names them and says what is wrong. */
-export class CertificateError extends Error {
-  override readonly name = 'CertificateError';
-  readonly code: 'certificate/missing' | 'certificate/unreadable' | 'certificate/mismatch';
-
-  constructor(code: CertificateError['code'], message: string, cause?: unknown) {
-    super(message, { cause });
-    this.code = code;
-  }
+/** What a source of certificates reports to. */
+export interface CertificateSink {
+  /** Called with each pair to serve. */
+  readonly onPair: (pair: ServingPair) => void;
+  /** Called with the reason why API servers may not trust the pair; undefined if they do. */
+  readonly onTrust: (distrust: string | undefined) => void;
+  readonly onFailure: (error: unknown, failuresInARow: number) => void;
 }
 
 /**
  * Reads `tls.crt` and `tls.key` from a folder, as a Secret volume has them. The server must never get a pair that is
  * half written or half replaced: every client would refuse it.
- * @throws CertificateError
+ * @throws Error that says what is wrong with them
  */
 export async function loadPair(folder: string): Promise<ServingPair> {
-  const [cert, key] = await Promise.all(['tls.crt', 'tls.key'].map((file) => read(join(folder, file))));
-  if (cert === undefined || key === undefined) {
-    throw new CertificateError('certificate/missing', `${folder} has no tls.crt and tls.key yet.`);
-  }
-  let pair: ServingPair;
-  let isMatch: boolean;
+  const [cert = '', key = ''] = await Promise.all(
+    ['tls.crt', 'tls.key'].map((file) => readFile(join(folder, file), 'utf8')),
+  );
   try {
-    pair = servingPair(cert, key);
-    isMatch = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    const isMatch = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+    if (!isMatch) throw new Error('they do not belong together');
+    return servingPair(cert, key);
   } catch (cause) {
-    const message = `${folder}/tls.crt or ${folder}/tls.key is not PEM that can be read.`;
-    throw new CertificateError('certificate/unreadable', message, cause);
+    const reason = cause instanceof Error ? cause.message : cause;
+    throw new Error(`${folder}/tls.crt and ${folder}/tls.key are no pair: ${reason}.`, { cause });
   }
-  if (isMatch) return pair;
-  const message = `${folder}/tls.crt and ${folder}/tls.key do not belong together.`;
-  throw new CertificateError('certificate/mismatch', message);
 }
 
 /** Returns a pair with what its certificate says. Both are PEM. @throws if the certificate cannot be read */
 export function servingPair(cert: string, key: string): ServingPair {
   const { validToDate, serialNumber } = new X509Certificate(cert);
   return { cert, key, expires: validToDate, serial: serialNumber };
-}
-
-async function read(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
-    throw new CertificateError('certificate/unreadable', `${path} cannot be read.`, cause);
-  }
 }

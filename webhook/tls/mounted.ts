@@ -1,6 +1,5 @@
 import type { Clock } from '../cluster/clock.ts';
-import { CertificateError, loadPair } from './certificate.ts';
-import type { CertificateSink } from './sink.ts';
+import { type CertificateSink, loadPair } from './certificate.ts';
 
 /** Which files are watched, and how often. */
 export interface MountedOptions {
@@ -28,7 +27,6 @@ export async function watchMountedCertificate(options: MountedOptions, sink: Cer
       if (content !== current) sink.onPair(pair);
       current = content;
     } catch (error) {
-      if (!(error instanceof CertificateError)) throw error;
       failures += 1;
       sink.onFailure(error, failures);
     }

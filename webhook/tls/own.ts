@@ -7,9 +7,8 @@ import type { Change } from '../../certs/perform.ts';
 import { registrations } from '../../certs/registrations.ts';
 import type { Clock } from '../cluster/clock.ts';
 import type { Log } from '../http/log.ts';
-import { servingPair } from './certificate.ts';
+import { type CertificateSink, servingPair } from './certificate.ts';
 import type { CertificateMetrics } from './metrics.ts';
-import type { CertificateSink } from './sink.ts';
 
 /** How the webhook's own authority and certificate are kept. */
 export interface OwnOptions {

@@ -2,11 +2,10 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import type { Registry } from 'prom-client';
 import type { Clock } from '../cluster/clock.ts';
 import type { Log } from '../http/log.ts';
-import type { ServingPair } from './certificate.ts';
+import type { CertificateSink, ServingPair } from './certificate.ts';
 import { certificateMetrics } from './metrics.ts';
 import { watchMountedCertificate } from './mounted.ts';
 import { keepOwnCertificate } from './own.ts';
-import type { CertificateSink } from './sink.ts';
 
 /** Where the certificate comes from, and what it is reported to. */
 export interface CertificateOptions {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { labelKeys } from '../../../rate/keys.ts';
 import { parsePolicy } from '../../../rate/policy.ts';
-import { hasWrongStamp, malformedLabel } from '../../../webhook/reconcile/candidates.ts';
+import { hasWrongStamp } from '../../../webhook/reconcile/candidates.ts';
 
 const keys = labelKeys('rate');
 const both = (rate: number) => JSON.stringify({ egress: rate, ingress: rate });
@@ -45,9 +45,4 @@ test('half a stamp, and the label that asks for one, are wrong stamps', () => {
   expect(hasWrongStamp({ labels: { 'podrate.dev/shaped': 'true' } }, keys, undefined)).toBe(true);
   expect(hasWrongStamp({ labels: { 'podrate.dev/shaped': 'wanted' } }, keys, undefined)).toBe(true);
   expect(hasWrongStamp({ annotations: { 'podrate.dev/limit': both(1_000_000) } }, keys, undefined)).toBe(true);
-});
-
-test('a malformed label has its sentence', () => {
-  expect(malformedLabel({ labels: { rate: '10' } }, keys)).toContain('label rate: "10" has no unit');
-  expect(malformedLabel({ labels: { rate: '1M' } }, keys)).toBeUndefined();
 });

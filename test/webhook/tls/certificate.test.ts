@@ -29,13 +29,13 @@ test('a pair that belongs together is read with its expiry', async () => {
 
 test('missing, half-written and mismatched files are told apart', async () => {
   const { first, second } = sets();
-  await expect(loadPair(folder)).rejects.toMatchObject({ code: 'certificate/missing' });
+  await expect(loadPair(folder)).rejects.toThrow('no such file');
   await write(first.serving.certificate, undefined);
-  await expect(loadPair(folder)).rejects.toMatchObject({ code: 'certificate/missing' });
+  await expect(loadPair(folder)).rejects.toThrow('no such file');
   await write(undefined, second.serving.key);
-  await expect(loadPair(folder)).rejects.toMatchObject({ code: 'certificate/mismatch' });
+  await expect(loadPair(folder)).rejects.toThrow('tls.key are no pair: they do not belong together.');
   await write(first.serving.certificate.slice(0, 500), first.serving.key);
-  await expect(loadPair(folder)).rejects.toMatchObject({ code: 'certificate/unreadable' });
+  await expect(loadPair(folder)).rejects.toThrow(/are no pair: .*PEM/i);
   await write('', '');
-  await expect(loadPair(folder)).rejects.toMatchObject({ code: 'certificate/unreadable' });
+  await expect(loadPair(folder)).rejects.toThrow('are no pair');
 });
