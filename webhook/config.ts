@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { defaultLabelKey, KeyError, type LabelKeys, labelKeys } from '../rate/keys.ts';
+import { defaultLabelKey, KeyError, labelKeys } from '../rate/keys.ts';
 import type { Limit } from '../rate/limit.ts';
 import type { InstallationPolicy } from '../rate/policy.ts';
 import { formatRate, parseRate, RateError } from '../rate/rate.ts';
@@ -89,7 +89,7 @@ function settings(options: z.infer<typeof optionsSchema>) {
     /** The folder of another program's certificate; undefined: the webhook keeps its own. */
     tlsDir: options['tls-dir'],
     tlsPollMs: options['tls-poll'] * 1000,
-    keys: readKeys(options['label-key']),
+    keys: readOption('label-key', () => labelKeys(options['label-key'])),
     installation: readInstallation(options.default, options.max),
     /** Undefined: the service account of the pod. */
     kubeconfig: options.kubeconfig,
@@ -103,12 +103,13 @@ function settings(options: z.infer<typeof optionsSchema>) {
   };
 }
 
-function readKeys(base: string): LabelKeys {
+/** Reads the value of an option. @throws ConfigError for one that the reader refuses */
+function readOption<T>(option: string, read: () => T): T {
   try {
-    return labelKeys(base);
+    return read();
   } catch (error) {
-    if (error instanceof KeyError) throw new ConfigError(`--label-key is wrong: ${error.message}`);
-    throw error;
+    if (!(error instanceof KeyError || error instanceof RateError)) throw error;
+    throw new ConfigError(`--${option} is wrong: ${error.message.replace(/\.?$/, '.')}`);
   }
 }
 
@@ -123,13 +124,8 @@ function readInstallation(given: string | undefined, most: string | undefined): 
 
 function readLimit(option: string, text: string | undefined): Limit {
   if (text === undefined) return {};
-  try {
-    const rate = parseRate(text);
-    return { egress: rate, ingress: rate };
-  } catch (error) {
-    if (error instanceof RateError) throw new ConfigError(`--${option} is wrong: ${error.message}.`);
-    throw error;
-  }
+  const rate = readOption(option, () => parseRate(text));
+  return { egress: rate, ingress: rate };
 }
 
 function parse(args: readonly string[]): Record<string, string | boolean | undefined> {

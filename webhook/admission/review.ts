@@ -6,6 +6,8 @@ import { FieldError, fieldsOf, optionalFields, optionalList, optionalText } from
 export class ReviewError extends Error {
   override readonly name = 'ReviewError';
   readonly code = 'review/invalid';
+  /** The HTTP status of the answer. */
+  readonly status = 400;
 }
 
 /** The request of a review; its objects are not read yet. */

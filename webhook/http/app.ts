@@ -1,9 +1,9 @@
-import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import express, { type Express, type Request, type Response } from 'express';
 import type { Admission } from '../admission/admission.ts';
 import type { Decision } from '../admission/decision.ts';
-import { ReviewError, readReview, writeReview } from '../admission/review.ts';
+import { readReview, writeReview } from '../admission/review.ts';
 import { createBodyReader } from './body.ts';
-import { clientStatus, notFound, onlyMethod, sendStatus, unexpected } from './errors.ts';
+import { clientStatus, notFound, sendStatus, unexpected } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 
@@ -27,6 +27,7 @@ const ownPart = 0.95;
 const longestName = 300;
 
 const operations = ['CREATE', 'UPDATE'] as const;
+const levels = { leave: 'debug', patch: 'debug', deny: 'info', 'bad-request': 'warn', fault: 'error' } as const;
 
 const tooLarge: Decision = {
   outcome: 'deny',
@@ -48,60 +49,52 @@ export function createApp({ admission, metrics, log, isDraining, nowMs }: AppPar
     next();
   });
 
-  function record(response: Response, outcome: Outcome, operation: string, fields: object, error?: unknown): void {
+  function record(response: Response, outcome: Outcome, operation: string, fields: object): void {
     const milliseconds = nowMs() - response.locals.startMs;
     metrics.admission(operation, outcome, milliseconds / 1000);
     const line = { outcome, ...fields, milliseconds: Math.round(milliseconds * 1000) / 1000 };
-    if (outcome === 'fault') log.error({ ...line, err: error }, 'admission');
-    else if (outcome === 'bad-request') log.warn(line, 'admission');
-    else if (outcome === 'deny') log.info(line, 'admission');
-    else log.debug(line, 'admission');
-  }
-
-  function respond(response: Response, uid: string, decision: Decision, operation: string, about: object): void {
-    const fault = decision.outcome === 'leave' ? decision.fault : undefined;
-    if (fault !== undefined) metrics.fault(fault.mode, fault.code);
-    send(response, JSON.stringify(writeReview(uid, decision)));
-    const code = decision.outcome === 'deny' ? decision.code : fault?.code;
-    record(response, decision.outcome, operation, { ...about, uid, code });
+    log[levels[outcome]](line, 'admission');
   }
 
   const handler = (path: string, decide: Admission['mutate']) => {
     const hasPolicy = path.endsWith('/policy');
     return async (request: Request, response: Response): Promise<void> => {
-      const signal = hasPolicy ? signalOf(request, response) : undefined;
-      const body = await readBody(request);
-      if ('tooLargeFor' in body) return respond(response, body.tooLargeFor, tooLarge, 'unknown', { path });
-      const review = readReview(body.json);
-      const { uid, namespace, name, dryRun } = review;
-      const operation = operations.find((known) => known === review.operation) ?? 'unknown';
-      const about = { path, namespace: cut(namespace), name: cut(name), operation, dryRun };
+      let operation: string = 'unknown';
+      let about: object = { path };
+      const answer = (uid: string, decision: Decision) => {
+        const fault = decision.outcome === 'leave' ? decision.fault : undefined;
+        if (fault !== undefined) metrics.fault(fault.mode, fault.code);
+        send(response, JSON.stringify(writeReview(uid, decision)));
+        const code = decision.outcome === 'deny' ? decision.code : fault?.code;
+        record(response, decision.outcome, operation, { ...about, uid, code });
+      };
       try {
-        respond(response, uid, await decide(review, { hasPolicy, signal }), operation, about);
-      } catch (error) {
+        const signal = hasPolicy ? signalOf(request, response) : undefined;
+        const body = await readBody(request);
+        if ('tooLargeFor' in body) return answer(body.tooLargeFor, tooLarge);
+        const review = readReview(body.json);
+        const { uid, namespace, name, dryRun } = review;
+        operation = operations.find((known) => known === review.operation) ?? 'unknown';
+        about = { path, uid, namespace: cut(namespace), name: cut(name), operation, dryRun };
+        answer(uid, await decide(review, { hasPolicy, signal }));
+      } catch (err) {
+        const code = clientStatus(err);
+        if (code !== undefined && err instanceof Error) {
+          sendStatus(response, code, err.message);
+          record(response, 'bad-request', operation, { ...about, code, reason: cut(err.message) });
+          return;
+        }
         // Not an answer with "allowed": false, which would refuse the object even where failurePolicy says Ignore.
         sendStatus(response, 500, 'podrate failed to decide about this object; its log says why');
-        record(response, 'fault', operation, { ...about, uid, code: 500 }, error);
+        record(response, 'fault', operation, { ...about, code: 500, err });
       }
     };
   };
 
-  function refuse(error: unknown, _request: Request, response: Response, next: NextFunction): void {
-    const status = error instanceof ReviewError ? 400 : clientStatus(error);
-    if (status === undefined || !(error instanceof Error)) {
-      next(error);
-      return;
-    }
-    sendStatus(response, status, error.message);
-    record(response, 'bad-request', 'unknown', { code: status, reason: cut(error.message) });
-  }
-
   // The registrations say by the path which namespaces have a policy.
   const paths = { '/mutate': admission.mutate, '/validate': admission.validate };
   for (const [path, decide] of Object.entries(paths)) {
-    for (const each of [path, `${path}/policy`]) {
-      app.route(each).post(handler(each, decide), refuse).all(onlyMethod('POST'));
-    }
+    for (const each of [path, `${path}/policy`]) app.post(each, handler(each, decide));
   }
   app.use(notFound);
   app.use(unexpected((error) => log.error({ err: error }, 'unexpected error')));

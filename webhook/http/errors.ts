@@ -1,31 +1,16 @@
-import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { NextFunction, Request, Response } from 'express';
 
-/** A Kubernetes Status, which API servers quote to their users when a webhook answers with an HTTP error. */
-export interface Status {
-  readonly kind: 'Status';
-  readonly apiVersion: 'v1';
-  readonly status: 'Failure';
-  readonly code: number;
-  readonly message: string;
-}
-
-/** Answers with an HTTP error and a Status as its body. */
+/**
+ * Answers with an HTTP error. Its body is a Kubernetes Status, which API servers quote to their users when a webhook
+ * answers so.
+ */
 export function sendStatus(response: Response, code: number, message: string): void {
-  const status: Status = { kind: 'Status', apiVersion: 'v1', status: 'Failure', code, message };
-  response.status(code).json(status);
+  response.status(code).json({ kind: 'Status', apiVersion: 'v1', status: 'Failure', code, message });
 }
 
-/** Answers requests to paths that do not exist. */
-export function notFound(request: Request, response: Response): void {
-  sendStatus(response, 404, `There is no ${request.path} here.`);
-}
-
-/** Answers requests to a path with a method that it does not have. */
-export function onlyMethod(method: string): RequestHandler {
-  return (request, response) => {
-    response.set('Allow', method);
-    sendStatus(response, 405, `${request.path} takes ${method}, not ${request.method}.`);
-  };
+/** Answers requests to paths that do not exist, or not with this method. */
+export function notFound({ method, path }: Request, response: Response): void {
+  sendStatus(response, 404, `There is no ${method} ${path} here.`);
 }
 
 /**

@@ -1,6 +1,6 @@
 import express, { type Express } from 'express';
 import type { Registry } from 'prom-client';
-import { notFound, onlyMethod, unexpected } from './errors.ts';
+import { notFound, unexpected } from './errors.ts';
 
 /** What the health application is made of. */
 export interface HealthParts {
@@ -24,7 +24,6 @@ export function createHealthApp({ registry, unreadyReason, logError }: HealthPar
   app.get('/metrics', async (_request, response) => {
     response.set('Content-Type', registry.contentType).send(await registry.metrics());
   });
-  app.all(['/healthz', '/readyz', '/metrics'], onlyMethod('GET'));
   app.use(notFound);
   app.use(unexpected(logError));
   return app;

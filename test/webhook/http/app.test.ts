@@ -202,12 +202,11 @@ describe('a bad request', () => {
     expect(answer.status).toBe(415);
   });
 
-  test('to an unknown path is answered with 404, and with another method with 405', async () => {
-    const unknown = await request(url).get('/nowhere').ca(ca());
-    expect(unknown).toMatchObject({ status: 404, body: { kind: 'Status', message: 'There is no /nowhere here.' } });
-    const get = await request(url).get('/mutate').ca(ca());
-    expect(get).toMatchObject({ status: 405, body: { message: '/mutate takes POST, not GET.' } });
-    expect(get.headers.allow).toBe('POST');
+  test('to an unknown path, or with another method, is answered with 404', async () => {
+    for (const path of ['/nowhere', '/mutate']) {
+      const message = `There is no GET ${path} here.`;
+      expect(await request(url).get(path).ca(ca())).toMatchObject({ status: 404, body: { kind: 'Status', message } });
+    }
   });
 
   test('of any shape leaves the process alive and is never answered with a permission', async () => {
