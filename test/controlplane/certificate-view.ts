@@ -11,12 +11,9 @@ export const configurationKinds = ['mutatingwebhookconfiguration', 'validatingwe
 /** How long the webhook may take to repair something. */
 export const soon = { timeout: 60_000, interval: 200 };
 
-/** The webhook's certificates, as the API server and its clients see them. */
-export type CertificateView = ReturnType<typeof certificateView>;
-
-/** Builds the view of a cluster's certificates. */
-export function certificateView(cluster: Cluster) {
-  const json = async (...args: string[]) => JSON.parse((await cluster.kubectl([...args, '-o', 'json'])).stdout);
+/** Builds the view of a cluster's certificates, as the API server and its clients see them. */
+export function certificateView(cluster: () => Cluster) {
+  const json = async (...args: string[]) => JSON.parse((await cluster().kubectl([...args, '-o', 'json'])).stdout);
   const secret = () => json('get', 'secret', 'podrate-webhook-ca', '-n', podrateNamespace);
   const decode = (text = '') => Buffer.from(text, 'base64').toString();
 
@@ -30,12 +27,12 @@ export function certificateView(cluster: Cluster) {
 
   /** The certificate that a replica serves. */
   async function served(port: number): Promise<X509Certificate> {
-    const options = `{ host: '${cluster.hostAddress}', port: ${port}, rejectUnauthorized: false }`;
+    const options = `{ host: '${cluster().hostAddress}', port: ${port}, rejectUnauthorized: false }`;
     const script = `const socket = require('node:tls').connect(${options}, () => {
       console.log(socket.getPeerX509Certificate().toString());
       socket.destroy();
     })`;
-    return new X509Certificate((await cluster.spawn(process.execPath, ['-e', script])).stdout);
+    return new X509Certificate((await cluster().spawn(process.execPath, ['-e', script])).stdout);
   }
 
   return {
@@ -46,7 +43,7 @@ export function certificateView(cluster: Cluster) {
     /** The authority in the Secret, PEM. */
     authority: async () => decode((await secret()).data['tls.crt']),
     deleteSecret: () =>
-      cluster.kubectl(['delete', 'secret', 'podrate-webhook-ca', '-n', podrateNamespace], { reject: false }),
+      cluster().kubectl(['delete', 'secret', 'podrate-webhook-ca', '-n', podrateNamespace], { reject: false }),
 
     /** Writes a caBundle into every webhook of a configuration, as another program. */
     async overwrite(kind: string, bundle: string): Promise<void> {
@@ -56,7 +53,7 @@ export function certificateView(cluster: Cluster) {
         path: `/webhooks/${index}/clientConfig/caBundle`,
         value: Buffer.from(bundle).toString('base64'),
       }));
-      await cluster.kubectl(['patch', kind, 'podrate', '--type=json', '-p', JSON.stringify(patch)]);
+      await cluster().kubectl(['patch', kind, 'podrate', '--type=json', '-p', JSON.stringify(patch)]);
     },
 
     /** Expects that all webhooks trust what the Secret says. */
@@ -96,7 +93,7 @@ export function certificateView(cluster: Cluster) {
       const output = 'jsonpath={.metadata.labels.podrate\\.dev/shaped}';
       const args = ['create', '-f', '-', '--dry-run=server', '-o', output];
       const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [pod, namespace] });
-      const { stdout, stderr } = await cluster.kubectl(args, { input, reject: false });
+      const { stdout, stderr } = await cluster().kubectl(args, { input, reject: false });
       return stdout === 'true' && stderr.includes('podrate.dev/max does nothing without a mode');
     },
   };

@@ -1,42 +1,17 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { isTrusted } from '../../certs/trust.ts';
 import { issueSet } from '../certs/pairs.ts';
-import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import {
-  type CertificateView,
-  certificateView,
-  counter,
-  configurationKinds as kinds,
-  soon,
-} from './certificate-view.ts';
+import { counter, configurationKinds as kinds, soon } from './certificate-view.ts';
 import { accountKubeconfig, applyManifests, podrateNamespace } from './installation.ts';
-import { type HostWebhook, installReplicas } from './webhook.ts';
+import { manifests, useTwoReplicas } from './two-replicas.ts';
 
-const manifests = new URL('../../manifests', import.meta.url).pathname;
-
-let cluster: Cluster;
-let webhook: HostWebhook;
-let second: HostWebhook;
-let view: CertificateView;
-
-beforeAll(async () => {
-  cluster = await startCluster({ nodes: 0 });
-  [webhook, second] = (await installReplicas(cluster, 2)) as [HostWebhook, HostWebhook];
-  view = certificateView(cluster);
-});
-
-afterAll(async () => {
-  await Promise.all([webhook?.stop(), second?.stop()]);
-  await cluster?.stop();
-});
-
-const kubectl = (...args: string[]) => cluster.kubectl(args, { reject: false });
+const { cluster, replicas, stopReplicas, view, kubectl } = useTwoReplicas();
 const decode = (text = '') => Buffer.from(text, 'base64').toString();
 const encode = (text: string) => Buffer.from(text).toString('base64');
 const foreignAuthority = async () => (await issueSet(['foreign'])).authority.certificate;
 const repairs = async () => {
   const metric = 'podrate_webhook_ca_bundle_repairs_total';
-  const [first, other] = await Promise.all([webhook, second].map((replica) => counter(replica, metric)));
+  const [first, other] = await Promise.all(replicas.map((replica) => counter(replica, metric)));
   return (first ?? 0) + (other ?? 0);
 };
 
@@ -65,12 +40,12 @@ describe('an installation', () => {
     const state = async () => [await view.secret(), await view.bundles(), await applied()];
     const before = await state();
     expect(await kubectl('diff', '-k', manifests)).toMatchObject({ exitCode: 0, stdout: '' });
-    await applyManifests(cluster);
+    await applyManifests(cluster());
     expect(await state()).toEqual(before);
     const serverSide = ['-k', manifests, '--server-side', '--force-conflicts'];
-    await cluster.kubectl(['apply', ...serverSide]);
+    await cluster().kubectl(['apply', ...serverSide]);
     expect(await kubectl('diff', ...serverSide)).toMatchObject({ exitCode: 0, stdout: '' });
-    await applyManifests(cluster);
+    await applyManifests(cluster());
     expect((await state()).slice(0, 2)).toEqual(before.slice(0, 2));
     expect(await repairs()).toBe(0);
   });
@@ -108,7 +83,7 @@ describe('a caBundle that another program changed', () => {
     for (const { metadata, ...backup } of backups) {
       const { name, labels } = metadata;
       await kubectl('delete', backup.kind.toLowerCase(), name);
-      await cluster.kubectl(['create', '-f', '-'], {
+      await cluster().kubectl(['create', '-f', '-'], {
         input: JSON.stringify({ ...backup, metadata: { name, labels } }),
       });
     }
@@ -121,11 +96,12 @@ describe('a caBundle that another program changed', () => {
   test('leaves no replica ready while the configurations do not exist', async () => {
     await kubectl('delete', 'validatingwebhookconfiguration', 'podrate');
     await vi.waitFor(
-      () => expect(webhook.page('/readyz')).rejects.toThrow('validatingwebhookconfigurations/podrate does not exist'),
+      () =>
+        expect(replicas[0]?.page('/readyz')).rejects.toThrow('validatingwebhookconfigurations/podrate does not exist'),
       soon,
     );
-    await applyManifests(cluster);
-    await vi.waitFor(() => webhook.page('/readyz'), soon);
+    await applyManifests(cluster());
+    await vi.waitFor(() => replicas[0]?.page('/readyz'), soon);
     await view.expectOwnBundles();
   });
 });
@@ -148,7 +124,7 @@ describe('the Secret', () => {
       });
       const patch = JSON.stringify({ data: { ...damages[what], note: encode('kept') } });
       if (what === 'deleted') await view.deleteSecret();
-      else await cluster.kubectl(['patch', 'secret', 'podrate-webhook-ca', '-n', podrateNamespace, '-p', patch]);
+      else await cluster().kubectl(['patch', 'secret', 'podrate-webhook-ca', '-n', podrateNamespace, '-p', patch]);
       await vi.waitFor(async () => expect(await view.authority()).toContain('BEGIN CERTIFICATE'), soon);
       await vi.waitFor(async () => expect(await view.authority()).not.toBe(former), soon);
       await view.expectServedBy(await view.authority());
@@ -167,12 +143,12 @@ describe('the Secret', () => {
   );
 
   test('is the only one that the webhook may touch, and may be created under no other name', async () => {
-    const kubeconfig = await accountKubeconfig(cluster, 'podrate-webhook');
+    const kubeconfig = await accountKubeconfig(cluster(), 'podrate-webhook');
     const as = ['--kubeconfig', kubeconfig, '-n', podrateNamespace];
     const other = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'other' } };
     const input = JSON.stringify(other);
     for (const args of [['create'], ['apply', '--server-side']]) {
-      const { stderr } = await cluster.kubectl([...args, '-f', '-', ...as], { input, reject: false });
+      const { stderr } = await cluster().kubectl([...args, '-f', '-', ...as], { input, reject: false });
       expect(stderr).toContain('forbidden');
     }
     for (const verb of ['list', 'watch', 'delete']) {
@@ -184,24 +160,21 @@ describe('the Secret', () => {
 test.each([-10, 10])(
   'with clocks that differ by ten minutes everything works (first replica: %i minutes)',
   async (minutes) => {
-    await Promise.all([webhook.stop(), second.stop()]);
+    await stopReplicas();
     await view.deleteSecret();
     const shifted = (by: number) => ({
       NODE_OPTIONS: `--import=${new URL('./clock-shift.ts', import.meta.url).pathname}`,
       CLOCK_SHIFT_MS: String(by * 60_000),
     });
-    await webhook.start(shifted(minutes));
-    await second.start(shifted(-minutes));
+    for (const [index, replica] of replicas.entries()) await replica.start(shifted(index === 0 ? minutes : -minutes));
     await view.expectServedBy(await view.authority());
-    const logged = Number(webhook.lines[0]?.time) - Date.now();
+    const logged = Number(replicas[0]?.lines[0]?.time) - Date.now();
     expect(Math.abs(logged - minutes * 60_000)).toBeLessThan(60_000);
     for (let tries = 0; tries < 6; tries += 1) expect(await view.isAnswered()).toBe(true);
-    const issued = [webhook, second].flatMap(({ lines }) =>
-      lines.filter(({ change }) => change === 'authority-issued'),
-    );
+    const issued = replicas.flatMap(({ lines }) => lines.filter(({ change }) => change === 'authority-issued'));
     expect(issued).toHaveLength(1);
-    await Promise.all([webhook.stop(), second.stop()]);
-    await Promise.all([webhook.start(), second.start()]);
+    await stopReplicas();
+    await Promise.all(replicas.map((replica) => replica.start()));
   },
   180_000,
 );
