@@ -1,4 +1,4 @@
-import { type Amounts, minus, nothing, plus } from './amounts.ts';
+import type { Amounts } from './amounts.ts';
 
 /** A pod that is not finished and has a limit. */
 export interface CountedPod {
@@ -24,18 +24,8 @@ export interface Count {
   hasLeft(uid: string, above: bigint): boolean;
 }
 
-/**
- * A table of counted pods of all namespaces, fed by a list and a watch. A count takes the same time for any number of
- * pods.
- */
+/** A table of counted pods of all namespaces, fed by a list and a watch. */
 export type PodTable = ReturnType<typeof createPodTable>;
-
-interface Namespace {
-  readonly pods: Map<string, CountedPod>;
-  /** The names of the pods that are being deleted. */
-  readonly ending: Set<string>;
-  sum: Amounts;
-}
 
 /** The clocks of a table, in ms: one that never goes back, and one that counts from 1970. */
 export interface TableClocks {
@@ -48,7 +38,8 @@ export interface TableClocks {
  * @param keepMs how long pods that left are remembered
  */
 export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
-  let namespaces = new Map<string, Namespace>();
+  /** By namespace and name. */
+  let namespaces = new Map<string, Map<string, CountedPod>>();
   let version: bigint | undefined;
   const left = new Map<string, { readonly version: bigint; readonly atMs: number }>();
 
@@ -62,31 +53,12 @@ export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
     left.delete(uid);
     left.set(uid, { version: at, atMs: now });
   };
-  const take = (namespace: Namespace, name: string): CountedPod | undefined => {
-    const pod = namespace.pods.get(name);
-    if (pod === undefined) return undefined;
-    namespace.pods.delete(name);
-    namespace.ending.delete(name);
-    namespace.sum = minus(namespace.sum, pod.amounts);
-    return pod;
-  };
-  const insert = (into: Map<string, Namespace>, pod: CountedPod) => {
-    const namespace = into.get(pod.namespace) ?? { pods: new Map(), ending: new Set(), sum: nothing };
-    into.set(pod.namespace, namespace);
-    const former = take(namespace, pod.name);
-    namespace.pods.set(pod.name, pod);
-    if (pod.endsMs !== undefined) namespace.ending.add(pod.name);
-    namespace.sum = plus(namespace.sum, pod.amounts);
+  /** Puts a pod in. @returns the pod that had its name */
+  const insert = (pod: CountedPod) => {
+    const namespace = namespaces.get(pod.namespace) ?? new Map();
+    const former: CountedPod | undefined = namespace.get(pod.name);
+    namespaces.set(pod.namespace, namespace.set(pod.name, pod));
     return former;
-  };
-  /** ResourceQuota's rule: a pod that a lost node cannot delete must not keep its successor out. */
-  const dropEnded = (namespace: Namespace) => {
-    for (const name of namespace.ending) {
-      const pod = namespace.pods.get(name);
-      if (pod?.endsMs === undefined || pod.endsMs > dateMs()) continue;
-      take(namespace, name);
-      leave(pod.uid, pod.version);
-    }
   };
   /** Takes note that nothing else happened up to a version. */
   const reach = (to: bigint) => {
@@ -101,27 +73,25 @@ export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
     replace(pods: Iterable<CountedPod>, at: bigint) {
       const before = namespaces;
       namespaces = new Map();
-      for (const pod of pods) insert(namespaces, pod);
-      for (const { pods: former } of before.values()) {
-        for (const { namespace, name, uid, version: last } of former.values()) {
-          // A list does not tell when it left: not before it was last seen.
-          if (namespaces.get(namespace)?.pods.get(name)?.uid !== uid) leave(uid, last);
-        }
+      for (const pod of pods) insert(pod);
+      for (const { namespace, name, uid, version: last } of [...before.values()].flatMap((all) => [...all.values()])) {
+        // A list does not tell when it left: not before it was last seen.
+        if (namespaces.get(namespace)?.get(name)?.uid !== uid) leave(uid, last);
       }
       // Not reach(): after a restore of etcd from a backup, versions are smaller than before.
       version = at;
     },
     /** Takes a pod that was added or changed. */
     put(pod: CountedPod) {
-      const former = insert(namespaces, pod);
+      const former = insert(pod);
       if (former !== undefined && former.uid !== pod.uid) leave(former.uid, former.version);
       reach(pod.version);
     },
     /** Takes the end of a pod, with the version at which it left. */
     remove(pod: Pick<CountedPod, 'namespace' | 'name' | 'uid' | 'version'>) {
       const namespace = namespaces.get(pod.namespace);
-      if (namespace?.pods.get(pod.name)?.uid === pod.uid) take(namespace, pod.name);
-      if (namespace?.pods.size === 0) namespaces.delete(pod.namespace);
+      if (namespace?.get(pod.name)?.uid === pod.uid) namespace.delete(pod.name);
+      if (namespace?.size === 0) namespaces.delete(pod.namespace);
       leave(pod.uid, pod.version);
       reach(pod.version);
     },
@@ -132,13 +102,25 @@ export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
     },
     /** Returns the count of a namespace as it is now; what is read of it later is later. */
     count(name: string): Count {
-      const namespace = namespaces.get(name);
-      if (namespace !== undefined) dropEnded(namespace);
+      const namespace = namespaces.get(name) ?? new Map<string, CountedPod>();
+      const today = dateMs();
+      let egress = 0;
+      let ingress = 0;
+      for (const pod of namespace.values()) {
+        if (pod.endsMs !== undefined && pod.endsMs <= today) {
+          // ResourceQuota's rule: a pod that a lost node cannot delete must not keep its successor out.
+          namespace.delete(pod.name);
+          leave(pod.uid, pod.version);
+        } else {
+          egress += pod.amounts.egress;
+          ingress += pod.amounts.ingress;
+        }
+      }
       return {
         version: version ?? 0n,
-        pods: namespace?.pods.size ?? 0,
-        sum: namespace?.sum ?? nothing,
-        pod: (pod) => namespace?.pods.get(pod),
+        pods: namespace.size,
+        sum: { egress, ingress },
+        pod: (pod) => namespace.get(pod),
         hasLeft: (uid, above) => (left.get(uid)?.version ?? -1n) > above,
       };
     },
