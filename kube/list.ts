@@ -1,5 +1,5 @@
 import type { KubeConfig } from '@kubernetes/client-node';
-import { apiFailure } from './api-failure.ts';
+import { callUnless } from './api-failure.ts';
 import { callApi } from './call.ts';
 
 /** The metadata of an object, as JSON has it. */
@@ -33,7 +33,7 @@ export interface Collection {
 }
 
 interface Page {
-  readonly items: readonly { readonly metadata?: ObjectMeta }[] | null;
+  readonly items?: readonly { readonly metadata?: ObjectMeta }[] | null;
   readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
 }
 
@@ -42,27 +42,31 @@ const pageTimeoutMs = 10_000;
 const pageSize = '500';
 const accept = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 
+/** A list of objects as it was at a resource version. */
+export interface MetadataList<T> {
+  readonly items: readonly T[];
+  readonly version: string;
+}
+
 /**
  * Lists the metadata of objects, page by page.
- * @returns the resource version of the list
- * @throws ApiFailure, and what `onItem` throws
+ * @param parse takes from each object's metadata what is kept of it
+ * @throws ApiFailure, and what `parse` throws
  */
-export async function listMetadata(collection: Collection, onItem: (metadata: ObjectMeta) => void): Promise<string> {
-  const { kubeConfig, path, selection, what } = collection;
+export async function listMetadata<T>(
+  { kubeConfig, path, selection, what }: Collection,
+  parse: (metadata: ObjectMeta) => T,
+): Promise<MetadataList<T>> {
+  const parsed: T[] = [];
   let version = '';
   let page = '';
   do {
     const query = { ...selection, limit: pageSize, ...(page && { continue: page }) };
-    const call = { method: 'GET', path, query, accept } as const;
-    const { items, metadata } = await callApi(kubeConfig, call, pageTimeoutMs).then(
-      (answer) => answer as Page,
-      (error) => {
-        throw apiFailure(`list ${what}`, error);
-      },
-    );
-    for (const item of items ?? []) onItem(item.metadata ?? {});
+    const read = () => callApi(kubeConfig, { method: 'GET', path, query, accept }, pageTimeoutMs) as Promise<Page>;
+    const { items, metadata } = (await callUnless([], `list ${what}`, read)) ?? {};
+    for (const item of items ?? []) parsed.push(parse(item.metadata ?? {}));
     version = metadata?.resourceVersion ?? '';
     page = metadata?.continue ?? '';
   } while (page !== '');
-  return version;
+  return { items: parsed, version };
 }

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { ApiException, KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { callApi } from '../../kube/call.ts';
-import { listMetadata, type ObjectMeta } from '../../kube/list.ts';
+import { listMetadata } from '../../kube/list.ts';
 import { withSharedConnections } from '../../kube/shared-connections.ts';
 import { useCertificates } from '../webhook/tls.ts';
 
@@ -68,12 +68,10 @@ test('a list is read page by page, with the version of the last one', async () =
   const page = (name: string, version: string, more: object) =>
     json(200, { items: [{ metadata: { name } }], metadata: { resourceVersion: version, ...more } });
   answers = [page('a', '7', { continue: 'next' }), page('b', '7', { continue: '' }), json(200, { items: null })];
-  const found: ObjectMeta[] = [];
   const collection = { kubeConfig, path: '/api/v1/pods', selection: { labelSelector: 'rate' }, what: 'pods' };
-  expect(await listMetadata(collection, (metadata) => found.push(metadata))).toBe('7');
-  expect(found).toEqual([{ name: 'a' }, { name: 'b' }]);
+  expect(await listMetadata(collection, ({ name }) => name)).toEqual({ items: ['a', 'b'], version: '7' });
   expect(new URL(requests[1]?.url ?? '', 'http://x').searchParams.get('continue')).toBe('next');
-  expect(await listMetadata(collection, () => {})).toBe('');
+  expect(await listMetadata(collection, ({ name }) => name)).toEqual({ items: [], version: '' });
   answers = [json(403, { message: 'forbidden' })];
   await expect(listMetadata(collection, () => {})).rejects.toThrow('Could not list pods: HTTP 403: forbidden.');
 });

@@ -5,20 +5,22 @@ import { watchObjects } from '../../kube/watch.ts';
 import type { Clock } from './clock.ts';
 
 /** What keeps the state of a collection. */
-export interface InformerHandler {
-  /** Begins a list. @returns what takes its objects, and its resource version once it is complete */
-  list(): { readonly onItem: (metadata: ObjectMeta) => void; readonly onEnd: (version: string) => void };
+export interface InformerHandler<T> {
+  /** Takes from an object's metadata what is kept of it. */
+  parse(metadata: ObjectMeta): T;
+  /** Takes a whole list. */
+  replace(items: readonly T[], version: bigint): void;
   /** Takes an object that was added or changed. */
-  put(metadata: ObjectMeta): void;
+  put(item: T): void;
   /** Takes an object that was deleted or is no longer selected. */
-  remove(metadata: ObjectMeta): void;
+  remove(item: T): void;
   /** Takes a bookmark: no older event will follow. */
-  reach?(version: string): void;
+  reach?(version: bigint): void;
 }
 
 /** What an informer is started with. */
-export interface InformerOptions extends Collection {
-  readonly handler: InformerHandler;
+export interface InformerOptions<T> extends Collection {
+  readonly handler: InformerHandler<T>;
   readonly clock: Clock;
   /** Called after a failure. @returns the wait before another attempt, in ms */
   readonly onError: (error: unknown, failuresInARow: number) => number;
@@ -41,14 +43,14 @@ interface WatchEvent {
  * Lists the metadata of a collection, and watches it, until the signal is aborted. It lists again after a failure, and
  * where the API server has forgotten the version to go on from.
  */
-export async function runInformer(options: InformerOptions): Promise<void> {
+export async function runInformer<T>(options: InformerOptions<T>): Promise<void> {
   const { handler, clock, onError, signal } = options;
   let failures = 0;
   while (!signal.aborted) {
     try {
-      const { onItem, onEnd } = handler.list();
-      let from: string | undefined = await listMetadata(options, onItem);
-      onEnd(from);
+      const { items, version } = await listMetadata(options, handler.parse);
+      handler.replace(items, BigInt(version));
+      let from: string | undefined = version;
       while (!signal.aborted && from !== undefined) {
         from = await watch(options, from);
         failures = 0;
@@ -63,16 +65,16 @@ export async function runInformer(options: InformerOptions): Promise<void> {
 }
 
 /** @returns the resource version to go on from; undefined if the API server has forgotten it */
-async function watch(options: InformerOptions, from: string): Promise<string | undefined> {
+async function watch<T>(options: InformerOptions<T>, from: string): Promise<string | undefined> {
   const { kubeConfig, path, selection, what, handler, signal } = options;
   let version = from;
   const onEvent = ({ type, object }: WatchEvent) => {
     if (type === 'ERROR') throw new ApiException(object.code ?? 0, object.message ?? '', undefined, {});
     const metadata = object.metadata ?? {};
     version = metadata.resourceVersion ?? version;
-    if (type === 'BOOKMARK') handler.reach?.(version);
-    else if (type === 'DELETED') handler.remove(metadata);
-    else handler.put(metadata);
+    if (type === 'BOOKMARK') handler.reach?.(BigInt(version));
+    else if (type === 'DELETED') handler.remove(handler.parse(metadata));
+    else handler.put(handler.parse(metadata));
   };
   const query = { ...selection, resourceVersion: from };
   try {

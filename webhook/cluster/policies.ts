@@ -40,17 +40,14 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
     registers: [registry],
   });
   const ready = Promise.withResolvers<void>();
-  const handler: InformerHandler = {
-    list() {
-      const listed = new Map<string, PolicyNamespace>();
-      const onEnd = () => {
-        known = listed;
-        ready.resolve();
-      };
-      return { onItem: (metadata) => listed.set(metadata.name ?? '', policyNamespace(metadata)), onEnd };
+  const handler: InformerHandler<readonly [name: string, PolicyNamespace]> = {
+    parse: (metadata) => [metadata.name ?? '', policyNamespace(metadata)],
+    replace(all) {
+      known = new Map(all);
+      ready.resolve();
     },
-    put: (metadata) => known.set(metadata.name ?? '', policyNamespace(metadata)),
-    remove: ({ name = '' }) => known.delete(name),
+    put: ([name, namespace]) => known.set(name, namespace),
+    remove: ([name]) => known.delete(name),
   };
   const what = 'the namespaces with a policy';
   const selection = { labelSelector: modeLabel };

@@ -22,26 +22,16 @@ export const stampedPods: Omit<Collection, 'kubeConfig'> = {
 
 /** Counts the pods of one namespace by a list that is not older than the call. @throws ApiFailure */
 export async function countNow(kubeConfig: KubeConfig, namespace: string): Promise<Count> {
-  const pods: CountedPod[] = [];
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-  const version = await listMetadata({ ...stampedPods, kubeConfig, path }, (metadata) => pods.push(counted(metadata)));
+  const { items, version } = await listMetadata({ ...stampedPods, kubeConfig, path }, counted);
   const table = createPodTable(0, { nowMs: () => 0, dateMs: Date.now });
-  table.replace(pods, BigInt(version));
+  table.replace(items, BigInt(version));
   return table.count(namespace);
 }
 
 /** Returns an informer's handler that keeps a table up to date. */
-export function toTable(table: PodTable): InformerHandler {
-  return {
-    list() {
-      const pods: CountedPod[] = [];
-      const onEnd = (version: string) => table.replace(pods, BigInt(version));
-      return { onItem: (metadata) => pods.push(counted(metadata)), onEnd };
-    },
-    put: (metadata) => table.put(counted(metadata)),
-    remove: (metadata) => table.remove(counted(metadata)),
-    reach: (version) => table.reach(BigInt(version)),
-  };
+export function toTable(table: PodTable): InformerHandler<CountedPod> {
+  return { ...table, parse: counted };
 }
 
 function counted(metadata: ObjectMeta): CountedPod {

@@ -1,7 +1,7 @@
 /** The update of a pod that has admission write its stamp, and the event about a pod that stays without. */
 import { createHash } from 'node:crypto';
-import { ApiException, type KubeConfig } from '@kubernetes/client-node';
-import { apiFailure, callUnless } from '../../kube/api-failure.ts';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { ApiFailure, callUnless } from '../../kube/api-failure.ts';
 import { callApi } from '../../kube/call.ts';
 import type { ObjectMeta } from '../../kube/list.ts';
 import { shapedLabel, wantedValue } from '../../rate/keys.ts';
@@ -32,15 +32,13 @@ export async function restamp(kubeConfig: KubeConfig, { metadata: pod, isWrong }
   const body = { metadata: { uid, resourceVersion, labels: { [shapedLabel]: wantedValue } } };
   try {
     const call = { method: 'PATCH', path, body, accept } as const;
-    const { metadata } = (await callApi(kubeConfig, call, updateTimeoutMs)) as { metadata: ObjectMeta };
-    return { outcome: isWrong(metadata) ? 'unanswered' : 'stamped' };
+    const update = () => callApi(kubeConfig, call, updateTimeoutMs) as Promise<{ metadata: ObjectMeta }>;
+    const updated = await callUnless([404, 409], `update pod ${namespace}/${name}`, update);
+    if (updated === undefined) return { outcome: 'changed' };
+    return { outcome: isWrong(updated.metadata) ? 'unanswered' : 'stamped' };
   } catch (error) {
-    const code = error instanceof ApiException ? error.code : undefined;
-    if (code === 404 || code === 409) return { outcome: 'changed' };
-    const failure = apiFailure(`update pod ${namespace}/${name}`, error);
-    if (code === 400 || code === 403 || code === 413 || code === 422)
-      return { outcome: 'refused', reason: failure.message };
-    throw failure;
+    if (!(error instanceof ApiFailure) || ![400, 403, 413, 422].includes(error.status ?? 0)) throw error;
+    return { outcome: 'refused', reason: error.message };
   }
 }
 
