@@ -81,9 +81,11 @@ function violations(limit: Limit, policy: Policy) {
   return applyPolicy({ egress, ingress }, policy).violations;
 }
 
-// Replicas learn of a changed default some milliseconds apart, so where the labels leave a direction to the policy any
-// rate within its bounds will do.
-function isAllowed(pod: Pod, { stamp, stamped, asked }: Evaluation): boolean {
+/**
+ * Reports whether a pod's stamp is one that its labels give. Replicas learn of a changed default some milliseconds
+ * apart, so where the labels leave a direction to the policy any rate will do; its bounds are checked elsewhere.
+ */
+export function isAllowed(pod: Pod, { stamp, stamped, asked }: Evaluation): boolean {
   const found = stampOf(pod);
   if (isSame(found, stamp)) return true;
   if (asked === undefined) return false;

@@ -1,14 +1,14 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { listMetadata, type ObjectMeta } from '../../kube/list.ts';
-import { applyPolicy } from '../../rate/apply-policy.ts';
 import type { LabelKeys } from '../../rate/keys.ts';
 import { directions } from '../../rate/limit.ts';
 import type { InstallationPolicy, Policy } from '../../rate/policy.ts';
 import { readStamp } from '../../rate/stamp.ts';
 import { usablePolicy } from '../admission/admission.ts';
-import { stampFor, stampOf } from '../admission/evaluate.ts';
-import { isMirror } from '../admission/pod.ts';
-import { requestedDscp, requestedRates } from '../admission/requests.ts';
+import { evaluate } from '../admission/evaluate.ts';
+import { isMirror, readPod } from '../admission/pod.ts';
+import { requestedRates } from '../admission/requests.ts';
+import { isAllowed } from '../admission/validate-pod.ts';
 import type { PolicyNamespace } from '../cluster/policies.ts';
 
 /** What pods are looked for with. */
@@ -94,26 +94,15 @@ function policyAtCreation(
  * Reports whether a running pod has a stamp that its rate labels and a policy do not allow.
  * @param policy the policy that the pod met when it was created; undefined if that is not known
  */
-export function hasWrongStamp(
-  { labels, annotations }: ObjectMeta,
-  keys: LabelKeys,
-  policy: Policy | undefined,
-): boolean {
-  const pod = { labels, annotations };
-  const { annotation, label } = stampOf(pod);
-  const said = readStamp(pod) ?? {};
-  const written = stampFor(said);
-  if (annotation !== written.annotation || label !== written.label) return true;
-  if (requestedDscp(pod).dscp !== said.dscp) return true;
-  const { asked } = requestedRates(pod, keys);
-  // A malformed label gives no limit.
-  if (asked === undefined) return directions.some((direction) => said[direction] !== undefined);
-  const { limit } = applyPolicy(asked, policy);
+export function hasWrongStamp(metadata: ObjectMeta, keys: LabelKeys, policy: Policy | undefined): boolean {
+  const pod = readPod({ metadata });
+  const evaluation = evaluate({ pod, oldPod: undefined, byNode: false }, keys, policy);
+  if (!isAllowed(pod, evaluation)) return true;
+  const said = readStamp(pod);
+  // What labels ask for is not refused late, but a stamp without a label may be forged.
   return directions.some((direction) => {
-    const rate = said[direction];
-    if (asked[direction] !== undefined) return rate !== limit[direction];
-    if (policy === undefined) return false;
-    if (rate === undefined) return limit[direction] !== undefined;
+    const rate = said?.[direction];
+    if (evaluation.asked?.[direction] !== undefined || policy === undefined || rate === undefined) return false;
     return rate > (policy.max[direction] ?? rate) || rate < (policy.min[direction] ?? rate);
   });
 }
