@@ -14,21 +14,8 @@ export interface StoredLedger {
   readonly resourceVersion: string;
 }
 
-/**
- * Access to the ledgers. Every method throws ApiFailure where the API server does not comply, QuotaError for what is no
- * ledger.
- */
-export interface LedgerStore {
-  /** Reads a namespace's ledger; undefined if there is none. */
-  read(namespace: string): Promise<StoredLedger | undefined>;
-  /** Reads all ledgers, by namespace. */
-  list(): Promise<ReadonlyMap<string, StoredLedger>>;
-  /**
-   * Creates the ledger, or replaces the version that was read.
-   * @returns the stored one; undefined if somebody else was first, or seems to have been because an answer was lost
-   */
-  write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined): Promise<StoredLedger | undefined>;
-}
+/** Access to the ledgers. */
+export type LedgerStore = ReturnType<typeof ledgerStore>;
 
 // Part of what API servers wait for the webhook, so that an admission does not fail because of one call.
 const timeoutMs = 4_000;
@@ -60,19 +47,24 @@ const schema = z.object({
   }),
 });
 
-/** Gives access to the ledgers of a cluster. */
-export function ledgerStore(kubeConfig: KubeConfig): LedgerStore {
+/**
+ * Gives access to the ledgers of a cluster. Its methods throw ApiFailure where the API server does not comply, and
+ * QuotaError for what is no ledger.
+ */
+export function ledgerStore(kubeConfig: KubeConfig) {
   const placeOf = (namespace: string) =>
     `/apis/${group}/${version}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
   const call = (codes: readonly number[], what: string, apiCall: ApiCall) =>
     callUnless(codes, what, () => callApi(kubeConfig, apiCall, timeoutMs));
   return {
-    async read(namespace) {
+    /** Reads a namespace's ledger; undefined if there is none. */
+    async read(namespace: string): Promise<StoredLedger | undefined> {
       const path = `${placeOf(namespace)}/${ledgerName}`;
       const object = await call([404], `read the quota ledger of namespace ${namespace}`, { method: 'GET', path });
       return object === undefined ? undefined : readLedger(namespace, object);
     },
-    async list() {
+    /** Reads all ledgers, by namespace. */
+    async list(): Promise<ReadonlyMap<string, StoredLedger>> {
       const path = `/apis/${group}/${version}/${plural}`;
       const { items } = (await call([], 'list the quota ledgers', { method: 'GET', path })) as {
         items: { metadata: { namespace: string; name: string } }[];
@@ -80,7 +72,11 @@ export function ledgerStore(kubeConfig: KubeConfig): LedgerStore {
       const own = items.filter(({ metadata }) => metadata.name === ledgerName);
       return new Map(own.map((object) => [object.metadata.namespace, readLedger(object.metadata.namespace, object)]));
     },
-    async write(namespace, ledger, stored) {
+    /**
+     * Creates the ledger, or replaces the version that was read.
+     * @returns the stored one; undefined if somebody else was first, or seems to have been because an answer was lost
+     */
+    async write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined) {
       const { uid, resourceVersion } = stored ?? {};
       const metadata = { name: ledgerName, namespace, labels, uid, resourceVersion };
       const body = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };

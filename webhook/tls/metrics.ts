@@ -1,14 +1,10 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 /** Metrics of the serving certificate. */
-export interface CertificateMetrics {
-  expiry(at: Date): void;
-  failure(): void;
-  bundleRepair(): void;
-}
+export type CertificateMetrics = ReturnType<typeof certificateMetrics>;
 
 /** Registers the metrics of the serving certificate. */
-export function certificateMetrics(registry: Registry): CertificateMetrics {
+export function certificateMetrics(registry: Registry) {
   const registers = [registry];
   const expiry = new Gauge({
     name: 'podrate_webhook_certificate_expiry_timestamp_seconds',
@@ -26,7 +22,7 @@ export function certificateMetrics(registry: Registry): CertificateMetrics {
     registers,
   });
   return {
-    expiry: (at) => expiry.set(at.getTime() / 1000),
+    expiry: (at: Date) => expiry.set(at.getTime() / 1000),
     failure: () => failures.inc(),
     bundleRepair: () => repairs.inc(),
   };

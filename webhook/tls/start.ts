@@ -18,20 +18,8 @@ export interface CertificateOptions {
   readonly signal: AbortSignal;
 }
 
-/** The certificate of the webhook's server. */
-export interface ServingCertificate {
-  /** Resolves with the first pair; undefined if the signal is aborted before. */
-  readonly first: Promise<ServingPair | undefined>;
-  /** Sets what is called with each later pair. */
-  onRenewal(use: (pair: ServingPair) => void): void;
-  /** Returns why API servers cannot use the server; undefined if they can. */
-  unreadyReason(): string | undefined;
-  /** Settles when the signal is aborted. Rejects only for faults of the program. */
-  readonly ended: Promise<void>;
-}
-
 /** Starts to keep a certificate for the webhook's server. */
-export function startCertificate(options: CertificateOptions): ServingCertificate {
+export function startCertificate(options: CertificateOptions) {
   const { source, registry, log } = options;
   const metrics = certificateMetrics(registry);
   const first = Promise.withResolvers<ServingPair | undefined>();
@@ -63,14 +51,18 @@ export function startCertificate(options: CertificateOptions): ServingCertificat
       : keepOwnCertificate({ ...options, ...source, metrics }, sink);
   ended.then(() => first.resolve(undefined), first.reject);
   return {
+    /** Resolves with the first pair; undefined if the signal is aborted before. */
     first: first.promise,
-    onRenewal(next) {
+    /** Sets what is called with each later pair. */
+    onRenewal(next: (pair: ServingPair) => void) {
       use = next;
     },
-    unreadyReason() {
+    /** Returns why API servers cannot use the server; undefined if they can. */
+    unreadyReason(): string | undefined {
       if (current === undefined) return 'waiting for the certificate';
       return current.expires.getTime() <= Date.now() ? 'the certificate expired' : distrust;
     },
+    /** Settles when the signal is aborted. Rejects only for faults of the program. */
     ended,
   };
 }
