@@ -13,8 +13,6 @@ import { startQuota } from './quota/start.ts';
 import { reconcilePods } from './reconcile/reconcile.ts';
 import { startCertificate } from './tls/start.ts';
 
-const retryMs = 1_000;
-
 async function run(config: Config): Promise<void> {
   const metrics = createMetrics();
   const log = createLog(config.logLevel, metrics.logLineLost);
@@ -49,10 +47,7 @@ async function run(config: Config): Promise<void> {
 
   const { keys, installation } = config;
   if (kubeConfig === undefined) log.warn('outside of a cluster: policies of namespaces are not applied');
-  const warn = (what: string) => (err: unknown) => {
-    log.warn({ err }, what);
-    return retryMs;
-  };
+  const warn = (what: string) => (err: unknown) => log.warn({ err }, what);
   const cluster = kubeConfig && { kubeConfig, registry, clock, random: Math.random, signal };
   const policies = cluster && watchPolicies({ ...cluster, onError: warn('policies') });
   const hasQuotas = () => policies?.hasQuotas() ?? false;

@@ -22,8 +22,8 @@ export interface InformerHandler<T> {
 export interface InformerOptions<T> extends Collection {
   readonly handler: InformerHandler<T>;
   readonly clock: Clock;
-  /** Called after a failure. @returns the wait before another attempt, in ms */
-  readonly onError: (error: unknown, failuresInARow: number) => number;
+  /** Called with each failure; another attempt follows. */
+  readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
 
@@ -31,6 +31,7 @@ export interface InformerOptions<T> extends Collection {
 const watchSeconds = 300;
 // Something between here and the API server may end each watch at once.
 const reopenMs = 100;
+const retryMs = 1_000;
 const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 
 interface WatchEvent {
@@ -45,7 +46,6 @@ interface WatchEvent {
  */
 export async function runInformer<T>(options: InformerOptions<T>): Promise<void> {
   const { handler, clock, onError, signal } = options;
-  let failures = 0;
   while (!signal.aborted) {
     try {
       const { items, version } = await listMetadata(options, handler.parse);
@@ -53,13 +53,12 @@ export async function runInformer<T>(options: InformerOptions<T>): Promise<void>
       let from: string | undefined = version;
       while (!signal.aborted && from !== undefined) {
         from = await watch(options, from);
-        failures = 0;
         await clock.sleep(reopenMs, signal);
       }
     } catch (error) {
       if (signal.aborted) return;
-      await clock.sleep(onError(error, failures), signal);
-      failures += 1;
+      onError(error);
+      await clock.sleep(retryMs, signal);
     }
   }
 }

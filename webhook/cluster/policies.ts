@@ -24,7 +24,7 @@ export interface PoliciesOptions {
   readonly kubeConfig: KubeConfig;
   readonly registry: Registry;
   readonly clock: Clock;
-  readonly onError: (error: unknown) => number;
+  readonly onError: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
 

@@ -26,7 +26,6 @@ export interface QuotaOptions {
 
 const tendMs = 2_000;
 const lookMs = 1_000;
-const retryMs = 1_000;
 
 /**
  * Starts a keeper, the watch of the pods that count, and the tending of the ledgers. The keeper can be asked at once.
@@ -65,12 +64,8 @@ async function watchPods(options: QuotaOptions, table: PodTable): Promise<void> 
     if (hasQuotas()) {
       const end = new AbortController();
       const handler = toTable(table);
-      const retry = (error: unknown) => {
-        onError(error);
-        return retryMs;
-      };
       const either = AbortSignal.any([signal, end.signal]);
-      const running = runInformer({ ...stampedPods, kubeConfig, handler, clock, onError: retry, signal: either });
+      const running = runInformer({ ...stampedPods, kubeConfig, handler, clock, onError, signal: either });
       while (hasQuotas() && !signal.aborted) await clock.sleep(lookMs, signal);
       end.abort();
       await running;

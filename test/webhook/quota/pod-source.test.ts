@@ -31,10 +31,7 @@ const pod = (name: string, egress: number) => ({
 });
 const start = () => {
   const { kubeConfig } = server;
-  const onError = (error: unknown) => {
-    errors.push(String(error));
-    return 20;
-  };
+  const onError = (error: unknown) => errors.push(String(error));
   const handler = toTable(table);
   ended = runInformer({ ...stampedPods, kubeConfig, handler, clock: realClock, onError, signal: stop.signal });
 };
