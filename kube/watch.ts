@@ -3,7 +3,6 @@ import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { type RequestOptions, request as requestTls } from 'node:https';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { finished } from 'node:stream/promises';
 import { ApiException, type KubeConfig } from '@kubernetes/client-node';
 
 /** What is watched. */
@@ -55,17 +54,13 @@ export async function watchObjects<Event>(call: WatchCall<Event>): Promise<void>
     request.on('error', () => {});
     request.off('timeout', giveUp).once('timeout', () => response.destroy(silence(silentMs)));
     if (response.statusCode !== 200) throw new ApiException(response.statusCode ?? 0, path, await text(response), {});
-    const lines = createInterface({ input: response });
-    // It passes on what the response tells as well.
-    lines.on('error', () => {});
-    lines.on('line', (line) => {
-      try {
-        onEvent(JSON.parse(line));
-      } catch (error) {
-        response.destroy(error as Error);
-      }
-    });
-    await finished(response);
+    try {
+      // Its errors are those of the response.
+      const lines = createInterface({ input: response }).on('error', () => {});
+      for await (const line of lines) onEvent(JSON.parse(line));
+    } finally {
+      response.destroy();
+    }
   } catch (error) {
     if (!signal.aborted) throw error;
   }
