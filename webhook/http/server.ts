@@ -1,17 +1,21 @@
 import { constants } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer as createHttpServer, type Server as HttpServer, type RequestListener } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ServingPair } from '../tls/certificate.ts';
 
-// API servers are Go clients, which keep an idle connection for 90 s. A server that closes first races with their next
-// request.
-const keepAliveTimeoutMs = 95_000;
-// Go clients give up a handshake after that time.
-const handshakeTimeoutMs = 10_000;
 // API servers wait as long for a webhook: what has not arrived by then is answered with 408.
 const arrival = { headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 } as const;
+const timeouts = {
+  ...arrival,
+  // Go clients give up a handshake after that time.
+  handshakeTimeout: 10_000,
+  // API servers are Go clients, which keep an idle connection for 90 s. A server that closes first races with their
+  // next request.
+  keepAliveTimeout: 95_000,
+} as const;
 
 // API servers never resume a session (client-go sets no ClientSessionCache), so that each handshake would make tickets
 // for nobody.
@@ -19,17 +23,7 @@ const protocol = { minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TIC
 
 /** Makes the HTTPS server; it does not listen. */
 export function createTlsServer(listener: RequestListener, { cert, key }: ServingPair): HttpsServer {
-  return createHttpsServer(
-    {
-      cert,
-      key,
-      ...protocol,
-      handshakeTimeout: handshakeTimeoutMs,
-      keepAliveTimeout: keepAliveTimeoutMs,
-      ...arrival,
-    },
-    listener,
-  );
+  return createHttpsServer({ cert, key, ...protocol, ...timeouts }, listener);
 }
 
 /** Takes a new pair into use: handshakes from now on get it, open connections live on. */
@@ -44,13 +38,9 @@ export function createPlainServer(listener: RequestListener): HttpServer {
 
 /** Listens on a port of all addresses, 0 for a free one, and gives the port. */
 export async function listen(server: HttpServer | HttpsServer, port: number): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
+  server.listen(port);
+  // Rejects with an error as well.
+  await once(server, 'listening');
   return (server.address() as AddressInfo).port;
 }
 

@@ -1,7 +1,6 @@
 import { isSame, nothing } from './amounts.ts';
 import { createBatches } from './batches.ts';
 import type { Ledger } from './ledger.ts';
-import type { StoredLedger } from './ledger-store.ts';
 import { type Claim, isRaised, type QuotaAnswer } from './reserve.ts';
 import { createSwaps, type SwapParts } from './swap.ts';
 
@@ -16,10 +15,11 @@ export function createQuotaKeeper(parts: SwapParts) {
   const { store, table } = parts;
   const { run, known } = createSwaps(parts);
   const enter = createBatches(run);
-  const isUntended = ([namespace, { ledger, resourceVersion }]: [string, StoredLedger]) =>
-    known.get(namespace)?.resourceVersion !== resourceVersion ||
-    ledger.grants.length > 0 ||
-    (table.version() !== undefined && !isSame(table.count(namespace).sum, ledger.used));
+  const isUntended = ([namespace, resourceVersion]: [string, string]) => {
+    const last = known.get(namespace);
+    if (last?.resourceVersion !== resourceVersion || last.ledger.grants.length > 0) return true;
+    return table.version() !== undefined && !isSame(table.count(namespace).sum, last.ledger.used);
+  };
   return {
     /**
      * Decides about one admission, and grants it unless it is a dry run. An update that raises nothing is always

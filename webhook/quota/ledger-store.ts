@@ -3,6 +3,7 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
 import { callUnless } from '../../kube/api-failure.ts';
 import { type ApiCall, callApi } from '../../kube/call.ts';
+import { listMetadata, type ObjectMeta } from '../../kube/list.ts';
 import { directions } from '../../rate/limit.ts';
 import { formatRate } from '../../rate/rate.ts';
 import { type Ledger, QuotaError } from './ledger.ts';
@@ -63,14 +64,12 @@ export function ledgerStore(kubeConfig: KubeConfig) {
       const object = await call([404], `read the quota ledger of namespace ${namespace}`, { method: 'GET', path });
       return object === undefined ? undefined : readLedger(namespace, object);
     },
-    /** Reads all ledgers, by namespace. */
-    async list(): Promise<ReadonlyMap<string, StoredLedger>> {
+    /** Lists the resource versions of all ledgers, by namespace. */
+    async list(): Promise<ReadonlyMap<string, string>> {
       const path = `/apis/${group}/${version}/${plural}`;
-      const { items } = (await call([], 'list the quota ledgers', { method: 'GET', path })) as {
-        items: { metadata: { namespace: string; name: string } }[];
-      };
-      const own = items.filter(({ metadata }) => metadata.name === ledgerName);
-      return new Map(own.map((object) => [object.metadata.namespace, readLedger(object.metadata.namespace, object)]));
+      const selection = { fieldSelector: `metadata.name=${ledgerName}` };
+      const parse = ({ namespace = '', resourceVersion = '' }: ObjectMeta) => [namespace, resourceVersion] as const;
+      return new Map((await listMetadata({ kubeConfig, path, selection, what: 'the quota ledgers' }, parse)).items);
     },
     /**
      * Creates the ledger, or replaces the version that was read.

@@ -119,7 +119,7 @@ export function simulateCluster(
     },
     async list() {
       await reach();
-      return new Map(stored === undefined ? [] : [[namespace, stored]]);
+      return new Map(stored === undefined ? [] : [[namespace, stored.resourceVersion]]);
     },
     async write(_, ledger, before) {
       await reach();
