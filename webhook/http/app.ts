@@ -64,7 +64,7 @@ export function createApp({ admission, metrics, log, isDraining, nowMs }: AppPar
       const answer = (uid: string, decision: Decision) => {
         const fault = decision.outcome === 'leave' ? decision.fault : undefined;
         if (fault !== undefined) metrics.fault(fault.mode, fault.code);
-        send(response, JSON.stringify(writeReview(uid, decision)));
+        response.json(writeReview(uid, decision));
         const code = decision.outcome === 'deny' ? decision.code : fault?.code;
         record(response, decision.outcome, operation, { ...about, uid, code });
       };
@@ -117,9 +117,4 @@ function signalOf({ url }: Request, response: Response): AbortSignal {
 
 function cut(text: string): string {
   return text.slice(0, longestName);
-}
-
-// Express's own way would look for a character set, and for what the client has already, in each admission.
-function send(response: Response, json: string): void {
-  response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(json) }).end(json);
 }

@@ -20,8 +20,11 @@ test.each(['exit', 'throw'])('the last lines are written when the process ends b
 
 test('a few lines are written while the process goes on', async () => {
   const child = start('stay');
-  const [chunk] = await once(child.stdout, 'data');
-  expect(numbers(String(chunk))).toEqual([1, 2, 3]);
+  let output = '';
+  child.stdout.on('data', (chunk) => {
+    output += chunk;
+  });
+  await vi.waitFor(() => expect(numbers(output)).toEqual([1, 2, 3]), { timeout: 30_000 });
   expect(child.exitCode).toBe(null);
   child.stdin.end();
   expect(await exitCode(child)).toBe(0);
