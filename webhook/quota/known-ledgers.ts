@@ -8,8 +8,6 @@ export interface KnownLedgersOptions {
   readonly clock: Pick<Clock, 'nowMs'>;
   /** How long a grant can take effect, in ms. */
   readonly lifeMs: number;
-  /** Called for each attempt to write a ledger; conflict: another replica was first. */
-  readonly onSwap: (outcome: 'done' | 'conflict') => void;
 }
 
 interface KnownLedger extends StoredLedger {
@@ -22,7 +20,7 @@ interface KnownLedger extends StoredLedger {
  * measures how long it has seen a grant itself, with a clock that never goes back: no two clocks are compared, and one
  * that is set cannot end a grant early. A restart begins anew, which is only later.
  */
-export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedgersOptions) {
+export function createKnownLedgers({ store, clock, lifeMs }: KnownLedgersOptions) {
   /** As they were last read or written, by namespace. */
   const all = new Map<string, KnownLedger>();
 
@@ -45,7 +43,6 @@ export function createKnownLedgers({ store, clock, lifeMs, onSwap }: KnownLedger
     /** Writes a ledger unless it has changed since it was read. @returns whether it was written */
     async write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined) {
       const written = await store.write(namespace, ledger, stored);
-      onSwap(written === undefined ? 'conflict' : 'done');
       if (written !== undefined) learn(namespace, { ...written, ledger });
       return written !== undefined;
     },

@@ -5,8 +5,9 @@ import type { Ledger } from './ledger.ts';
 /**
  * Adds the metrics of quotas to a registry. Each replica tells all ledgers that it knows.
  * @param ledgers the ledgers by namespace, read when the metrics are
+ * @returns a function that counts a failure that was not an admission's: of the watch of pods, or of tending a ledger
  */
-export function createQuotaMetrics(registry: Registry, ledgers: () => ReadonlyMap<string, Ledger>) {
+export function addQuotaMetrics(registry: Registry, ledgers: () => ReadonlyMap<string, Ledger>): () => void {
   const registers = [registry];
   const labelNames = ['namespace', 'direction'] as const;
   const used = new Gauge({
@@ -15,10 +16,9 @@ export function createQuotaMetrics(registry: Registry, ledgers: () => ReadonlyMa
     labelNames,
     registers,
     collect() {
-      // One walk for all three: they are collected one after the other.
-      for (const gauge of [used, hard, grants]) gauge.reset();
+      // One walk for both: they are collected one after the other.
+      for (const gauge of [used, hard]) gauge.reset();
       for (const [namespace, ledger] of ledgers()) {
-        grants.set({ namespace }, ledger.grants.length);
         for (const direction of directions) {
           const limit = ledger.hard[direction];
           if (limit === undefined) continue;
@@ -34,27 +34,10 @@ export function createQuotaMetrics(registry: Registry, ledgers: () => ReadonlyMa
     labelNames,
     registers,
   });
-  const grants = new Gauge({
-    name: 'podrate_quota_grants',
-    help: 'Admissions that a quota allowed and whose pods have not been seen yet.',
-    labelNames: ['namespace'],
-    registers,
-  });
-  const swaps = new Counter({
-    name: 'podrate_quota_swaps_total',
-    help: 'Tries to write a quota ledger: done, or conflict where another replica was first.',
-    labelNames: ['outcome'],
-    registers,
-  });
   const failures = new Counter({
     name: 'podrate_quota_failures_total',
     help: 'Failures to watch the pods that count or to tend a ledger; admissions that failed are not in it.',
     registers,
   });
-  return {
-    /** Counts an attempt to write a ledger. */
-    swap: (outcome: 'done' | 'conflict') => swaps.inc({ outcome }),
-    /** Counts a failure that was not an admission's: of the watch of pods, or of tending a ledger. */
-    failure: () => failures.inc(),
-  };
+  return () => failures.inc();
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../cluster/clock.ts';
 import { runInformer } from '../cluster/informer.ts';
 import { createQuotaKeeper, type QuotaKeeper } from './keeper.ts';
 import { ledgerStore } from './ledger-store.ts';
-import { createQuotaMetrics } from './metrics.ts';
+import { addQuotaMetrics } from './metrics.ts';
 import { countNow, stampedPods, toTable } from './pod-source.ts';
 import { createPodTable, type PodTable } from './pod-table.ts';
 
@@ -45,11 +45,10 @@ export function startQuota(options: QuotaOptions): QuotaKeeper {
       // With the longest names, 1.3 MB.
       maxGrants: 3_000,
     },
-    onSwap: (outcome) => metrics.swap(outcome),
   });
-  const metrics = createQuotaMetrics(registry, keeper.ledgers);
+  const countFailure = addQuotaMetrics(registry, keeper.ledgers);
   const onError = (error: unknown) => {
-    metrics.failure();
+    countFailure();
     options.onError(error);
   };
   void watchPods({ ...options, onError }, table);

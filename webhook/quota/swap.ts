@@ -28,8 +28,6 @@ export interface SwapParts {
   readonly countNow: (namespace: string) => Promise<Count>;
   readonly clock: Clock;
   readonly limits: SwapLimits;
-  /** Called for each attempt to write a ledger; conflict: another replica was first. */
-  readonly onSwap: (outcome: 'done' | 'conflict') => void;
 }
 
 const allowed: QuotaAnswer = { allowed: true };
