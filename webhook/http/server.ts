@@ -76,6 +76,8 @@ export async function drain(server: HttpServer | HttpsServer, options: DrainOpti
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   const deadline = performance.now() + options.finishMs;
   while (options.requestsUnderWay() > 0 && performance.now() < deadline) await delay(10);
-  server.closeAllConnections();
+  // Again and again, because one whose handshake is under way is not among them yet.
+  const closing = setInterval(() => server.closeAllConnections(), 10);
   await closed;
+  clearInterval(closing);
 }
