@@ -36,7 +36,7 @@ const start = () => {
   ended = runInformer({ ...stampedPods, kubeConfig, handler, clock: realClock, onError, signal: stop.signal });
 };
 const sum = () => table.count('team').sum.egress;
-const eventually = (check: () => void) => vi.waitFor(check, { timeout: 5_000, interval: 10 });
+const eventually = (check: () => void) => vi.waitFor(check, { timeout: 20_000, interval: 10 });
 
 describe('the list and the watch', () => {
   test('ask for unfinished pods with a limit, and follow every change', async () => {
