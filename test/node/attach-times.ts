@@ -18,7 +18,7 @@ export async function watchAttachments(
       read -r now idle < /proc/uptime
       echo "$now $slice"
     done`;
-  const { stdout } = await node.exec(script);
+  const { stdout } = await node.exec(script, { timeoutMs: (seconds + 60) * 1000 });
   return new Map(
     stdout
       .trim()
