@@ -35,7 +35,7 @@ export default defineConfig({
       onMachine('kernel', kernel, 60_000, 120_000),
       measured(onMachine('datapath', datapath, 60_000, 120_000)),
       onMachine('controlplane', controlPlane, 120_000, 1_800_000),
-      onMachine('node', node, 900_000, 1_800_000),
+      onMachine('node', node, 900_000, 3_600_000),
       onMachine('kernels', kernels, 60_000, 1_800_000),
     ],
   },

@@ -9,7 +9,7 @@ import type { Peer } from './traffic.ts';
 const LIMITED_PODS = ['rate-1m', 'rate-5m', 'rate-10m'];
 
 /** Slow machines pull, start and probe slowly; what takes longer is broken. */
-const PATIENCE = '--timeout=900s';
+const PATIENCE = '--timeout=1500s';
 
 /** Applies the shipped manifests as they are, and waits until webhook and agent are ready, and a pod would get its stamp. */
 export async function installPodrate(cluster: Cluster, say: Say): Promise<void> {

@@ -31,7 +31,7 @@ beforeAll(async () => {
   // As in nodes that are containers themselves, and with other init systems than systemd.
   await node.exec('mount --make-private /sys && mount --make-private /sys/fs/bpf');
   await installPodrate(cluster, console.log);
-  const watching = watchAttachments(node, LIMITED, 900);
+  const watching = watchAttachments(node, LIMITED, 1500);
   await cluster.kubectl(['apply', '-f', '-'], {
     input: others.map((name) => busyboxPod(name, { rate: '2M' })).join('---\n'),
   });
