@@ -6,7 +6,10 @@ const controlPlane = 'test/controlplane/**/*.test.ts';
 const node = 'test/node/**/*.test.ts';
 const kernels = 'test/kernels/**/*.machine.test.ts';
 
-/** A level that loads the kernel or starts a cluster: one file at a time, because its files share the machine's cgroups, bpffs and network namespaces. */
+/**
+ * A level that loads the kernel or starts a cluster: one file at a time, because its files share the machine's cgroups,
+ * bpffs and network namespaces.
+ */
 const onMachine = (name: string, include: string, testTimeout: number, hookTimeout: number) => ({
   test: {
     ...{ name, include: [include], testTimeout, hookTimeout },
@@ -16,7 +19,7 @@ const onMachine = (name: string, include: string, testTimeout: number, hookTimeo
   },
 });
 
-/** A level that measures traffic: what a busy machine did to one measurement it does not do to three, and a fault does. */
+/** A level that measures traffic: a busy machine spoils one measurement and seldom three in a row; a fault spoils each. */
 const measured = (project: ReturnType<typeof onMachine>) => ({ test: { ...project.test, retry: 2 } });
 
 // One project per test level.

@@ -58,9 +58,9 @@ async function counting(slot: number, direction: 'egress' | 'ingress'): Promise<
 }
 
 /**
- * Expects that a count of bytes grows at the limit: never faster, and at last as fast, for a busy machine may starve the sender for a
- * while. A reading takes a time of its own, so the mean is held against the longest and the shortest time that can lie
- * between two of them.
+ * Expects that a count of bytes grows at the limit: never faster, and at last as fast, for a busy machine may starve the
+ * sender for a while. A reading takes a time of its own, so the mean is held against the longest and the shortest time
+ * that can lie between two of them.
  */
 async function expectLimit(read: () => Promise<number>, limit: number, ms = 600): Promise<void> {
   for (let tries = 1; ; tries += 1) {
@@ -72,8 +72,8 @@ async function expectLimit(read: () => Promise<number>, limit: number, ms = 600)
 }
 
 /**
- * Expects the same of packets that may first make backlog, once that is used up, which takes seconds where a busy machine sends in
- * fits and starts. How much it may be in all is for the caller to check.
+ * Expects the same of packets that may first make backlog, once that is used up, which takes seconds where a busy
+ * machine sends in fits and starts. How much it may be in all is for the caller to check.
  */
 async function expectLimitAfterBacklog(read: () => Promise<number>, limit: number): Promise<void> {
   const share = async () => {
@@ -94,7 +94,10 @@ async function measuredRate(read: () => Promise<number>, ms: number): Promise<{ 
   const rate = (duration: number) => ((to.bytes - from.bytes) * 1000) / duration;
   return { least: rate(to.after - from.before), most: rate(to.before - from.after) };
 }
-/** Waits until a pod sends next to nothing: connections of the test before, whose program was killed, empty their buffers at the limit. */
+/**
+ * Waits until a pod sends next to nothing: connections of the test before, whose program was killed, empty their buffers
+ * at the limit.
+ */
 async function untilSilent(pod: Pod): Promise<void> {
   const bytesPerSecond = () => measureRate(() => readSent(pod), 50);
   await vi.waitFor(async () => expect(await bytesPerSecond()).toBeLessThan(20_000), { timeout: 5_000 });
@@ -181,7 +184,7 @@ test.each(packetCases)(
     await sleep(20);
     await drain.stop('SIGTERM');
     const [sent, received] = [await sender(), await receiver()];
-    expect(sent.dropped.packets).toBeGreaterThan(sent.passed.packets);
+    expect(sent.dropped.packets).toBeGreaterThan(2 * sent.passed.packets);
     expect(flood.lines).toEqual([
       told
         ? { sent: sent.passed.packets, refused: sent.dropped.packets, errno: constants.errno.ENOBUFS }

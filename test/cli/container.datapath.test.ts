@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { ChangeReport } from '../../cli/change.ts';
 import { measureRate, readDelivered, readSent } from '../lab/meter.ts';
 import { createNetwork, type PodNetwork, removeNetwork } from '../lab/network.ts';
@@ -19,6 +19,7 @@ let scene: Scene;
 let directory: string;
 let nets: Record<string, PodNetwork>;
 const containers = new Map<string, Container>();
+const senders: { stop(): Promise<void> }[] = [];
 
 beforeAll(async () => {
   await removeNetwork(network);
@@ -36,6 +37,11 @@ beforeAll(async () => {
     const options = { runtime, id, directory, cgroup, mount: scene.mount, netnsPath, command };
     containers.set(id, await startContainer(options));
   }
+});
+// Also of a test that failed: the next one, or its next try, begins without limits.
+afterEach(async () => {
+  for (const sender of senders.splice(0)) await sender.stop();
+  for (const { id } of kinds) await limit('detach', id);
 });
 afterAll(async () => {
   for (const container of containers.values()) await container.delete();
@@ -57,20 +63,20 @@ async function limit(command: string, container: string, ...options: string[]): 
   return JSON.parse(out);
 }
 
-/** Sends on one connection, from container to container, until it is stopped. */
-function stream(from: Kind, to: Kind): { stop(): Promise<void> } {
+/** Sends on one connection, from container to container, until the test ends. */
+function stream(from: Kind, to: Kind): void {
   const container = containers.get(from.id);
   const host = netOf(to.runtime).ipv4;
   // It ends by a signal, which is no error here.
   const ended = container
     ?.exec(['sh', '-c', `echo $$ > /sender; exec nc ${host} 5001 < /dev/zero > /dev/null`])
     .catch(() => {});
-  return {
+  senders.push({
     async stop() {
       await container?.exec(['sh', '-c', 'read pid < /sender; kill "$pid"']);
       await ended;
     },
-  };
+  });
 }
 
 async function ratio(read: typeof readSent, of: Kind, rate: number): Promise<number> {
@@ -88,23 +94,25 @@ test('containers of runc and crun are limited from the host by their ids, also i
   });
   const { cgroup } = await limit('attach', podman.id, '--ingress', '20M');
   expect(cgroup).toBe(`${scene.root}/machine.slice/libpod-${podman.id}.scope`);
-  const sender = stream(docker, podman);
+  stream(docker, podman);
   const sent = await ratio(readSent, docker, 5_000_000);
   expect(sent).toBeGreaterThan(0.85);
   expect(sent).toBeLessThan(1.05);
   await limit('set', podman.id.slice(0, 4), '--ingress', '2M');
-  const received = await ratio(readDelivered, podman, 2_000_000);
-  // Policed: a sender that meets nothing but drops reaches a part of it.
+  // Policed: a sender that meets nothing but drops reaches a part of it, a small one while it waits for its time-outs.
+  let received = 0;
+  for (let tries = 0; tries < 5 && received <= 0.5; tries += 1) {
+    received = await ratio(readDelivered, podman, 2_000_000);
+    expect(received).toBeLessThan(1.05);
+  }
   expect(received).toBeGreaterThan(0.5);
-  expect(received).toBeLessThan(1.05);
   for (const { id } of kinds) expect(await limit('detach', id)).toMatchObject({ inForce: false, changed: true });
-  await sender.stop();
 });
 
 test('a running container is set free again, and the limit of another stays', async () => {
   await limit('attach', podman.id, '--rate', '5M');
   await limit('attach', docker.id, '--egress', '1M');
-  const sender = stream(podman, docker);
+  stream(podman, docker);
   const limited = await ratio(readSent, podman, 5_000_000);
   expect(limited).toBeGreaterThan(0.85);
   expect(limited).toBeLessThan(1.05);
@@ -115,18 +123,16 @@ test('a running container is set free again, and the limit of another stays', as
     changed: false,
   });
   await limit('detach', docker.id);
-  await sender.stop();
 });
 
 test('a connection that a container had before its limit is paced by it too', async () => {
-  const sender = stream(docker, podman);
+  stream(docker, podman);
   await sleep(300);
   await limit('attach', docker.id, '--egress', '5M');
   const sent = await ratio(readSent, docker, 5_000_000);
   expect(sent).toBeGreaterThan(0.9);
   expect(sent).toBeLessThan(1.05);
   await limit('detach', docker.id);
-  await sender.stop();
 });
 
 test('an id that fits both, and one that fits none, is refused for programs to read', async () => {

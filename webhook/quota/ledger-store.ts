@@ -73,7 +73,7 @@ export function ledgerStore(kubeConfig: KubeConfig) {
     },
     /**
      * Creates the ledger, or replaces the version that was read.
-     * @returns the stored one; undefined if somebody else was first, or seems to have been because an answer was lost
+     * @returns the stored one; undefined if another replica was first, or seems to have been because an answer was lost
      */
     async write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined) {
       const { uid, resourceVersion } = stored ?? {};

@@ -12,7 +12,12 @@ const immediately = () => Promise.resolve();
 const seeAll = Number.POSITIVE_INFINITY;
 
 const request = (name: string, wanted: number, more: Partial<Claim> = {}): Claim => ({
-  ...{ hard, uid: `${name}-uid`, name, wanted: both(wanted), dryRun: false, before: undefined },
+  hard,
+  uid: `${name}-uid`,
+  name,
+  wanted: both(wanted),
+  dryRun: false,
+  before: undefined,
   ...more,
 });
 const check = (keeper: QuotaKeeper, ...args: [claim: Claim, signal?: AbortSignal]) => keeper.check(namespace, ...args);

@@ -13,7 +13,11 @@ const ledger = fc.record({
   hard: fc.record({ egress: whole, ingress: whole }, { requiredKeys: [], noNullPrototype: true }),
   grants: fc.array(
     fc.record({
-      ...{ name: fc.string(), uid: fc.uuid(), egress: whole, ingress: whole, serial: whole },
+      name: fc.string(),
+      uid: fc.uuid(),
+      egress: whole,
+      ingress: whole,
+      serial: whole,
       from: fc.option(version, { nil: undefined }),
     }),
   ),

@@ -18,10 +18,19 @@ function countOf(pods: Readonly<Record<string, Amounts>>): Count {
 }
 const ledgerWith = (...grants: Grant[]): Ledger => ({ ...newLedger(10n), grants, serial: grants.length });
 const grant = (name: string, amounts: Amounts, serial = 0): Grant => ({
-  ...{ name, uid: `${name}-${serial}`, ...amounts, serial, from: undefined },
+  name,
+  uid: `${name}-${serial}`,
+  ...amounts,
+  serial,
+  from: undefined,
 });
 const claim = (name: string, wanted: Amounts, hard: Hard, more: Partial<Claim> = {}): Claim => ({
-  ...{ name, uid: `${name}-new`, wanted, hard, before: undefined, dryRun: false },
+  name,
+  uid: `${name}-new`,
+  wanted,
+  hard,
+  before: undefined,
+  dryRun: false,
   ...more,
 });
 

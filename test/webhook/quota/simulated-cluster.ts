@@ -165,7 +165,11 @@ export function simulateCluster(
       let seen = events.length;
       const store = createStore();
       const keeper = createQuotaKeeper({
-        ...{ store, table, countNow, clock, limits: { ...limits, ...changed } },
+        store,
+        table,
+        countNow,
+        clock,
+        limits: { ...limits, ...changed },
       });
       const watch = (count: number) => {
         // A watch begins with a list.
