@@ -90,7 +90,7 @@ describe('the shipped examples', () => {
 
   test('follow a changed label without a broken connection', async () => {
     const to = { label: '4M', limitBytesPerSecond: 4_000_000 };
-    const change = () => changeLabelUnderTraffic(cluster, pods[0] as DemoPod, peer, to, 9);
+    const change = () => changeLabelUnderTraffic(cluster, pods[0] as DemoPod, peer, to, 12);
     let settled = Number.POSITIVE_INFINITY;
     for (let tries = 0; tries < TRIES && settled > 5; tries += 1) {
       const { connectionsBroken, secondsToSettle = Number.POSITIVE_INFINITY } = await change();
