@@ -1,9 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { createBpftool } from '../../nodeagent/bpftool.ts';
-import { createMarkFilters } from '../../nodeagent/mark-filters.ts';
-import { createMarker, type Marker, type Marking } from '../../nodeagent/marker.ts';
+import { createMarkFilters } from '../../nodeagent/dscp/filters.ts';
+import { createMarker, type Marker, type Marking } from '../../nodeagent/dscp/marker.ts';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
 import { buildPrograms, type FloodOptions, type NativePrograms, type SniffedKind } from '../lab/native/programs.ts';
 import { type Running, startSink } from '../lab/traffic.ts';
@@ -23,7 +22,6 @@ beforeAll(async () => {
   [lab, programs] = await Promise.all([openLab('podrate-marks'), buildPrograms()]);
   marker = createMarker({
     ...{
-      bpftool: createBpftool({ file: 'bpftool', timeoutMs: 30_000 }),
       filters: createMarkFilters(),
       objectFile,
       pinDirectory,

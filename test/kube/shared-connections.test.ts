@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { withSharedConnections } from '../../kube/shared-connections.ts';
-import { realClock } from '../../nodeagent/loop.ts';
-import { listPods } from '../../nodeagent/pods.ts';
+import { listPods } from '../../nodeagent/api/pods.ts';
+import { realClock } from '../../nodeagent/base/clock.ts';
 import { startFakeApiServer } from './fake-api-server.ts';
 
 // A call that follows at the heels of another one may find the connection not free yet, and open a second one.

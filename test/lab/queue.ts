@@ -1,7 +1,7 @@
-import { podHandle, type Queue } from '../../nodeagent/queue.ts';
-import type { RootQueue } from '../../nodeagent/queue-state.ts';
-import { settleQueues } from '../../nodeagent/queue-steps.ts';
-import { createTc } from '../../nodeagent/tc.ts';
+import { podHandle, type Queue } from '../../nodeagent/ingress-queue/htb.ts';
+import { settleQueues } from '../../nodeagent/ingress-queue/settle.ts';
+import type { RootQueue } from '../../nodeagent/ingress-queue/state.ts';
+import { createTc } from '../../nodeagent/net/tc.ts';
 import type { PodNetwork } from './network.ts';
 import type { LabLimit, LoadedShaper } from './shaper.ts';
 
