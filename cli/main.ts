@@ -112,7 +112,7 @@ async function main(args: readonly string[]): Promise<number> {
       const { shaper, marker, cgroups } = await openNode(config);
       const [marked] = await unmark(marker, await allNamespaces());
       if (marked !== undefined) throw new CommandError('cli/failed', marked.message, { cause: marked });
-      await removeQueues(createTc());
+      removeQueues(createTc());
       const [failure] = await uninstall(shaper, cgroups, wait);
       if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
       print(values.json ? asJson({ uninstalled: true }) : 'All limits are off this machine, and all pins are removed.');

@@ -99,7 +99,7 @@ async function removeAll(config: Config): Promise<void> {
   const { shaper, marker, cgroups } = await openNode(config);
   const unmarked = await unmark(marker, await mountedNamespaces(config.netnsDir));
   for (const error of unmarked) log.error({ error: error.message }, 'a network namespace stays marked');
-  await removeQueues(createTc());
+  removeQueues(createTc());
   const failures = await uninstall(shaper, cgroups, wait);
   for (const { step, error } of failures) log.error({ step: step.kind, error: error.message }, 'a step failed');
   if (failures.length + unmarked.length > 0) {

@@ -1,7 +1,6 @@
 /** Puts the parts together that both the agent and the command line tool work with. */
 import { type Cgroups, createCgroups } from './cgroup/tree.ts';
 import type { ShaperConfig } from './config.ts';
-import { createMarkFilters } from './dscp/filters.ts';
 import { createMarker, type Marker, markObject } from './dscp/marker.ts';
 import { unboundLockedMemory } from './libbpf/locked-memory.ts';
 import { type Check, preflight } from './preflight/checks.ts';
@@ -37,7 +36,7 @@ export interface Node {
  */
 export async function factsOf(config: ShaperConfig, tryLoad: boolean): Promise<Facts> {
   unboundLockedMemory();
-  const marker = markerOf(config);
+  const marker = createMarker(markObject(config.bpfObject));
   const { pinDir: pinDirectory, bpfObject: objectFile, cgroupRoot } = config;
   return gatherFacts({ marker, pinDirectory, objectFile, cgroupRoot, tryLoad });
 }
@@ -55,7 +54,7 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
   return {
     cgroupMount,
     canEnterNamespaces: facts.canEnterNamespaces,
-    marker: markerOf(config),
+    marker: createMarker(markObject(config.bpfObject)),
     cgroups: createCgroups({ root: resolveRoot(config.cgroupRoot, cgroupMount), mount: cgroupMount }),
     shaper: createShaper({
       pinDirectory: config.pinDir,
@@ -65,8 +64,4 @@ export async function openNode(config: ShaperConfig): Promise<Node> {
       exempt: config.exempt,
     }),
   };
-}
-
-function markerOf({ bpfObject, pinDir }: ShaperConfig): Marker {
-  return createMarker({ filters: createMarkFilters(), objectFile: markObject(bpfObject), pinDirectory: pinDir });
 }

@@ -5,7 +5,6 @@ import { foreignQueue } from '../../nodeagent/ingress-queue/controller.ts';
 import { devicesInto, type HostDevice } from '../../nodeagent/ingress-queue/devices.ts';
 import { filterClassId, manualHandle, type Queue } from '../../nodeagent/ingress-queue/htb.ts';
 import { type PickDevice, settleQueues } from '../../nodeagent/ingress-queue/settle.ts';
-import { TcError } from '../../nodeagent/net/iproute.ts';
 import { createTc } from '../../nodeagent/net/tc.ts';
 import { networkNamespaces } from '../cgroup/namespaces.ts';
 import { CommandError } from '../errors.ts';
@@ -54,15 +53,10 @@ export async function settleQueue(
  * @throws CommandError
  */
 export async function removeQueue(cgroup: Cgroup, limit?: Pick<Queue, 'slot' | 'classifier'>): Promise<void> {
-  try {
-    const devices = await hostDevices(cgroup);
-    const { failed } = await settleQueues(createTc(), manualHandle, new Map(), pickDevices(devices, limit));
-    for (const [device, error] of failed) {
-      throw new CommandError('cli/failed', `the queue on ${device} stays: ${error.message}`, { cause: error });
-    }
-  } catch (error) {
-    // Without the programs there are no queues.
-    if (!(error instanceof TcError) || error.code !== 'tc/missing') throw error;
+  const devices = await hostDevices(cgroup);
+  const { failed } = settleQueues(createTc(), manualHandle, new Map(), pickDevices(devices, limit));
+  for (const [device, error] of failed) {
+    throw new CommandError('cli/failed', `the queue on ${device} stays: ${error.message}`, { cause: error });
   }
 }
 
@@ -73,19 +67,14 @@ interface Problem {
 }
 
 async function makeQueue(cgroup: Cgroup, limit: Omit<Queue, 'mtu'>): Promise<Problem | undefined> {
-  try {
-    const devices = await hostDevices(cgroup);
-    if (devices.length === 0) return { reason: noDevice(cgroup), isExpected: true };
-    const wanted = new Map(devices.map(({ name, mtu }) => [name, { ...limit, mtu }]));
-    const { foreign, failed } = await settleQueues(createTc(), manualHandle, wanted, pickDevices(devices, limit));
-    const [other] = foreign.values();
-    if (other !== undefined) return { reason: foreignQueue(other), isExpected: false };
-    const [failure] = failed;
-    return failure && { reason: `${failure[0]}: ${failure[1].message}`, isExpected: false };
-  } catch (error) {
-    if (error instanceof TcError) return { reason: error.message, isExpected: false };
-    throw error;
-  }
+  const devices = await hostDevices(cgroup);
+  if (devices.length === 0) return { reason: noDevice(cgroup), isExpected: true };
+  const wanted = new Map(devices.map(({ name, mtu }) => [name, { ...limit, mtu }]));
+  const { foreign, failed } = settleQueues(createTc(), manualHandle, wanted, pickDevices(devices, limit));
+  const [other] = foreign.values();
+  if (other !== undefined) return { reason: foreignQueue(other), isExpected: false };
+  const [failure] = failed;
+  return failure && { reason: `${failure[0]}: ${failure[1].message}`, isExpected: false };
 }
 
 function noDevice({ path }: Cgroup): string {

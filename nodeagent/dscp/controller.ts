@@ -1,8 +1,8 @@
 /** Keeps the marks in the pods' network namespaces as the pods ask for them: beside the passes, because looking around takes time. */
 
 import type { Log } from '../base/log.ts';
-import { TcError } from '../net/iproute.ts';
 import { mountedNamespaces, type NetworkNamespace } from '../net/namespaces.ts';
+import { NamespaceGoneError } from '../net/netlink.ts';
 import type { ShapedPod } from '../pods/desired.ts';
 import type { Marker } from './marker.ts';
 import { isOf, markedPods, podOf, type WantedMark, wantedMark } from './match.ts';
@@ -58,25 +58,25 @@ export function createMarkings(options: MarkingsOptions): Markings {
   let running: Promise<void> | undefined;
   let told = '';
 
-  const tend = async (namespace: NetworkNamespace, pods: readonly ShapedPod[], full: boolean, lost: boolean) => {
+  const tend = (namespace: NetworkNamespace, pods: readonly ShapedPod[], full: boolean, lost: boolean) => {
     const key = keyOf(namespace);
     const before = seen.get(key);
     const wanted = before && wantedMark(pods, before.addresses);
     const isKnown = before !== undefined && before.addresses.length > 0 && !lost;
     if (isKnown && !needsLook(before, wanted, full)) return;
-    const look = await marker.look(namespace.file);
+    const look = marker.look(namespace.file);
     if (look === undefined) return;
     // Whoever may set up a pod's network may give it the address of another pod: the namespace that had it first counts.
     const others = new Set([...seen].flatMap(([other, { addresses }]) => (other === key ? [] : addresses)));
     const addresses = look.devices.flatMap((device) => device.addresses).filter((address) => !others.has(address));
     const mark = wantedMark(pods, addresses);
-    if (mark !== 'keep') await marker.apply(namespace.file, look, mark);
+    if (mark !== 'keep') marker.apply(namespace.file, look, mark);
     const [found] = look.marks.filter(({ handle }) => handle === wholeNamespace);
     seen.set(key, { addresses, dscp: mark === 'keep' ? found && dscpOf(found) : mark.dscp });
   };
 
   const round = async (pods: readonly ShapedPod[], full: boolean) => {
-    mayBeLeft ??= await marker.isUsed();
+    mayBeLeft ??= marker.isUsed();
     if (pods.length === 0 && !mayBeLeft) {
       states = new Map();
       return;
@@ -91,10 +91,10 @@ export function createMarkings(options: MarkingsOptions): Markings {
     const lost = full && pods.some((pod) => pod.running && isLost(pod));
     for (const namespace of namespaces) {
       try {
-        await tend(namespace, pods, full, lost);
+        tend(namespace, pods, full, lost);
       } catch (error) {
         // Its pod has just ended.
-        if (error instanceof TcError && error.code === 'tc/gone') continue;
+        if (error instanceof NamespaceGoneError) continue;
         const problem = error instanceof Error ? error.message : String(error);
         const pod = podOf(pods, seen.get(keyOf(namespace))?.addresses ?? []);
         problems.set(pod?.uid ?? '', problem);

@@ -1,95 +1,93 @@
-/** What is marked with a code point, in tc's filters: read and changed through here only. */
-import { runIproute, TcError } from '../net/iproute.ts';
-import { type Device, type Mark, readDevices, readFilters, readPlaces } from './tc-output.ts';
+/** What is marked with a code point, in the kernel's filters: read and changed through here only. */
+import { withDescriptor } from '../libbpf/call.ts';
+import { openProgram, programName } from '../libbpf/program.ts';
+import { listAddresses, listLinks } from '../net/links.ts';
+import { NetlinkError, withNetlink } from '../net/netlink.ts';
+import { clsact, createTc } from '../net/tc.ts';
+import type { Device, Mark } from './plan.ts';
 
-/** What can be done in a network namespace, which is given by a file such as /run/netns/NAME or /proc/PID/ns/net. */
-export interface MarkFilters {
-  /** Sees whether the programs can be run. @throws TcError */
-  check(): Promise<void>;
-  /** Reads all devices but the loopback. @throws TcError */
-  devices(namespace: string): Promise<Device[]>;
-  /** Reads the marks on devices. @throws TcError */
-  marks(namespace: string, devices: readonly Device[]): Promise<Mark[]>;
-  /** Puts a mark on its device, in place of one with the same handle. @param program where the program is pinned @throws TcError */
-  set(namespace: string, mark: Mark, program: string): Promise<void>;
-  /** Takes a mark off, and the place for filters where no other is left. One that is gone is no error. @throws TcError */
-  remove(namespace: string, mark: Mark): Promise<void>;
-}
+/** The marking program: bpf/dscp.bpf.c. */
+export const markProgram = 'podrate_dscp';
 
 /** More devices than this in one namespace are nobody's pod, but somebody's attempt to keep the agent busy. */
 const mostDevices = 64;
 /** Filters of lower preference run before. Low, so that what a pod's own filters look at is marked already. */
 const preference = 46;
 
-type Command = readonly ['ip' | 'tc', ...string[]];
-
-/** Builds them. Nothing is kept. */
-export function createMarkFilters(): MarkFilters {
-  const run = (namespace: string, command: Command) => runIproute(namespace, command);
-  const read = async <T>(namespace: string, command: Command, parse: (text: string) => T): Promise<T> => {
-    const text = await run(namespace, command);
-    try {
-      return parse(text);
-    } catch (cause) {
-      const printed = `${command.join(' ')} printed what cannot be read: ${text.slice(0, 200)}`;
-      throw new TcError('tc/output', printed, { cause });
+/**
+ * Lists all devices of a network namespace but the loopback.
+ * @param namespace a file such as /run/netns/NAME or /proc/PID/ns/net
+ * @throws NetlinkError, NamespaceGoneError
+ */
+export function devicesIn(namespace: string): Device[] {
+  return withNetlink(namespace, (netlink) => {
+    const links = listLinks(netlink).filter(({ isLoopback }) => !isLoopback);
+    if (links.length > mostDevices) {
+      throw new Error(`${links.length} network devices are more than the ${mostDevices} that are marked at most`);
     }
-  };
-  const places = (namespace: string) => read(namespace, ['tc', '-j', 'qdisc', 'show'], readPlaces);
-  const filters = (namespace: string, device: string, direction: 'egress' | 'ingress') => {
-    return read(namespace, ['tc', '-j', 'filter', 'show', 'dev', device, direction], (text) =>
-      readFilters(text, device),
-    );
-  };
-
-  return {
-    async check() {
-      for (const program of ['ip', 'tc'] as const) await run('/proc/self/ns/net', [program, '-V']);
-    },
-
-    async devices(namespace) {
-      const devices = await read(namespace, ['ip', '-j', 'address', 'show'], readDevices);
-      if (devices.length <= mostDevices) return devices;
-      const most = `the ${mostDevices} that are marked at most`;
-      throw new TcError('tc/output', `${devices.length} network devices are more than ${most}`);
-    },
-
-    async marks(namespace, devices) {
-      const withPlace = await places(namespace);
-      const marks: Mark[] = [];
-      for (const { name } of devices.filter((device) => withPlace.has(device.name))) {
-        marks.push(...(await filters(namespace, name, 'egress')).marks);
-      }
-      return marks;
-    },
-
-    async set(namespace, { device, handle, classId }, program) {
-      if (!(await places(namespace)).has(device)) await run(namespace, ['tc', 'qdisc', 'add', 'dev', device, 'clsact']);
-      await run(namespace, [
-        'tc',
-        ...['filter', 'replace', 'dev', device, 'egress', 'pref', String(preference), 'handle', String(handle)],
-        ...['bpf', 'direct-action', 'object-pinned', program, 'classid', classId],
-      ]);
-    },
-
-    async remove(namespace, { device, handle }) {
-      const where = ['dev', device, 'egress', 'pref', String(preference), 'handle', String(handle)];
-      try {
-        await run(namespace, ['tc', 'filter', 'delete', ...where, 'bpf']);
-      } catch (error) {
-        if (!(error instanceof TcError) || !isMissing.test(error.message)) throw error;
-        // The device itself, with all that was on it.
-        if (isMissingDevice.test(error.message)) return;
-      }
-      if (!(await places(namespace)).has(device)) return;
-      for (const direction of ['ingress', 'egress'] as const) {
-        if ((await filters(namespace, device, direction)).count > 0) return;
-      }
-      await run(namespace, ['tc', 'qdisc', 'delete', 'dev', device, 'clsact']);
-    },
-  };
+    const addresses = Map.groupBy(listAddresses(netlink), ({ index }) => index);
+    return links.map(({ index, name, isUp, isEthernet }) => ({
+      name,
+      isUp,
+      linkHeader: isEthernet ? 14 : 0,
+      addresses: (addresses.get(index) ?? []).map(({ text }) => text),
+    }));
+  });
 }
 
-// What tc, or the kernel through it, says of a filter, a place for filters, or a device that is not there.
-const isMissing = /No such file|not found|Cannot find|No such device|Parent Qdisc doesn't exists/i;
-const isMissingDevice = /Cannot find device|No such device/i;
+/** Lists the marks on the devices of a namespace. @throws NetlinkError, NamespaceGoneError, BpfError */
+export function marksIn(namespace: string): Mark[] {
+  const tc = createTc(namespace);
+  return [...tc.filters([...placesIn(namespace)], clsact.egress)].flatMap(([device, filters]) =>
+    filters.flatMap(({ handle, classId, programId }) =>
+      isMarkProgram(programId) ? [{ device, handle, classId }] : [],
+    ),
+  );
+}
+
+/**
+ * Puts a mark on its device, in place of one with the same handle.
+ * @param program its file descriptor
+ * @throws NetlinkError, NamespaceGoneError
+ */
+export function setMark(namespace: string, { device, handle, classId }: Mark, program: number): void {
+  const tc = createTc(namespace);
+  if (!placesIn(namespace).has(device)) tc.change([{ put: 'clsact', device, parent: clsact.parent }]);
+  tc.change([{ put: 'filter', device, parent: clsact.egress, preference, handle, classId, program }]);
+}
+
+/**
+ * Takes a mark off, and the place for filters where no other is left. One that is gone is no error.
+ * @throws NetlinkError, NamespaceGoneError
+ */
+export function removeMark(namespace: string, { device, handle }: Mark): void {
+  const tc = createTc(namespace);
+  unlessGone(() => tc.change([{ remove: 'filter', device, parent: clsact.egress, preference, handle }]));
+  if (!placesIn(namespace).has(device)) return;
+  const left = [clsact.ingress, clsact.egress].flatMap((parent) => tc.filters([device], parent).get(device) ?? []);
+  if (left.length === 0) unlessGone(() => tc.change([{ remove: 'qdisc', device, parent: clsact.parent }]));
+}
+
+/** Devices that have a place for filters like ours. */
+function placesIn(namespace: string): Set<string> {
+  const places = createTc(namespace).qdiscs();
+  return new Set(places.filter(({ kind }) => kind === 'clsact').map(({ device }) => device));
+}
+
+/** To look a program up takes CAP_SYS_ADMIN, as to enter its namespace does. */
+function isMarkProgram(id: number): boolean {
+  const program = id === 0 ? undefined : openProgram(id);
+  return program !== undefined && withDescriptor(program, programName) === markProgram;
+}
+
+/** What the kernel says of a filter, a place for filters, or a device that is not there. */
+const isGone = /ENOENT|ENODEV|Parent Qdisc doesn't exist/;
+
+/** The filter, its place or the device may have vanished meanwhile. */
+function unlessGone(change: () => void): void {
+  try {
+    change();
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || !isGone.test(error.message)) throw error;
+  }
+}

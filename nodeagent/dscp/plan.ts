@@ -1,5 +1,23 @@
 /** Compares the marks that are on a namespace's devices with those that should be there. Pure. */
-import type { Device, Mark } from './tc-output.ts';
+
+/** A network device of a namespace. */
+export interface Device {
+  readonly name: string;
+  readonly isUp: boolean;
+  /** Bytes of its link-layer header before the IP header: 14 on Ethernet, 0 on devices of IP packets. */
+  readonly linkHeader: number;
+  /** IP addresses on it, in the kernel's spelling, those of the link itself left out. */
+  readonly addresses: readonly string[];
+}
+
+/** A filter with the marking program on the way out of a device. */
+export interface Mark {
+  readonly device: string;
+  /** Tells the filters of a device apart: {@link handleOf}. */
+  readonly handle: number;
+  /** Such as `8d1f:3ae`: the program's version and what it is to do. */
+  readonly classId: string;
+}
 
 /** One change of a namespace's marks. */
 export interface MarkStep {

@@ -1,7 +1,6 @@
 /** Keeps the ingress queues of this node's pods as they should be. */
 
 import type { Log } from '../base/log.ts';
-import { TcError } from '../net/iproute.ts';
 import type { Tc } from '../net/tc.ts';
 import type { ShapedPod } from '../pods/desired.ts';
 import { ownerOf } from '../pods/owner.ts';
@@ -10,6 +9,7 @@ import type { SlotState } from '../shaper/steps.ts';
 import type { HostDevice, MissingDevice, PodDevices } from './devices.ts';
 import { podHandle, type Queue } from './htb.ts';
 import { settleQueues } from './settle.ts';
+import { NoQueuesError } from './support.ts';
 
 /** What queues are built from. */
 export interface QueuesOptions {
@@ -40,7 +40,7 @@ export interface Queues {
    * @param slots the slots that the pods hold
    * @param full whether to look at the devices also where nothing else is asked for than the last time
    */
-  settle(pods: readonly ShapedPod[], slots: readonly SlotState[], full: boolean): Promise<QueuesReport>;
+  settle(pods: readonly ShapedPod[], slots: readonly SlotState[], full: boolean): QueuesReport;
 }
 
 /** Builds it. */
@@ -49,18 +49,14 @@ export function createQueues({ enabled, tc, devices, classifier, log }: QueuesOp
   let reported = new Map<string, string>();
   let settled: { readonly asked: string; readonly report: QueuesReport } | undefined;
 
-  const clear = async () => {
+  const clear = () => {
     if (cleared) return;
     cleared = true;
-    try {
-      const { done, failed } = await settleQueues(tc, podHandle, new Map());
-      if (done.length > 0) log.info({ queues: done.length }, 'the queues of an earlier agent are removed');
-      for (const [device, error] of failed) log.error({ device, error: error.message }, 'a queue cannot be removed');
-    } catch {
-      // Without tc there was no earlier agent with queues.
-    }
+    const { done, failed } = settleQueues(tc, podHandle, new Map());
+    if (done.length > 0) log.info({ queues: done.length }, 'the queues of an earlier agent are removed');
+    for (const [device, error] of failed) log.error({ device, error: error.message }, 'a queue cannot be removed');
   };
-  const settle = async (pods: readonly ShapedPod[], slots: readonly SlotState[]): Promise<QueuesReport> => {
+  const settle = (pods: readonly ShapedPod[], slots: readonly SlotState[]): QueuesReport => {
     const program = classifier();
     const slotOf = new Map(slots.flatMap((slot) => (slot.isMapped ? [[slot.owner, slot.slot]] : [])));
     const wanting = pods.filter((pod) => wantsQueue(pod) && slotOf.has(ownerOf(pod)));
@@ -68,7 +64,7 @@ export function createQueues({ enabled, tc, devices, classifier, log }: QueuesOp
     const found = addresses.size > 0 ? devices.find(addresses) : new Map<string, HostDevice | MissingDevice>();
     const deviceOf = new Map(wanting.map((pod) => [pod, deviceOfPod(pod, found)]));
     const queues = queuesOf(deviceOf, (pod) => ({ slot: slotOf.get(ownerOf(pod)) ?? 0, classifier: program }));
-    const { foreign, failed, done } = await settleQueues(tc, podHandle, queues);
+    const { foreign, failed, done } = settleQueues(tc, podHandle, queues);
     if (done.length > 0) log.info({ queues: done.map(({ kind, device }) => `${kind} ${device}`) }, 'queues changed');
     const problems = new Map<string, string>();
     for (const [pod, device] of deviceOf) {
@@ -99,18 +95,25 @@ export function createQueues({ enabled, tc, devices, classifier, log }: QueuesOp
     failures,
   });
 
+  const attempt = (pods: readonly ShapedPod[], slots: readonly SlotState[]): QueuesReport => {
+    try {
+      return settle(pods, slots);
+    } catch (error) {
+      if (error instanceof Error) return allWith(pods, error.message, 1);
+      throw error;
+    }
+  };
+
   return {
-    async settle(pods, slots, full) {
+    settle(pods, slots, full) {
       if (!enabled) {
-        await clear();
+        clear();
         return allWith(pods, switchedOff, 0);
       }
-      // Passes come with every container that starts; each look costs some processes.
+      // Passes come with every container that starts, and to look at all devices takes milliseconds.
       const asked = askedOf(pods, slots, classifier());
       if (!full && settled?.asked === asked) return settled.report;
-      const report = await settle(pods, slots).catch((error: Error) => {
-        return allWith(pods, error.message, mayGoWell(error) ? 1 : 0);
-      });
+      const report = attempt(pods, slots);
       warn(pods, report.problems);
       settled = report.failures === 0 ? { asked, report } : undefined;
       return report;
@@ -128,7 +131,7 @@ function askedOf(pods: readonly ShapedPod[], slots: readonly SlotState[], { id }
 }
 
 function mayGoWell(error: Error): boolean {
-  return !(error instanceof TcError) || (error.code !== 'tc/missing' && error.code !== 'tc/unsupported');
+  return !(error instanceof NoQueuesError);
 }
 
 const switchedOff = 'queues are switched off (--ingress-queue, key ingress-queue of ConfigMap podrate)';

@@ -2,9 +2,8 @@
  * Finds the host's ends of the virtual Ethernet devices by which other network namespaces are connected. The kernel is
  * asked about those namespaces by their numbers: nothing enters them.
  */
-import ipaddr from 'ipaddr.js';
-import { inNetworkNamespace } from '../libbpf/namespace.ts';
-import { type LinkInfo, type Netlink, openNetlink } from '../net/netlink.ts';
+import { type LinkInfo, listAddresses, listLinks, namespaceOf } from '../net/links.ts';
+import { type Netlink, withNetlink } from '../net/netlink.ts';
 
 /** The host's end of a pair of virtual Ethernet devices. */
 export interface HostDevice {
@@ -18,7 +17,7 @@ export type MissingDevice = 'none' | 'ambiguous';
 
 /** Finds pods' devices by the pods' addresses. */
 export interface PodDevices {
-  /** @returns devices by address @throws BpfError */
+  /** @returns devices by address @throws NetlinkError */
   find(addresses: ReadonlySet<string>): Map<string, HostDevice | MissingDevice>;
 }
 
@@ -54,10 +53,10 @@ export function createPodDevices(host?: string): PodDevices {
   };
 }
 
-/** Returns the ends here of the devices in another namespace. @param file of that namespace @throws BpfError */
+/** Returns the ends here of the devices in another namespace. @param file of that namespace @throws NetlinkError */
 export function devicesInto(file: string): HostDevice[] {
   return withNetlink(undefined, (netlink) => {
-    const namespace = netlink.namespaceOf(file);
+    const namespace = namespaceOf(netlink, file);
     const ends = vethsOf(netlink).filter(({ peerNamespace }) => peerNamespace === namespace);
     return namespace === undefined
       ? []
@@ -69,7 +68,7 @@ export function devicesInto(file: string): HostDevice[] {
 type Veth = LinkInfo & { readonly peerIndex: number; readonly peerNamespace: number };
 
 function vethsOf(netlink: Netlink): Veth[] {
-  return netlink.links().flatMap((link) => (isVeth(link) ? [link] : []));
+  return listLinks(netlink).flatMap((link) => (isVeth(link) ? [link] : []));
 }
 
 function isVeth(link: LinkInfo): link is Veth {
@@ -83,12 +82,12 @@ function isVeth(link: LinkInfo): link is Veth {
 function pairsWith(netlink: Netlink, namespace: number, ends: readonly Veth[], all: boolean): Map<string, Pair> {
   const pairs = new Map<string, Pair>();
   try {
-    const others = new Map(netlink.links(namespace).map((link) => [link.index, link]));
-    const addresses = netlink.addresses(namespace);
+    const others = new Map(listLinks(netlink, namespace).map((link) => [link.index, link]));
+    const addresses = listAddresses(netlink, namespace);
     for (const end of ends) {
       const other = others.get(end.peerIndex);
       if (other?.peerIndex !== end.index) continue;
-      const own = addresses.filter(({ index }) => index === other.index).map(({ bytes }) => textOf(bytes));
+      const own = addresses.filter(({ index }) => index === other.index).map(({ text }) => text);
       const device = { name: end.name, mtu: Math.min(end.mtu, other.mtu) };
       if (own.length > 0 || all) pairs.set(keyOf(end), { device, namespace, addresses: own });
     }
@@ -107,20 +106,4 @@ function deviceWith(address: string, pairs: readonly Pair[]): HostDevice | Missi
 
 function keyOf({ index, peerIndex, peerNamespace }: Veth): string {
   return `${index} ${peerIndex} ${peerNamespace}`;
-}
-
-function textOf(bytes: Uint8Array): string {
-  const address = ipaddr.fromByteArray([...bytes]);
-  return address instanceof ipaddr.IPv6 ? address.toRFC5952String() : address.toString();
-}
-
-/** A socket stays in the namespace in which it was opened. */
-function withNetlink<T>(host: string | undefined, use: (netlink: Netlink) => T): T {
-  const netlink = host === undefined ? openNetlink() : inNetworkNamespace(host, openNetlink);
-  if (netlink === undefined) throw new Error(`${host} has vanished`);
-  try {
-    return use(netlink);
-  } finally {
-    netlink.close();
-  }
 }

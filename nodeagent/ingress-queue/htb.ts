@@ -1,7 +1,8 @@
 /**
- * The ingress queue of a pod as tc commands: HTB on the host's end of the pod's device. One filter, the BPF classifier
+ * The ingress queue of a pod: HTB on the host's end of the pod's device. One filter, the BPF classifier
  * of bpf/ingress/queue.h, chooses the class of each packet. docs/shaper.md has the reasons for the classes.
  */
+import { root, type TcChange } from '../net/tc.ts';
 import type { Classifier } from '../shaper/shaper.ts';
 
 /** The handles of podrate's root queueing disciplines: the agent's on devices of pods, and the command line tool's. */
@@ -55,8 +56,7 @@ const leafClasses: readonly LeafClass[] = [first, young, bulk, other];
 /** The class that bounds the sum of the others. */
 const innerMinor = '1';
 /** The place of the classifier among the filters. */
-export const filterPreference = 1;
-export const filterHandle = 1;
+export const filterPlace = { preference: 1, handle: 1 } as const;
 
 /** The leaf of a class: where its packets wait. */
 export interface Leaf {
@@ -76,7 +76,7 @@ export function linkRate({ rate, mtu }: Pick<Queue, 'rate' | 'mtu'>): number {
   return Math.floor((rate * (mtu + headerBytes)) / mtu);
 }
 
-/** Returns the leaves of a queue under a handle, in the order of their commands. */
+/** Returns the leaves of a queue under a handle, in the order of their classes. */
 export function leavesOf(handle: string, queue: Pick<Queue, 'rate' | 'mtu'>): readonly Leaf[] {
   const base = Number.parseInt(handle, 16);
   return leafClasses.map(({ minor, waitMs }) => ({
@@ -91,62 +91,51 @@ export function filterClassId(handle: string, slot: number): string {
   return `${handle}${slot.toString(16)}`;
 }
 
-/** Returns the commands that install the queue. The filter comes last: where it is, everything is. */
-export function installCommands(device: string, handle: string, queue: Queue): string[] {
+/** Returns the changes that install the queue. The filter comes last: where it is, everything is. */
+export function installQueue(device: string, handle: string, queue: Queue): TcChange[] {
   return [
-    `qdisc add dev ${device} root handle ${handle} htb default ${other.minor}`,
-    ...classCommands(device, handle, queue),
-    ...leafCommands(device, handle, queue),
-    filterCommand(device, handle, queue),
+    { put: 'htb', device, parent: root, handle, defaultClass: other.minor },
+    ...classes(device, handle, queue),
+    ...leaves(device, handle, queue),
+    filter(device, handle, queue),
   ];
 }
 
 /**
- * Returns the commands that bring a whole queue to another rate, slot or classifier. Packets that wait in it stay. The
+ * Returns the changes that bring a whole queue to another rate, slot or classifier. Packets that wait in it stay. The
  * limit of the first leaf is changed before any class, those of the other leaves after all classes: where all limits
  * belong to one rate, the classes do too, wherever a process was killed.
  */
-export function changeCommands(device: string, handle: string, queue: Queue): string[] {
-  const leaves = leafCommands(device, handle, queue);
-  return [
-    ...leaves.slice(0, 1),
-    ...classCommands(device, handle, queue),
-    ...leaves.slice(1),
-    filterCommand(device, handle, queue),
-  ];
+export function changeQueue(device: string, handle: string, queue: Queue): TcChange[] {
+  const [first, ...others] = leaves(device, handle, queue);
+  const before = first === undefined ? [] : [first];
+  return [...before, ...classes(device, handle, queue), ...others, filter(device, handle, queue)];
 }
 
-/** Returns the command that removes the queue. */
-export function removeCommand(device: string): string {
-  return `qdisc del dev ${device} root`;
+/** Returns the changes that remove the queue. */
+export function removeQueue(device: string): TcChange[] {
+  return [{ remove: 'qdisc', device, parent: root }];
 }
 
-function classCommands(device: string, handle: string, queue: Queue): string[] {
+function classes(device: string, handle: string, queue: Queue): TcChange[] {
   const ceil = linkRate(queue);
   const burst = Math.max(leastBurst, Math.round((ceil * burstMs) / 1000));
-  const command = (parent: string, minor: string, rate: number, rest: string) => {
-    const size = `rate ${8 * rate}bit ceil ${8 * ceil}bit burst ${burst} cburst ${burst}`;
-    return `class replace dev ${device} parent ${parent} classid ${handle}${minor} htb ${size} ${rest}`;
-  };
+  const inner = `${handle}${innerMinor}`;
   return [
     // Without a quantum the kernel warns, though an inner class does not use one.
-    command(handle, innerMinor, ceil, `quantum ${frameBytes}`),
-    ...leafClasses.map(({ minor, part, priority, quantum }) => {
+    { put: 'class', device, parent: handle, handle: inner, rate: ceil, ceil, burst, quantum: frameBytes, priority: 0 },
+    ...leafClasses.map(({ minor, part, priority, quantum }): TcChange => {
       const rate = Math.max(1, Math.floor(ceil * part));
-      return command(`${handle}${innerMinor}`, minor, rate, `prio ${priority} quantum ${quantum}`);
+      return { put: 'class', device, parent: inner, handle: `${handle}${minor}`, rate, ceil, burst, quantum, priority };
     }),
   ];
 }
 
-function leafCommands(device: string, handle: string, queue: Queue): string[] {
-  return leavesOf(handle, queue).map(
-    ({ parent, handle: own, limit }) =>
-      `qdisc replace dev ${device} parent ${parent} handle ${own} bfifo limit ${limit}`,
-  );
+function leaves(device: string, handle: string, queue: Queue): TcChange[] {
+  return leavesOf(handle, queue).map((leaf) => ({ put: 'bfifo', device, ...leaf }));
 }
 
-function filterCommand(device: string, handle: string, { slot, classifier }: Queue): string {
-  const place = `parent ${handle} protocol all prio ${filterPreference} handle ${filterHandle}`;
-  const program = `bpf direct-action object-pinned ${classifier.file} classid ${filterClassId(handle, slot)}`;
-  return `filter replace dev ${device} ${place} ${program}`;
+function filter(device: string, handle: string, { slot, classifier }: Queue): TcChange {
+  const classId = filterClassId(handle, slot);
+  return { put: 'filter', device, parent: handle, ...filterPlace, classId, program: classifier.file };
 }

@@ -1,17 +1,17 @@
 /** Reads the queues of a network namespace and carries out a plan. */
-import { TcError } from '../net/iproute.ts';
+import { NetlinkError } from '../net/netlink.ts';
 import type { Tc } from '../net/tc.ts';
-import { changeCommands, installCommands, manualHandle, podHandle, type Queue, removeCommand } from './htb.ts';
+import { changeQueue, installQueue, manualHandle, podHandle, type Queue, removeQueue } from './htb.ts';
 import { isOurs, planQueues, type QueuePlan, type QueueStep, type QueuesThere } from './plan.ts';
 import { type QueueFilter, queueFilter, type RootQueue, rootQueues } from './state.ts';
-import { explainQueueError } from './support.ts';
+import { explainQueueError, NoQueuesError } from './support.ts';
 
 /** The result of settling the queues. */
 export interface QueueOutcome {
   readonly foreign: QueuePlan['foreign'];
   readonly done: readonly QueueStep[];
   /** Why a device does not have the queue that it should have. */
-  readonly failed: ReadonlyMap<string, TcError>;
+  readonly failed: ReadonlyMap<string, Error>;
 }
 
 /** Picks devices by what is on them. All others stay as they are. */
@@ -20,95 +20,85 @@ export type PickDevice = (root: RootQueue, filter: QueueFilter | undefined) => b
 /**
  * Makes the queues of a namespace be these and no others under a handle of podrate's.
  * @param pick undefined: all devices of the namespace
- * @throws TcError if they cannot be read
+ * @throws if they cannot be read
  */
-export async function settleQueues(
+export function settleQueues(
   tc: Tc,
   handle: string,
   wanted: ReadonlyMap<string, Queue>,
   pick: PickDevice = () => true,
-): Promise<QueueOutcome> {
-  const { steps, foreign } = planQueues(handle, wanted, await readQueues(tc, handle, pick));
-  const failed = new Map<string, TcError>();
+): QueueOutcome {
+  const { steps, foreign } = planQueues(handle, wanted, readQueues(tc, handle, pick));
+  const failed = new Map<string, Error>();
   const done: QueueStep[] = [];
-  let unsupported: TcError | undefined;
+  let lacking: NoQueuesError | undefined;
   for (const step of steps) {
     const { device, kind } = step;
     if (failed.has(device)) continue;
     try {
       // What the kernel lacks, it lacks for every device.
-      if (kind === 'install' && unsupported !== undefined) throw unsupported;
-      await doStep(tc, handle, step);
+      if (kind === 'install' && lacking !== undefined) throw lacking;
+      doStep(tc, handle, step);
       done.push(step);
     } catch (error) {
-      if (!(error instanceof TcError)) throw error;
+      if (!(error instanceof Error)) throw error;
       const explained = explainQueueError(error);
-      if (explained.code === 'tc/unsupported') unsupported = explained;
-      // A device that vanished meanwhile took its queue along.
-      if (!/Cannot find device/.test(error.message)) failed.set(device, explained);
+      if (explained instanceof NoQueuesError) lacking = explained;
+      if (!isDeviceGone(error)) failed.set(device, explained);
     }
   }
   return { foreign, done, failed };
 }
 
-/** Reads the root queueing disciplines of devices, and the filters of podrate's. @throws TcError */
-export async function readQueues(tc: Tc, handle: string, pick: PickDevice = () => true): Promise<QueuesThere> {
-  const roots = rootQueues(await tc.show('qdisc show'));
+/** Reads the root queueing disciplines of devices, and the filters of podrate's. @throws if they cannot be read */
+export function readQueues(tc: Tc, handle: string, pick: PickDevice = () => true): QueuesThere {
+  const roots = rootQueues(tc.qdiscs());
   const ours = [...roots.values()].filter((root) => isOurs(root, handle)).map(({ device }) => device);
-  const filters = await readFilters(tc, handle, ours);
-  return { roots: new Map([...roots].filter(([device, root]) => pick(root, filters.get(device)))), filters };
-}
-
-async function readFilters(tc: Tc, handle: string, devices: readonly string[]): Promise<Map<string, QueueFilter>> {
-  const show = (device: string) => `filter show dev ${device} parent ${handle}`;
-  const printed = await tc.showAll(devices.map(show)).catch(async (error: unknown) => {
-    if (!(error instanceof TcError) || error.code === 'tc/missing') throw error;
-    // One of the devices has vanished.
-    const each: unknown[] = [];
-    for (const device of devices) each.push(await tc.show(show(device)).catch(() => []));
-    return each;
-  });
-  return new Map(
-    devices.flatMap((device, index): [string, QueueFilter][] => {
-      const filter = queueFilter(printed[index] ?? []);
+  const filters = new Map(
+    [...tc.filters(ours, handle)].flatMap(([device, there]): [string, QueueFilter][] => {
+      const filter = queueFilter(there);
       return filter === undefined ? [] : [[device, filter]];
     }),
   );
+  return { roots: new Map([...roots].filter(([device, root]) => pick(root, filters.get(device)))), filters };
 }
 
-/**
- * Removes all queues of podrate from this namespace, also those made by hand. Without tc there are none.
- * @throws TcError if one stays
- */
-export async function removeQueues(tc: Tc): Promise<void> {
-  try {
-    for (const handle of [podHandle, manualHandle]) {
-      const { failed } = await settleQueues(tc, handle, new Map());
-      for (const error of failed.values()) throw error;
-    }
-  } catch (error) {
-    if (!(error instanceof TcError) || error.code !== 'tc/missing') throw error;
+/** Removes all queues of podrate from this namespace, also those made by hand. @throws if one stays */
+export function removeQueues(tc: Tc): void {
+  for (const handle of [podHandle, manualHandle]) {
+    const { failed } = settleQueues(tc, handle, new Map());
+    for (const error of failed.values()) throw error;
   }
 }
 
-async function doStep(tc: Tc, handle: string, step: QueueStep): Promise<void> {
-  const { device, kind } = step;
-  if (kind === 'remove') return tc.batch([removeCommand(device)]);
-  if (kind === 'change') {
+function doStep(tc: Tc, handle: string, step: QueueStep): void {
+  const { device } = step;
+  if (step.kind === 'remove') tc.change(removeQueue(device));
+  else if (step.kind === 'install') install(tc, handle, device, step.queue);
+  else {
     try {
-      return await tc.batch(changeCommands(device, handle, step.queue));
+      tc.change(changeQueue(device, handle, step.queue));
     } catch (error) {
-      if (!(error instanceof TcError)) throw error;
+      if (!(error instanceof NetlinkError)) throw error;
       // An earlier version, or another program, has left classes or filters that are in the way.
-      await tc.batch([removeCommand(device)]);
+      tc.change(removeQueue(device));
+      install(tc, handle, device, step.queue);
     }
   }
+}
+
+function install(tc: Tc, handle: string, device: string, queue: Queue): void {
   try {
-    await tc.batch(installCommands(device, handle, step.queue));
+    tc.change(installQueue(device, handle, queue));
   } catch (error) {
     // Half a queue would let everything pass. What another program has installed meanwhile has another handle.
-    const left = (await readQueues(tc, handle).catch(() => undefined))?.roots.get(device);
-    if (left !== undefined && isOurs(left, handle)) await tc.batch([removeCommand(device)]).catch(() => {});
+    const left = rootQueues(tc.qdiscs()).get(device);
+    if (left !== undefined && isOurs(left, handle)) tc.change(removeQueue(device));
     throw error;
   }
+}
+
+/** A device that vanished meanwhile took its queue along. */
+function isDeviceGone(error: Error): boolean {
+  return error instanceof NetlinkError && error.errno === 'ENODEV';
 }

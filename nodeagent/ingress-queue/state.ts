@@ -1,5 +1,6 @@
-/** Reads what tc prints about queueing disciplines and their filters. */
-import { filterHandle, filterPreference, type Leaf } from './htb.ts';
+/** Picks podrate's queues out of what is on devices. */
+import { type Filter, type Qdisc, root } from '../net/tc.ts';
+import { filterPlace, type Leaf } from './htb.ts';
 
 /** The root queueing discipline of a device. */
 export interface RootQueue {
@@ -12,53 +13,27 @@ export interface RootQueue {
 }
 
 /** The BPF filter of a queue. */
-export interface QueueFilter {
-  readonly classId: string;
-  /** The kernel's number of the program. */
-  readonly programId: number;
-}
+export type QueueFilter = Pick<Filter, 'classId' | 'programId'>;
 
-interface PrintedQdisc {
-  readonly kind: string;
-  readonly handle: string;
-  readonly dev: string;
-  readonly root?: boolean;
-  readonly parent?: string;
-  readonly options?: { readonly limit?: number };
-}
-
-interface PrintedFilter {
-  readonly pref: number;
-  readonly kind: string;
-  readonly options?: {
-    readonly handle?: string;
-    readonly flowid?: string;
-    readonly prog?: { readonly id?: number };
-  };
-}
-
-/** Reads the output of `tc -json qdisc show`, by device. */
-export function rootQueues(printed: unknown): Map<string, RootQueue> {
-  const all = printed as readonly PrintedQdisc[];
-  const roots = all.filter(({ root }) => root === true);
+/** Returns the root queueing disciplines by their devices. */
+export function rootQueues(qdiscs: readonly Qdisc[]): Map<string, RootQueue> {
+  const leaves = Map.groupBy(
+    qdiscs.filter(({ kind }) => kind === 'bfifo'),
+    ({ device }) => device,
+  );
+  const roots = qdiscs.filter(({ parent }) => parent === root);
   return new Map(
-    roots.map(({ dev: device, kind, handle }) => {
-      const leaves = all.flatMap(({ dev, kind: leafKind, handle: own, parent, options }): [string, Leaf][] =>
-        dev === device && leafKind === 'bfifo' && parent !== undefined
-          ? [[parent, { parent, handle: own, limit: options?.limit ?? 0 }]]
-          : [],
-      );
-      return [device, { device, kind, handle, leaves: new Map(leaves) }];
+    roots.map(({ device, kind, handle }) => {
+      const own = leaves.get(device) ?? [];
+      return [device, { device, kind, handle, leaves: new Map(own.map((leaf) => [leaf.parent, leaf])) }];
     }),
   );
 }
 
-/** Reads the output of `tc -json filter show` of one queue. @returns undefined if podrate's filter is not there */
-export function queueFilter(printed: unknown): QueueFilter | undefined {
-  const ours = (printed as readonly PrintedFilter[]).find(
-    ({ pref, kind, options }) =>
-      pref === filterPreference && kind === 'bpf' && Number(options?.handle) === filterHandle,
-  );
-  const programId = ours?.options?.prog?.id;
-  return programId === undefined ? undefined : { programId, classId: ours?.options?.flowid ?? '' };
+/** Returns podrate's filter. @returns undefined if it is not there */
+export function queueFilter(filters: readonly Filter[]): QueueFilter | undefined {
+  const isOurs = ({ preference, handle, programId }: Filter) =>
+    preference === filterPlace.preference && handle === filterPlace.handle && programId !== 0;
+  const ours = filters.find(isOurs);
+  return ours && { programId: ours.programId, classId: ours.classId };
 }

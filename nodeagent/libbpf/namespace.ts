@@ -15,21 +15,35 @@ const networkNamespace = 0x4000_0000;
  * @throws BpfError if it cannot be entered
  */
 export function inNetworkNamespace<T>(file: string, use: () => T): T | undefined {
+  const other = open(file);
+  if (other === undefined) return undefined;
+  try {
+    // What is no namespace (any more): a file on which one was mounted.
+    return elsewhere(() => libc().setns(other, networkNamespace), file, use);
+  } finally {
+    closeSync(other);
+  }
+}
+
+/** The same in a new network namespace, which ends then. @throws BpfError if there can be none */
+export function inNewNetworkNamespace<T>(use: () => T): T | undefined {
+  return elsewhere(() => libc().unshare(networkNamespace), 'a new network namespace', use);
+}
+
+/** @returns undefined if `enter` says that there is no such namespace */
+function elsewhere<T>(enter: () => number, what: string, use: () => T): T | undefined {
   const own = openSync('/proc/thread-self/ns/net', 'r');
   try {
-    const other = open(file);
-    if (other === undefined) return undefined;
+    if (enter() !== 0) {
+      const error = refused(`enter ${what}`, koffi.errno());
+      if (error.errno === 'EINVAL') return undefined;
+      throw error;
+    }
     try {
-      // What is no namespace (any more): a file on which one was mounted.
-      if (!enter(other, file)) return undefined;
-      try {
-        return use();
-      } finally {
-        // Nothing that this process does is right in another one's network.
-        if (!enter(own, 'its own network namespace')) process.abort();
-      }
+      return use();
     } finally {
-      closeSync(other);
+      // Nothing that this process does is right in another one's network.
+      if (libc().setns(own, networkNamespace) !== 0) process.abort();
     }
   } finally {
     closeSync(own);
@@ -46,13 +60,15 @@ function open(file: string): number | undefined {
   }
 }
 
-let bound: ((descriptor: number, kind: number) => number) | undefined;
+interface Libc {
+  setns(descriptor: number, kind: number): number;
+  unshare(kind: number): number;
+}
 
-/** @returns false if the file is no network namespace */
-function enter(descriptor: number, what: string): boolean {
-  bound ??= koffi.load(null).func('int setns(int fd, int nstype)');
-  if (bound(descriptor, networkNamespace) === 0) return true;
-  const error = refused(`enter ${what}`, koffi.errno());
-  if (error.errno === 'EINVAL') return false;
-  throw error;
+let bound: Libc | undefined;
+
+function libc(): Libc {
+  const library = koffi.load(null);
+  bound ??= { setns: library.func('int setns(int fd, int nstype)'), unshare: library.func('int unshare(int flags)') };
+  return bound;
 }

@@ -2,7 +2,6 @@
 
 import { isLinuxBefore } from '../base/linux-version.ts';
 import { queueRemedy } from '../ingress-queue/support.ts';
-import { tcRemedy } from '../net/iproute.ts';
 import type { Facts } from './facts.ts';
 import type { Confinement } from './security-module.ts';
 
@@ -227,10 +226,8 @@ function marks({ error, markError }: NonNullable<Facts['load']>): Check[] {
   const name = 'marks';
   if (error !== undefined) return [];
   if (markError === undefined) return [{ name, result: 'ok', found: 'packets can be marked with a code point (DSCP)' }];
-  const remedy = markError.includes(tcRemedy)
-    ? tcRemedy
-    : 'the kernel needs CONFIG_NET_CLS_BPF=y and CONFIG_NET_SCH_INGRESS';
-  const found = `packets cannot be marked with a code point (DSCP), which limits do not need: ${markError.replace(`: ${tcRemedy}`, '')}`;
+  const remedy = 'the kernel needs CONFIG_NET_CLS_BPF=y and CONFIG_NET_SCH_INGRESS';
+  const found = `packets cannot be marked with a code point (DSCP), which limits do not need: ${markError}`;
   return [{ name, result: 'warning', found, remedy }];
 }
 
@@ -239,8 +236,7 @@ function queues({ error, queueError }: NonNullable<Facts['load']>): Check[] {
   if (error !== undefined) return [];
   if (queueError === undefined)
     return [{ name, result: 'ok', found: 'what pods receive can be queued (HTB, BPF filters)' }];
-  const remedies = [queueRemedy, tcRemedy];
-  const remedy = remedies.find((one) => queueError.includes(one)) ?? 'the agent needs CAP_NET_ADMIN';
+  const remedy = queueError.includes(queueRemedy) ? queueRemedy : 'the agent needs CAP_NET_ADMIN';
   const found = `what pods receive is policed, not queued: ${queueError.replace(`: ${remedy}`, '')}`;
   return [{ name, result: 'warning', found, remedy }];
 }

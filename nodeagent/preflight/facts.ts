@@ -135,8 +135,8 @@ async function tryKernel(
 ): Promise<Facts['load']> {
   try {
     const adopterError = tryInstall(objectFile, pinDirectory);
-    const markError = canEnter ? await marker.check() : undefined;
-    const queueError = canEnter ? await tryQueue() : undefined;
+    const markError = canEnter ? marker.check() : undefined;
+    const queueError = canEnter ? tryQueue() : undefined;
     return {
       release: release(),
       ...(adopterError !== undefined && { adopterError: adopterError.message }),

@@ -28,7 +28,7 @@ export async function unlimitPod(shaper: LoadedShaper, pod: LimitablePod): Promi
  *
  * @param rate undefined for no queue
  * @returns whether there is one
- * @throws TcError
+ * @throws NetlinkError
  */
 export async function putQueue(
   shaper: LoadedShaper,
@@ -39,7 +39,7 @@ export async function putQueue(
   const wanted = new Map<string, Queue>();
   if (rate !== undefined) wanted.set(hubPort, { rate, mtu: MTU, slot, classifier: await shaper.classifier() });
   const isOfPod = ({ device }: RootQueue) => device === hubPort;
-  const { failed } = await settleQueues(createTc(hubNetnsPath), podHandle, wanted, isOfPod);
+  const { failed } = settleQueues(createTc(hubNetnsPath), podHandle, wanted, isOfPod);
   for (const error of failed.values()) throw error;
   return rate !== undefined;
 }

@@ -85,7 +85,7 @@ const put = (rates: object, spec: Partial<V1PodSpec> = {}) =>
   });
 /** Which of some rates a whole queue has. */
 const rate = async () => {
-  const { roots, filters } = await readQueues(createTc(), podHandle);
+  const { roots, filters } = readQueues(createTc(), podHandle);
   const leaves = roots.get(PORT)?.leaves;
   if (leaves === undefined || leaves.size === 0 || !filters.has(PORT)) return undefined;
   return [1e6, 4e6].find((bytes) =>
@@ -113,7 +113,7 @@ test('the agent makes the queue of a pod without being asked, and changes its ra
   await eventually(async () => expect(told()).toContain('receives at most 1M (1000000 bytes/s)."'));
   await eventually(async () => expect((await slots())[0]?.config.queued).toBe(true));
   const [slot] = await slots();
-  const { filters } = await readQueues(createTc(), podHandle);
+  const { filters } = readQueues(createTc(), podHandle);
   expect(filters.get(PORT)).toEqual({
     programId: scene.shaper.classifier().id,
     classId: filterClassId(podHandle, slot?.slot ?? 0),

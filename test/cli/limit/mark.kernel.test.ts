@@ -121,11 +121,10 @@ describe('what cannot be marked is refused, and nothing is done:', () => {
     expect(await list()).toEqual([]);
   });
 
-  test('a machine without tc, to a run whose limit and cgroup are gone again', async () => {
-    const wrapper = ['nsenter', `--net=${file}`, 'unshare', '--mount', 'sh', '-c'];
-    const hide = 'mount --bind /dev/null "$(command -v ip)"; exec "$@"';
+  test('where no namespace can be entered, to a run whose limit and cgroup are gone again', async () => {
+    const wrapper = ['nsenter', `--net=${file}`, 'setpriv', '--bounding-set=-sys_admin'];
     const args = ['run', '--dscp', 'EF', ...where, '--', 'echo', 'ran'];
-    const { status, out, err } = await podrate(args, [...wrapper, hide, 'sh']);
+    const { status, out, err } = await podrate(args, wrapper);
     expect([status, out]).toEqual([1, '']);
     expect(err).toContain('packets cannot be marked');
     expect(await list()).toEqual([]);

@@ -40,7 +40,7 @@ afterEach(async () => {
 const command = (...words: string[]) => podrate([...words, ...where]);
 /** Which of some rates a whole queue has, whose filter names the slot of the limit. */
 const rate = async () => {
-  const { roots, filters } = await readQueues(createTc(), manualHandle);
+  const { roots, filters } = readQueues(createTc(), manualHandle);
   const leaves = roots.get(PORT)?.leaves;
   if (leaves === undefined || leaves.size === 0) return undefined;
   scene.shaper.install();

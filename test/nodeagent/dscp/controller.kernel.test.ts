@@ -1,12 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { execa } from 'execa';
+import { execa, execaSync } from 'execa';
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { conditionOf } from '../../../nodeagent/condition.ts';
 import { createMarkings, type Markings } from '../../../nodeagent/dscp/controller.ts';
-import { createMarkFilters } from '../../../nodeagent/dscp/filters.ts';
 import { createMarker, type Marker } from '../../../nodeagent/dscp/marker.ts';
 import { dscpOf } from '../../../nodeagent/dscp/plan.ts';
 import { unmark } from '../../../nodeagent/dscp/remove.ts';
@@ -18,14 +17,7 @@ import { mountBpffs } from '../../lab/bpffs.ts';
 import { inNetns, makeNetnsDirectory, type NetnsDirectory } from '../netns.ts';
 
 const objectFile = fileURLToPath(new URL('../../../bpf/dscp.bpf.o', import.meta.url));
-const pinDirectory = `/sys/fs/bpf/podrate-markings-${process.pid}`;
-const marker = createMarker({
-  ...{
-    filters: createMarkFilters(),
-    objectFile,
-    pinDirectory,
-  },
-});
+const marker = createMarker(objectFile);
 let netns: NetnsDirectory;
 let done: () => void;
 const started: Markings[] = [];
@@ -42,7 +34,6 @@ afterEach(async () => {
   logged.length = 0;
   failures.length = 0;
 });
-afterAll(() => execa('rm', ['-rf', pinDirectory]));
 
 /** Markings without any memory, and a marker that counts how often it looks. */
 function start(overrides: Partial<Marker> = {}) {
@@ -91,7 +82,7 @@ function podOf(address: string | undefined, dscp: number | StampError, more: Par
 
 /** The code points on the devices of a namespace, by device. */
 async function marksOf(file: string) {
-  const look = await marker.look(file);
+  const look = marker.look(file);
   return Object.fromEntries((look?.marks ?? []).map((mark) => [mark.device, dscpOf(mark)]));
 }
 const told = (markings: Markings, pod: ShapedPod) => conditionOf({ pod, state: 'no-limit' }, markings.of(pod));
@@ -235,8 +226,8 @@ test('a namespace with more devices than anybody needs is left alone, its pod to
 
 test('a namespace that vanishes while it is looked at is no problem: its pod has ended', async () => {
   const [, other] = [await netns.make('cni-1', '10.1.0.1'), await netns.make('cni-2', '10.1.0.2')];
-  const apply: Marker['apply'] = async (namespace, look, marking) => {
-    if (namespace.endsWith('cni-1')) await netns.remove('cni-1');
+  const apply: Marker['apply'] = (namespace, look, marking) => {
+    if (namespace.endsWith('cni-1')) execaSync('umount', [namespace]);
     return marker.apply(namespace, look, marking);
   };
   await start({ apply }).want([podOf('10.1.0.1', 46), podOf('10.1.0.2', 46)]);
@@ -258,10 +249,10 @@ test('a hostile name of a device is a name like any other', async () => {
 test('an uninstall takes every mark off, of pods and of cgroups', async () => {
   const web = await netns.make('cni-1', '10.1.0.1');
   await start().want([podOf('10.1.0.1', 46)]);
-  const look = await marker.look(web);
+  const look = marker.look(web);
   if (look === undefined) throw new Error('the namespace is gone');
-  await marker.apply(web, look, { cgroupId: 4711n, dscp: 10 });
-  expect((await marker.look(web))?.marks).toHaveLength(4);
-  expect(await unmark(marker, await mountedNamespaces(netns.path))).toEqual([]);
+  marker.apply(web, look, { cgroupId: 4711n, dscp: 10 });
+  expect(marker.look(web)?.marks).toHaveLength(4);
+  expect(unmark(marker, await mountedNamespaces(netns.path))).toEqual([]);
   expect(await marksOf(web)).toEqual({});
 });

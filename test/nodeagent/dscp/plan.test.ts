@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { classIdOf, dscpOf, handleOf, planMarks, wholeNamespace } from '../../../nodeagent/dscp/plan.ts';
-import type { Device, Mark } from '../../../nodeagent/dscp/tc-output.ts';
+import {
+  classIdOf,
+  type Device,
+  dscpOf,
+  handleOf,
+  type Mark,
+  planMarks,
+  wholeNamespace,
+} from '../../../nodeagent/dscp/plan.ts';
 
 const device = fc.record({
   name: fc.constantFrom('eth0', 'net1', 'net2'),

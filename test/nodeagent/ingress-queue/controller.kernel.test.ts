@@ -1,13 +1,14 @@
 import { mkdir, rm } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { execa } from 'execa';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { createQueues, type Queues } from '../../../nodeagent/ingress-queue/controller.ts';
 import { createPodDevices } from '../../../nodeagent/ingress-queue/devices.ts';
 import {
-  changeCommands,
+  changeQueue,
   filterClassId,
-  installCommands,
+  installQueue,
   leavesOf,
   manualHandle,
   podHandle,
@@ -16,6 +17,7 @@ import {
 import { readQueues, removeQueues, settleQueues } from '../../../nodeagent/ingress-queue/settle.ts';
 import { tryQueue } from '../../../nodeagent/ingress-queue/support.ts';
 import { openMap } from '../../../nodeagent/libbpf/map.ts';
+import { NetlinkError } from '../../../nodeagent/net/netlink.ts';
 import { createTc, type Tc } from '../../../nodeagent/net/tc.ts';
 import { ownerOf } from '../../../nodeagent/pods/owner.ts';
 import { configOfLimit } from '../../../nodeagent/pods/slot-config.ts';
@@ -26,6 +28,7 @@ import type { SlotState } from '../../../nodeagent/shaper/steps.ts';
 import { parseRate } from '../../../rate/rate.ts';
 import { mountBpffs } from '../../lab/bpffs.ts';
 import { createNetwork, type PodNetwork, removeNetwork } from '../../lab/network.ts';
+import { tcBatch, tcShow } from '../../lab/tc.ts';
 import { podOf, uidOf } from '../pods.ts';
 import { objectFile } from '../scene.ts';
 
@@ -59,7 +62,7 @@ beforeEach(() => {
   logged = [];
 });
 afterEach(async () => {
-  for (const name of ['a', 'b']) await tc.batch([`qdisc del dev ${network(name).hubPort} root`]).catch(() => {});
+  for (const name of ['a', 'b']) await tcBatch(hub, [`qdisc del dev ${network(name).hubPort} root`]).catch(() => {});
 });
 
 function network(name: string): PodNetwork {
@@ -102,7 +105,7 @@ const slotsOf = (pods: readonly Pod[], first = 1): SlotState[] =>
     attached: new Map(),
     config: configOfLimit(one.limit instanceof Error ? {} : one.limit),
   }));
-const settle = (agent: Queues, pods: readonly Pod[], first?: number, full = true) =>
+const settle = async (agent: Queues, pods: readonly Pod[], first?: number, full = true) =>
   agent.settle(pods, slotsOf(pods, first), full);
 const queueOf = (rate: number, slot = 1, program = classifier): Queue => ({
   rate,
@@ -112,13 +115,13 @@ const queueOf = (rate: number, slot = 1, program = classifier): Queue => ({
 });
 /** Which of some rates a whole queue has. */
 const rateOf = async (name: string, handle = podHandle) => {
-  const leaves = (await readQueues(tc, handle)).roots.get(network(name).hubPort)?.leaves;
+  const leaves = readQueues(tc, handle).roots.get(network(name).hubPort)?.leaves;
   const limits = [...(leaves?.values() ?? [])].map(({ limit }) => limit);
   return [1e6, 2e6, 3e6, 4e6, 5e6].find(
     (rate) => limits.length > 0 && leavesOf(handle, queueOf(rate)).every(({ limit }) => limits.includes(limit)),
   );
 };
-const filterOf = async (name: string) => (await readQueues(tc, podHandle)).filters.get(network(name).hubPort);
+const filterOf = async (name: string) => readQueues(tc, podHandle).filters.get(network(name).hubPort);
 /** What the kernel says of the classes, a line each. */
 const classesOf = async (name: string) => {
   const { stdout } = await execa('nsenter', [`--net=${hub}`, 'tc', 'class', 'show', 'dev', network(name).hubPort]);
@@ -154,7 +157,7 @@ test('a change of the rate leaves in the queue what waits there', async () => {
     return Number(/^Udp: \d+ (\d+)/m.exec(stdout)?.[1]);
   };
   const waiting = async () =>
-    ((await tc.show(`-statistics qdisc show dev ${hubPort}`)) as { qlen: number }[]).map(({ qlen }) => qlen);
+    ((await tcShow(hub, `-statistics qdisc show dev ${hubPort}`)) as { qlen: number }[]).map(({ qlen }) => qlen);
   await settle(agent, [pod('a', '1K'), pod('b', '2M')]);
   await writeRate(1, '1K');
   const before = await refused();
@@ -172,12 +175,12 @@ test('a pass in which nothing else is asked for leaves the devices alone, unless
   const agent = queues();
   const a = pod('a', '1M');
   await settle(agent, [a]);
-  await tc.batch([`qdisc del dev ${network('a').hubPort} root`]);
+  await tcBatch(hub, [`qdisc del dev ${network('a').hubPort} root`]);
   expect((await settle(agent, [a], 1, false)).has.size).toBe(1);
   expect(await rateOf('a')).toBeUndefined();
   await settle(agent, [pod('a', '2M')], 1, false);
   expect(await rateOf('a')).toBe(2e6);
-  await tc.batch([`qdisc del dev ${network('a').hubPort} root`]);
+  await tcBatch(hub, [`qdisc del dev ${network('a').hubPort} root`]);
   await settle(agent, [pod('a', '2M')]);
   expect(await rateOf('a')).toBe(2e6);
 });
@@ -205,7 +208,7 @@ test('an agent with another generation, and a pod with another slot, replace the
 
 test('the root qdisc of another program stays, and the pod is told the remedy', async () => {
   const { hubPort } = network('a');
-  await tc.batch([`qdisc add dev ${hubPort} root handle 1: tbf rate 8mbit burst 64k limit 128k`]);
+  await tcBatch(hub, [`qdisc add dev ${hubPort} root handle 1: tbf rate 8mbit burst 64k limit 128k`]);
   const agent = queues();
   const a = pod('a', '1M');
   const problem =
@@ -216,16 +219,16 @@ test('the root qdisc of another program stays, and the pod is told the remedy', 
   }
   expect(logged.filter(({ level }) => level === 40)).toMatchObject([{ pod: `default/${a.name}`, problem }]);
   await settle(agent, []);
-  const there = (await tc.show(`qdisc show dev ${hubPort}`)) as { kind: string }[];
+  const there = (await tcShow(hub, `qdisc show dev ${hubPort}`)) as { kind: string }[];
   expect(there.map(({ kind }) => kind)).toContain('tbf');
 });
 
 test('wherever the making of a queue was interrupted, the next agent makes it whole', async () => {
   const { hubPort } = network('a');
   const a = pod('a', '1M');
-  const commands = installCommands(hubPort, podHandle, queueOf(1e6));
-  for (let done = 1; done <= commands.length; done += 1) {
-    await tc.batch(commands.slice(0, done));
+  const changes = installQueue(hubPort, podHandle, queueOf(1e6));
+  for (let done = 1; done <= changes.length; done += 1) {
+    tc.change(changes.slice(0, done));
     expect(await settle(queues(), [a])).toMatchObject({ has: new Set([a.uid]), failures: 0 });
     expect(await rateOf('a')).toBe(1e6);
     expect(await filterOf('a')).toEqual({ programId: classifier.id, classId: filterClassId(podHandle, 1) });
@@ -239,14 +242,14 @@ test('wherever a change was interrupted, the next agent finishes it or takes it 
   const slow = await classesOf('a');
   await settle(queues(), [pod('a', '4M')]);
   const fast = await classesOf('a');
-  const changes = changeCommands(hubPort, podHandle, queueOf(1e6));
+  const changes = changeQueue(hubPort, podHandle, queueOf(1e6));
   for (let done = 0; done <= changes.length; done += 1) {
     for (const [rate, classes] of [
       ['4M', fast],
       ['1M', slow],
     ] as const) {
       await settle(queues(), [pod('a', '4M')]);
-      await tc.batch(changes.slice(0, done));
+      tc.change(changes.slice(0, done));
       await settle(queues(), [pod('a', rate)]);
       expect(await classesOf('a')).toEqual(classes);
       expect(await rateOf('a')).toBe(rate === '4M' ? 4e6 : 1e6);
@@ -257,7 +260,7 @@ test('wherever a change was interrupted, the next agent finishes it or takes it 
 test('the queue of an earlier version is made anew', async () => {
   const { hubPort } = network('a');
   const leaves = leavesOf(podHandle, queueOf(1e6));
-  await tc.batch([
+  await tcBatch(hub, [
     `qdisc add dev ${hubPort} root handle ${podHandle} htb default 30`,
     `class add dev ${hubPort} parent ${podHandle} classid ${podHandle}1 htb rate 8mbit`,
     ...leaves.map(({ parent }) => `class add dev ${hubPort} parent ${podHandle}1 classid ${parent} htb rate 1mbit`),
@@ -274,7 +277,7 @@ test('the queue of an earlier version is made anew', async () => {
 test('classes that another program has added do not hinder a change', async () => {
   await settle(queues(), [pod('a', '1M'), pod('b', '1M')]);
   const { hubPort } = network('a');
-  await tc.batch([`class add dev ${hubPort} parent ${podHandle}1 classid ${podHandle}77 htb rate 8kbit`]);
+  await tcBatch(hub, [`class add dev ${hubPort} parent ${podHandle}1 classid ${podHandle}77 htb rate 8kbit`]);
   await settle(queues(), [pod('a', '4M'), pod('b', '1M')]);
   expect([await rateOf('a'), await rateOf('b')]).toEqual([4e6, 1e6]);
 });
@@ -299,7 +302,7 @@ test('a device that is gone and came again under its name gets the queue of the 
     await connect('192.0.2.22');
     const later = at('192.0.2.22', 22, '2M');
     expect((await settle(queues(), [at('192.0.2.21', 21, '1M'), later])).has).toEqual(new Set([later.uid]));
-    const filter = (await readQueues(tc, podHandle)).filters.get(port);
+    const filter = readQueues(tc, podHandle).filters.get(port);
     expect(filter).toEqual({ programId: classifier.id, classId: filterClassId(podHandle, 2) });
   } finally {
     await execa('ip', ['netns', 'delete', nested]);
@@ -309,7 +312,7 @@ test('a device that is gone and came again under its name gets the queue of the 
 test('an agent whose queues are switched off removes those of an earlier one, no others, and says so', async () => {
   await settle(queues(), [pod('a', '1M')]);
   const other = network('b').hubPort;
-  await settleQueues(tc, manualHandle, new Map([[other, queueOf(1e6)]]), ({ device }) => device === other);
+  settleQueues(tc, manualHandle, new Map([[other, queueOf(1e6)]]), ({ device }) => device === other);
   const off = queues({ enabled: false });
   const a = pod('a', '1M');
   const { has, problems, failures } = await settle(off, [a]);
@@ -321,8 +324,8 @@ test('an agent whose queues are switched off removes those of an earlier one, no
 test('uninstalling removes all queues', async () => {
   await settle(queues(), [pod('a', '1M')]);
   const other = network('b').hubPort;
-  await settleQueues(tc, manualHandle, new Map([[other, queueOf(1e6)]]), ({ device }) => device === other);
-  await removeQueues(tc);
+  settleQueues(tc, manualHandle, new Map([[other, queueOf(1e6)]]), ({ device }) => device === other);
+  removeQueues(tc);
   expect([await rateOf('a'), await rateOf('b', manualHandle)]).toEqual([undefined, undefined]);
 });
 
@@ -387,7 +390,7 @@ test('a queue that cannot be completed is removed again, because half a queue li
   const { problems, failures } = await settle(queues({ program: { file: '/nonexistent/podrate_queue', id: 1 } }), [a]);
   expect(failures).toBe(1);
   expect(problems.get(a.uid)).toContain(network('a').hubPort);
-  expect((await readQueues(tc, podHandle)).roots.get(network('a').hubPort)?.kind).toBe('noqueue');
+  expect(readQueues(tc, podHandle).roots.get(network('a').hubPort)?.kind).toBe('noqueue');
 });
 
 test('what the kernel lacks is asked for once, told with the remedy, and not tried again at once', async () => {
@@ -395,12 +398,11 @@ test('what the kernel lacks is asked for once, told with the remedy, and not tri
   const tried: string[] = [];
   const lacking: Tc = {
     ...tc,
-    // What Linux 6.18 answers about a qdisc that it does not have.
-    batch: async ([command = '']) => {
-      if (!command.includes('root handle')) return;
-      tried.push(command);
-      const error = await tc.batch([command.replace('htb default 30', 'nonsense')]).catch((refusal) => refusal);
-      throw error;
+    change: ([change]) => {
+      if (change === undefined || !('put' in change) || change.put !== 'htb') return;
+      tried.push(change.device);
+      // What Linux 6.18 answers about a qdisc that it does not have.
+      throw new NetlinkError(constants.errno.ENOENT, 'Specified qdisc kind is unknown');
     },
   };
   const { problems, failures } = await settle(queues({ tc: lacking }), [a, b]);
@@ -409,5 +411,5 @@ test('what the kernel lacks is asked for once, told with the remedy, and not tri
 });
 
 test('the machine that runs the tests can have queues, which is found out without touching its devices', async () => {
-  expect(await tryQueue()).toBeUndefined();
+  expect(tryQueue()).toBeUndefined();
 });

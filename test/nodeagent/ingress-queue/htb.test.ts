@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
-  changeCommands,
+  changeQueue,
   filterClassId,
-  installCommands,
+  installQueue,
   leavesOf,
   linkRate,
   podHandle,
@@ -15,15 +15,11 @@ const classifier = { file: '/sys/fs/bpf/podrate/0123456789ab/programs/podrate_qu
 const queue: Queue = { rate: 1_000_000, mtu, slot: 0x1f, classifier };
 const rates = fc.integer({ min: 1000, max: 12_500_000_000 });
 
-/** Bits per second of the classes, in the order of the commands. */
-function classesOf(rate: number): { classId: string; rate: number; ceil: number; burst: number }[] {
-  return installCommands('port', podHandle, { ...queue, rate }).flatMap((command) => {
-    const found = /^class .* classid (\S+) htb rate (\d+)bit ceil (\d+)bit burst (\d+) cburst \4 /.exec(command);
-    if (found === null) return [];
-    const [, classId = '', ...numbers] = found;
-    const [own = 0, ceil = 0, burst = 0] = numbers.map(Number);
-    return [{ classId, rate: own, ceil, burst }];
-  });
+/** The classes, in the order of the changes. */
+function classesOf(rate: number) {
+  return installQueue('port', podHandle, { ...queue, rate }).flatMap((change) =>
+    'put' in change && change.put === 'class' ? [change] : [],
+  );
 }
 
 test('the queue is never faster than the limit counts, and at most two bytes slower', () => {
@@ -41,7 +37,7 @@ test('no class may take more than the rate, and together the classes are sure of
   fc.assert(
     fc.property(rates, (rate) => {
       const [inner, ...classes] = classesOf(rate);
-      expect(inner).toMatchObject({ classId: '7064:1', rate: 8 * linkRate({ rate, mtu }) });
+      expect(inner).toMatchObject({ handle: '7064:1', rate: linkRate({ rate, mtu }) });
       expect(classes).toHaveLength(4);
       expect(classes.every(({ ceil }) => ceil === inner?.rate)).toBe(true);
       const sure = classes.map((one) => one.rate);
@@ -52,44 +48,41 @@ test('no class may take more than the rate, and together the classes are sure of
 });
 
 test('at the lowest rate the kernel can still count the time of a burst: 32 bits of 64 ns', () => {
-  for (const { rate, burst } of classesOf(1000)) expect((burst * 8) / rate / 64e-9).toBeLessThan(2 ** 32);
+  for (const { rate, burst } of classesOf(1000)) expect(burst / rate / 64e-9).toBeLessThan(2 ** 32);
 });
 
-test('all commands of a queue at 1 MB/s, the filter last', () => {
-  expect(installCommands('port', podHandle, queue)).toMatchInlineSnapshot(`
-    [
-      "qdisc add dev port root handle 7064: htb default 30",
-      "class replace dev port parent 7064: classid 7064:1 htb rate 8074664bit ceil 8074664bit burst 32768 cburst 32768 quantum 1514",
-      "class replace dev port parent 7064:1 classid 7064:10 htb rate 1009328bit ceil 8074664bit burst 32768 cburst 32768 prio 0 quantum 4542",
-      "class replace dev port parent 7064:1 classid 7064:18 htb rate 1009328bit ceil 8074664bit burst 32768 cburst 32768 prio 1 quantum 4542",
-      "class replace dev port parent 7064:1 classid 7064:20 htb rate 4037328bit ceil 8074664bit burst 32768 cburst 32768 prio 1 quantum 4542",
-      "class replace dev port parent 7064:1 classid 7064:30 htb rate 2018664bit ceil 8074664bit burst 32768 cburst 32768 prio 1 quantum 1514",
-      "qdisc replace dev port parent 7064:10 handle 8064: bfifo limit 90769",
-      "qdisc replace dev port parent 7064:18 handle 8864: bfifo limit 166469",
-      "qdisc replace dev port parent 7064:20 handle 9064: bfifo limit 90769",
-      "qdisc replace dev port parent 7064:30 handle a064: bfifo limit 90769",
-      "filter replace dev port parent 7064: protocol all prio 1 handle 1 bpf direct-action object-pinned /sys/fs/bpf/podrate/0123456789ab/programs/podrate_queue classid 7064:1f",
-    ]
-  `);
+test('all changes for a queue at 1 MB/s, the filter last', () => {
+  const changes = installQueue('port', podHandle, queue);
+  expect(changes.every(({ device }) => device === 'port')).toBe(true);
+  const [whole, burst, quantum] = [1_009_333, 32_768, 1514];
+  const shared = { put: 'class', parent: '7064:1', ceil: whole, burst };
+  expect(changes).toMatchObject([
+    { put: 'htb', parent: 'ffff:ffff', handle: '7064:', defaultClass: '30' },
+    { ...shared, parent: '7064:', handle: '7064:1', rate: whole, quantum },
+    { ...shared, handle: '7064:10', rate: 126_166, priority: 0, quantum: 3 * quantum },
+    { ...shared, handle: '7064:18', rate: 126_166, priority: 1, quantum: 3 * quantum },
+    { ...shared, handle: '7064:20', rate: 504_666, priority: 1, quantum: 3 * quantum },
+    { ...shared, handle: '7064:30', rate: 252_333, priority: 1, quantum },
+    { put: 'bfifo', parent: '7064:10', handle: '8064:', limit: 90_769 },
+    { put: 'bfifo', parent: '7064:18', handle: '8864:', limit: 166_469 },
+    { put: 'bfifo', parent: '7064:20', handle: '9064:', limit: 90_769 },
+    { put: 'bfifo', parent: '7064:30', handle: 'a064:', limit: 90_769 },
+    { put: 'filter', parent: '7064:', preference: 1, handle: 1, classId: '7064:1f', program: classifier.file },
+  ]);
 });
 
 test('every class has a leaf of its own', () => {
   const leaves = leavesOf(podHandle, queue);
-  const children = installCommands('port', podHandle, queue).flatMap(
-    (command) => / parent 7064:1 classid (\S+) /.exec(command)?.[1] ?? [],
-  );
-  expect(leaves.map(({ parent }) => parent)).toEqual(children);
+  const [, ...children] = classesOf(queue.rate);
+  expect(leaves.map(({ parent }) => parent)).toEqual(children.map(({ handle }) => handle));
   expect(new Set(leaves.map(({ handle }) => handle)).size).toBe(leaves.length);
 });
 
 test('a change deletes nothing, touches a leaf before the classes, and every other leaf after them', () => {
-  const commands = changeCommands('port', podHandle, queue);
-  const kinds = commands.map((command) => command.split(' ').slice(0, 2).join(' '));
-  expect(kinds[0]).toBe('qdisc replace');
-  const lastClass = kinds.lastIndexOf('class replace');
-  expect(kinds.slice(1, lastClass + 1)).toEqual(Array(lastClass).fill('class replace'));
-  expect(kinds.slice(lastClass + 1)).toEqual([...Array(3).fill('qdisc replace'), 'filter replace']);
-  expect(new Set(commands)).toEqual(new Set(installCommands('port', podHandle, queue).slice(1)));
+  const changes = changeQueue('port', podHandle, queue);
+  const kinds = changes.map((change) => ('put' in change ? change.put : 'remove'));
+  expect(kinds).toEqual(['bfifo', ...Array(5).fill('class'), ...Array(3).fill('bfifo'), 'filter']);
+  expect(new Set(changes)).toEqual(new Set(installQueue('port', podHandle, queue).slice(1)));
 });
 
 test('the class id of the filter carries the slot', () => {

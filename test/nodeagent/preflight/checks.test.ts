@@ -156,18 +156,15 @@ test('a kernel that cannot reach older connections is a warning, for limits hold
   expect(check?.remedy).toContain('Linux 5.15');
 });
 
-test.each([
-  [
-    'tc is not installed: install iproute2 (Debian, Ubuntu: apt-get install iproute2)',
-    'tc is not installed',
-    /^install iproute2/,
-  ],
-  ['bpftool prog load: Invalid argument', 'bpftool prog load: Invalid argument', /CONFIG_NET_CLS_BPF=y/],
-])('a machine that cannot mark packets is warned, and told what to do: %s', (markError, found, remedy) => {
-  const [check, ...others] = failed({ load: { release: '6.12', markError } });
+test('a machine that cannot mark packets is warned, and told what to do', () => {
+  const [check, ...others] = failed({ load: { release: '6.12', markError: 'Invalid argument' } });
   expect(others).toEqual([]);
-  expect(check).toMatchObject({ name: 'marks', result: 'warning', remedy: expect.stringMatching(remedy) });
-  expect(check?.found.endsWith(`which limits do not need: ${found}`)).toBe(true);
+  expect(check).toMatchObject({
+    name: 'marks',
+    result: 'warning',
+    remedy: expect.stringMatching(/CONFIG_NET_CLS_BPF=y/),
+  });
+  expect(check?.found).toMatch(/which limits do not need: Invalid argument$/);
 });
 
 test.each([
@@ -176,12 +173,7 @@ test.each([
     'the kernel has no HTB or no BPF filters',
     /^load the modules/,
   ],
-  [
-    'tc is not installed: install iproute2 (Debian, Ubuntu: apt-get install iproute2)',
-    'tc is not installed',
-    /^install iproute2/,
-  ],
-  ['tc -batch -: unshare failed', 'tc -batch -: unshare failed', /CAP_NET_ADMIN/],
+  ['Operation not permitted (EPERM)', 'Operation not permitted (EPERM)', /CAP_NET_ADMIN/],
 ])('a machine without queues is warned, and told what to do: %s', (queueError, found, remedy) => {
   const [check, ...others] = failed({ load: { release: '6.12', queueError } });
   expect(others).toEqual([]);
