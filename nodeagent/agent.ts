@@ -42,9 +42,6 @@ export const noNamespaces =
 export const noAdopter =
   'connections that are older than a limit are held by dropping until they close: the kernel has no TCP iterator';
 
-/** So many passes in a row may leave the queues to the next one. */
-const maxPostponed = 5;
-
 /** What an agent is built from. */
 export interface AgentOptions {
   readonly kubeConfig: KubeConfig;
@@ -114,7 +111,6 @@ export function startAgent(options: AgentOptions): Agent {
   let passMs = 0;
   let wanted = '';
   let queued: QueuesReport | undefined;
-  let postponed = 0;
   let bypassed: ReadonlySet<string> = new Set();
   let releaseProblem: string | undefined;
   let leftoverProblem: string | undefined;
@@ -123,7 +119,7 @@ export function startAgent(options: AgentOptions): Agent {
     failures[kind] = (failures[kind] ?? 0) + 1;
   };
 
-  const pass = async (full: boolean, superseded: () => boolean) => {
+  const pass = async (full: boolean) => {
     if (!pods.synced()) return { ok: true };
     const shaped = shapedPods(pods.list());
     const start = monotonic();
@@ -132,13 +128,9 @@ export function startAgent(options: AgentOptions): Agent {
       const before = queued?.has;
       const pods = shaped.map((pod) => ({ ...pod, queued: before?.has(pod.uid) }));
       const report = await reconciler.pass(pods, full);
-      // A queue needs the slot of its pod. The flag that it is in force follows in the next pass. While another pass is
-      // wanted, limits go first: the queues wait, but not for ever.
-      postponed = queued !== undefined && superseded() ? postponed + 1 : 0;
-      if (queued === undefined || full || postponed % maxPostponed === 0) {
-        queued = await queues.settle(shaped, report.slots, full);
-        if (queued.failures > 0) count('queue');
-      }
+      // A queue needs the slot of its pod. The flag that it is in force follows in the next pass.
+      queued = queues.settle(shaped, report.slots, full);
+      if (queued.failures > 0) count('queue');
       if (full) bypassed = await bypasses.find(queuedSlots(report, queued));
       const ms = monotonic() - start;
       passes += 1;

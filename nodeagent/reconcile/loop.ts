@@ -8,10 +8,9 @@ export interface LoopOptions {
   /**
    * Does one pass.
    * @param full whether the pass is a thorough one: the first, those of the resync timer, and those after a failure
-   * @param superseded tells whether another pass is wanted already
    * @returns whether all went well, and when to look again, in ms, for something that takes time
    */
-  readonly pass: (full: boolean, superseded: () => boolean) => Promise<{ ok: boolean; againInMs?: number | undefined }>;
+  readonly pass: (full: boolean) => Promise<{ ok: boolean; againInMs?: number | undefined }>;
   /** Time between thorough passes, in ms; each is up to a quarter longer, so that nodes do not run in step. */
   readonly resyncMs: number;
   /** Waits after a failure. */
@@ -53,7 +52,7 @@ export function startLoop({ pass, resyncMs, backOffMs, clock }: LoopOptions): Lo
           kick();
         });
       }
-      const { ok, againInMs } = await pass(full, () => dirty).catch(() => ({ ok: false, againInMs: undefined }));
+      const { ok, againInMs } = await pass(full).catch(() => ({ ok: false, againInMs: undefined }));
       failures = ok ? 0 : failures + 1;
       const waits = againInMs === undefined ? [] : [againInMs];
       if (!ok) waits.push(backOffWithJitter(backOffMs, failures - 1, clock.random()));

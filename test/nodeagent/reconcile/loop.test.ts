@@ -52,24 +52,6 @@ test('any number of kicks during a pass make exactly one more', async () => {
   expect(passes).toHaveLength(2);
 });
 
-test('a pass can ask whether another one is wanted already', async () => {
-  const answers: boolean[] = [];
-  const loop = startLoop({
-    pass: async (_, superseded) => {
-      answers.push(superseded());
-      if (answers.length === 1) loop.kick();
-      answers.push(superseded());
-      return { ok: true };
-    },
-    resyncMs: 60_000,
-    backOffMs: { first: 1000, longest: 8000 },
-    clock: createFakeClock(),
-  });
-  loop.kick();
-  await settle();
-  expect(answers).toEqual([false, true, false, false]);
-});
-
 test('a kick at the moment when a pass ends is not lost', async () => {
   const { loop, passes, ends, hold } = setUp();
   for (let ticks = 0; ticks < 10; ticks += 1) {
