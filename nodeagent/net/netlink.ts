@@ -136,17 +136,25 @@ function throwRefusal(answer: DataView): void {
   throw new NetlinkError(errno, textOf(attributesOf(answer, 4 + headerBytes).get(sentence)));
 }
 
+/** The attributes of a message. A device has sixty, of which few are looked for. */
+export interface Attributes {
+  get(type: number): DataView | undefined;
+}
+
 /** Reads the attributes behind the fixed part of a message, or all of an attribute with others in it. */
-export function attributesOf(body: DataView, fixedBytes = 0): Map<number, DataView> {
-  const found = new Map<number, DataView>();
-  for (let at = fixedBytes; at + 4 <= body.byteLength; ) {
-    const length = body.getUint16(at, little);
-    if (length < 4) break;
-    const type = body.getUint16(at + 2, little) & typeMask;
-    found.set(type, new DataView(body.buffer, body.byteOffset + at + 4, length - 4));
-    at += aligned(length);
-  }
-  return found;
+export function attributesOf(body: DataView, fixedBytes = 0): Attributes {
+  return {
+    get(wanted) {
+      for (let at = fixedBytes; at + 4 <= body.byteLength; ) {
+        const length = body.getUint16(at, little);
+        if (length < 4) return undefined;
+        const type = body.getUint16(at + 2, little) & typeMask;
+        if (type === wanted) return new DataView(body.buffer, body.byteOffset + at + 4, length - 4);
+        at += aligned(length);
+      }
+      return undefined;
+    },
+  };
 }
 
 /** Encodes an attribute. */
@@ -173,9 +181,9 @@ export function cString(text: string): Uint8Array {
 /** Decodes a name; empty for none. */
 export function textOf(value: DataView | undefined): string {
   if (value === undefined) return '';
-  return new TextDecoder()
-    .decode(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
-    .replace(/\0.*$/, '');
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  const end = bytes.indexOf(0);
+  return bytes.toString('utf8', 0, end === -1 ? bytes.length : end);
 }
 
 function aligned(length: number): number {

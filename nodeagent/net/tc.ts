@@ -110,7 +110,12 @@ export function createTc(namespace?: string): Tc {
       }),
     change: (changes) =>
       withNetlink(namespace, (netlink) => {
-        for (const change of changes) doChange(netlink, indexOf(netlink, change.device), change);
+        const indexes = new Map<string, number>();
+        for (const change of changes) {
+          const index = indexes.get(change.device) ?? indexOf(netlink, change.device);
+          indexes.set(change.device, index);
+          doChange(netlink, index, change);
+        }
       }),
   };
 }
@@ -131,15 +136,10 @@ function filtersOf(netlink: Netlink, index: number, parent: string): Filter[] {
     const handle = body.getUint32(8, little);
     // The kernel lists each preference too.
     if (options === undefined || handle === 0) return [];
-    const ofBpf = textOf(found.get(kindAttribute)) === 'bpf' ? attributesOf(options) : new Map<number, DataView>();
-    return [
-      {
-        preference: body.getUint32(16, little) >>> 16,
-        handle,
-        classId: handleText(ofBpf.get(bpf.classId)?.getUint32(0, little) ?? 0),
-        programId: ofBpf.get(bpf.id)?.getUint32(0, little) ?? 0,
-      },
-    ];
+    const isBpf = textOf(found.get(kindAttribute)) === 'bpf';
+    const number = (type: number) => (isBpf ? attributesOf(options).get(type)?.getUint32(0, little) : undefined) ?? 0;
+    const [classId, programId] = [handleText(number(bpf.classId)), number(bpf.id)];
+    return [{ preference: body.getUint32(16, little) >>> 16, handle, classId, programId }];
   });
 }
 
