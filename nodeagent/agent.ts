@@ -176,7 +176,7 @@ export function startAgent(options: AgentOptions): Agent {
     const released = new Set([...strangers].filter((uid) => !held.has(uid) && !current.has(uid)));
     strangers = new Set([...held].filter((uid) => !current.has(uid) && !told.has(uid)));
     if (released.size === 0) return;
-    findPods(shared, nodeName, released, clock)
+    findPods(shared, nodeName, released)
       .then((found) => {
         for (const pod of found.map(podRef)) {
           if (pod.condition?.status === 'True') conditions.want(pod, noLimitCondition);
@@ -222,7 +222,7 @@ export function startAgent(options: AgentOptions): Agent {
   const shared = withSharedConnections(kubeConfig, monotonic);
   const writeEvent = eventWriter(shared, nodeName, now);
   const conditions = createConditions({
-    patch: conditionPatch(shared, clock),
+    patch: conditionPatch(shared),
     onWritten: (pod, condition, before) => {
       // An event is for people who look now: what cannot be told is in the condition all the same.
       writeEvent(pod, podEvent(before?.status, condition)).catch((error: unknown) => {
@@ -236,7 +236,7 @@ export function startAgent(options: AgentOptions): Agent {
     now,
   });
   const pods = watchPods({
-    kubeConfig,
+    kubeConfig: shared,
     nodeName,
     clock,
     onChange: () => {

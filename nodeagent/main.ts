@@ -110,7 +110,7 @@ async function removeAll(config: Config): Promise<void> {
   try {
     const kubeConfig = new KubeConfig();
     kubeConfig.loadFromDefault();
-    await tellUninstalled(kubeConfig, config.nodeName, realClock, Date.now);
+    await tellUninstalled(kubeConfig, config.nodeName, Date.now);
   } catch (error) {
     log.warn({ error: error instanceof Error ? error.message : String(error) }, 'the pods could not be told');
   }

@@ -1,14 +1,6 @@
 /** The API server's view of this node's pods: the list, the watch, and the patch of a condition. */
-import {
-  ApiException,
-  CoreV1Api,
-  type KubeConfig,
-  ListWatch,
-  PatchStrategy,
-  setHeaderOptions,
-  type V1Pod,
-  type Watch,
-} from '@kubernetes/client-node';
+import { ApiException, type KubeConfig, type V1Pod, type V1PodList } from '@kubernetes/client-node';
+import { callApi } from '../../kube/call.ts';
 import { watchObjects } from '../../kube/watch.ts';
 import { limitedCondition, shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
@@ -41,21 +33,31 @@ const path = '/api/v1/pods';
 const answerTimeoutMs = 30_000;
 // As client-go: between five and ten minutes, so that the agents of a cluster do not come at once.
 const watchSeconds = 300;
+const reopenMs = 100;
 
 interface WatchEvent {
-  readonly type: string;
-  readonly object: unknown;
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: V1Pod;
 }
+
+/** What an event of type ERROR holds in place of a pod. */
+type Status = { readonly code?: number; readonly message?: string };
 
 /** What this node's pods are selected by, on the server. */
 function selectors(nodeName: string) {
   return { fieldSelector: `spec.nodeName=${nodeName}`, labelSelector: `${shapedLabel}=${shapedValue}` };
 }
 
+// The API server answers such a list out of its memory; without a version old ones (1.30) read all pods from etcd.
+const anyVersion = { resourceVersion: '0' };
+
+async function list(kubeConfig: KubeConfig, query: Readonly<Record<string, string>>): Promise<V1PodList> {
+  return (await callApi(kubeConfig, { method: 'GET', path, query }, answerTimeoutMs)) as V1PodList;
+}
+
 /** Lists the pods of a node that are marked as limited, once. @throws if the API server does not answer */
-export async function listPods(kubeConfig: KubeConfig, nodeName: string, clock: Clock): Promise<readonly V1Pod[]> {
-  const list = kubeConfig.makeApiClient(CoreV1Api).listPodForAllNamespaces(selectors(nodeName));
-  return (await withTimeout(list, answerTimeoutMs, clock)).items;
+export async function listPods(kubeConfig: KubeConfig, nodeName: string): Promise<readonly V1Pod[]> {
+  return (await list(kubeConfig, selectors(nodeName))).items;
 }
 
 /**
@@ -66,80 +68,85 @@ export async function findPods(
   kubeConfig: KubeConfig,
   nodeName: string,
   uids: ReadonlySet<string>,
-  clock: Clock,
 ): Promise<readonly V1Pod[]> {
   const { fieldSelector } = selectors(nodeName);
-  const list = kubeConfig.makeApiClient(CoreV1Api).listPodForAllNamespaces({ fieldSelector, resourceVersion: '0' });
-  return (await withTimeout(list, answerTimeoutMs, clock)).items.filter(({ metadata }) =>
-    uids.has(metadata?.uid ?? ''),
-  );
+  const { items } = await list(kubeConfig, { fieldSelector, ...anyVersion });
+  return items.filter(({ metadata }) => uids.has(metadata?.uid ?? ''));
 }
 
-/**
- * Starts to list and watch. client-node's ListWatch ends for good on any failure but 410, and its stop() looks like one; so each
- * try has a ListWatch of its own, and only the latest one is listened to.
- */
+/** Starts to list and watch. After a failure it lists again; what is known stays meanwhile. */
 export function watchPods(options: PodsOptions): Pods {
   const { kubeConfig, nodeName, onChange, onError, clock } = options;
   const backOffMs = options.backOffMs ?? { first: 500, longest: 30_000 };
-  const api = kubeConfig.makeApiClient(CoreV1Api);
-  const { fieldSelector, labelSelector } = selectors(nodeName);
+  const end = new AbortController();
+  const { signal } = end;
+  let known: Map<string, V1Pod> | undefined;
   let failures = 0;
-  let latest: ListWatch<V1Pod> | undefined;
-  let known: ListWatch<V1Pod> | undefined;
-  let cancel = () => {};
 
-  const start = () => {
-    const watcher = {
-      // ListWatch opens the watch once the list is in its cache; that is the only sign of it.
-      watch: async (...[path, query, onEvent, onDone]: Parameters<Watch['watch']>) => {
-        if (latest === attempt) {
-          known = attempt;
-          failures = 0;
-          onChange();
-        }
-        const end = new AbortController();
-        void watchObjects<WatchEvent>({
-          ...{ kubeConfig, path, query, signal: end.signal },
-          timeoutSeconds: Math.round(watchSeconds * (1 + clock.random())),
-          onEvent: (event) => onEvent(event.type, event.object, event),
-        }).then(() => onDone(null), onDone);
-        return end;
-      },
-    } as Pick<Watch, 'watch'> as Watch;
-    // The API server answers the first one out of its memory; without a version old ones (1.30) read all pods from etcd.
-    const version = failures === 0 && known === undefined ? { resourceVersion: '0' } : {};
-    const list = () =>
-      withTimeout(api.listPodForAllNamespaces({ fieldSelector, labelSelector, ...version }), answerTimeoutMs, clock);
-    const attempt: ListWatch<V1Pod> = new ListWatch<V1Pod>(path, watcher, list, false, labelSelector, fieldSelector);
-    latest = attempt;
-    attempt.on('change', () => {
-      if (latest === attempt && known === attempt) onChange();
-    });
-    const fail = (error: unknown) => {
-      if (latest !== attempt) return;
-      latest = undefined;
-      // Ends the connection; the failure that this causes is no longer listened to.
-      void attempt.stop();
-      const retryMs = Math.round(backOffWithJitter(backOffMs, failures, clock.random()));
-      failures += 1;
-      onError(error instanceof Error ? error : new Error(String(error)), retryMs);
-      cancel = clock.after(retryMs, start);
+  /** Watches from a version on. @returns the version to go on from; undefined if the API server has forgotten it */
+  const watch = async (from: string, pods: Map<string, V1Pod>): Promise<string | undefined> => {
+    let version = from;
+    const onEvent = ({ type, object }: WatchEvent) => {
+      const { code = 0, message = '' } = object as Status;
+      if (type === 'ERROR') throw new ApiException(code, message, undefined, {});
+      version = object.metadata?.resourceVersion ?? version;
+      if (type === 'BOOKMARK') return;
+      const uid = object.metadata?.uid ?? '';
+      if (type === 'DELETED') pods.delete(uid);
+      else pods.set(uid, object);
+      if (!signal.aborted) onChange();
     };
-    attempt.on('error', fail);
-    attempt.start().catch(fail);
+    const query = { ...selectors(nodeName), resourceVersion: from };
+    const timeoutSeconds = Math.round(watchSeconds * (1 + clock.random()));
+    try {
+      await watchObjects<WatchEvent>({ kubeConfig, path, query, timeoutSeconds, onEvent, signal });
+    } catch (error) {
+      if (error instanceof ApiException && error.code === 410) return undefined;
+      throw error;
+    }
+    return version;
   };
-  start();
+  const wait = (ms: number) =>
+    new Promise<void>((resolve) => {
+      const done = () => {
+        cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const cancel = clock.after(ms, done);
+      signal.addEventListener('abort', done);
+    });
+  const run = async () => {
+    while (!signal.aborted) {
+      try {
+        const version = known === undefined && failures === 0 ? anyVersion : {};
+        const { items, metadata } = await list(kubeConfig, { ...selectors(nodeName), ...version });
+        if (signal.aborted) return;
+        const pods = new Map(items.map((pod) => [pod.metadata?.uid ?? '', pod]));
+        known = pods;
+        failures = 0;
+        onChange();
+        let from = metadata?.resourceVersion;
+        while (!signal.aborted && from !== undefined) {
+          from = await watch(from, pods);
+          // Something between here and the API server may end each watch at once.
+          await wait(reopenMs);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        const retryMs = Math.round(backOffWithJitter(backOffMs, failures, clock.random()));
+        failures += 1;
+        onError(error instanceof Error ? error : new Error(String(error)), retryMs);
+        await wait(retryMs);
+      }
+    }
+  };
+  void run();
 
   return {
-    list: () => known?.list() ?? [],
+    list: () => [...(known?.values() ?? [])],
     synced: () => known !== undefined,
-    stop() {
-      const last = latest;
-      latest = undefined;
-      cancel();
-      void last?.stop();
-    },
+    stop: () => end.abort(),
   };
 }
 
@@ -156,29 +163,16 @@ export type PatchCondition = (
  * Builds the patch: a strategic merge of one condition by its type, with the pod's uid as a precondition, so that a pod that was
  * created anew under the same name is not told what was found about its predecessor.
  */
-export function conditionPatch(kubeConfig: KubeConfig, clock: Clock): PatchCondition {
-  const api = kubeConfig.makeApiClient(CoreV1Api);
-  const options = setHeaderOptions('Content-Type', PatchStrategy.StrategicMergePatch);
+export function conditionPatch(kubeConfig: KubeConfig): PatchCondition {
   return async ({ namespace, name, uid }, condition) => {
     const body = { metadata: { uid }, status: { conditions: [{ type: limitedCondition, ...condition }] } };
+    const path = `/api/v1/namespaces/${namespace}/pods/${name}/status`;
     try {
-      await withTimeout(api.patchNamespacedPodStatus({ namespace, name, body }, options), answerTimeoutMs, clock);
+      await callApi(kubeConfig, { method: 'PATCH', merge: 'strategic', path, body }, answerTimeoutMs);
       return 'done';
     } catch (error) {
       if (error instanceof ApiException && (error.code === 404 || error.code === 409)) return 'gone';
       throw error;
     }
   };
-}
-
-async function withTimeout<T>(promise: Promise<T>, timeoutMs: number, clock: Clock): Promise<T> {
-  let cancel = () => {};
-  const timeout = new Promise<never>((_, reject) => {
-    cancel = clock.after(timeoutMs, () => reject(new Error(`the API server did not answer within ${timeoutMs} ms`)));
-  });
-  try {
-    return await Promise.race([promise, timeout]);
-  } finally {
-    cancel();
-  }
 }

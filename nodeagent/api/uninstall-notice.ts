@@ -1,6 +1,5 @@
 /** Tells the pods of a node that their limits are gone. */
 import type { KubeConfig } from '@kubernetes/client-node';
-import type { Clock } from '../base/clock.ts';
 import { shapedPods } from '../pods/desired.ts';
 import { transition } from './condition-writer.ts';
 import { eventWriter } from './events.ts';
@@ -13,15 +12,10 @@ import { conditionPatch, listPods } from './pods.ts';
  * @param now wall clock, in ms since the epoch
  * @throws if the API server does not answer
  */
-export async function tellUninstalled(
-  kubeConfig: KubeConfig,
-  nodeName: string,
-  clock: Clock,
-  now: () => number,
-): Promise<void> {
-  const patch = conditionPatch(kubeConfig, clock);
+export async function tellUninstalled(kubeConfig: KubeConfig, nodeName: string, now: () => number): Promise<void> {
+  const patch = conditionPatch(kubeConfig);
   const writeEvent = eventWriter(kubeConfig, nodeName, now);
-  for (const pod of shapedPods(await listPods(kubeConfig, nodeName, clock))) {
+  for (const pod of shapedPods(await listPods(kubeConfig, nodeName))) {
     if (pod.condition?.status !== 'True') continue;
     const lastTransitionTime = transition(pod, uninstalledCondition, now());
     const outcome = await patch(pod, { ...uninstalledCondition, lastTransitionTime });

@@ -183,7 +183,7 @@ describe('the patch of a condition', () => {
   } as const;
 
   test('merges one condition by its type, for the very pod that was meant', async () => {
-    expect(await conditionPatch(server.kubeConfig, realClock)(target, condition)).toBe('done');
+    expect(await conditionPatch(server.kubeConfig)(target, condition)).toBe('done');
     expect(server.patches).toEqual([
       {
         path: '/api/v1/namespaces/team/pods/web/status',
@@ -195,11 +195,11 @@ describe('the patch of a condition', () => {
 
   test.each([404, 409])('answered with %d means that the pod is gone', async (status) => {
     server.answerPatches(status);
-    expect(await conditionPatch(server.kubeConfig, realClock)(target, condition)).toBe('gone');
+    expect(await conditionPatch(server.kubeConfig)(target, condition)).toBe('gone');
   });
 
   test('answered with 500 fails', async () => {
     server.answerPatches(500);
-    await expect(conditionPatch(server.kubeConfig, realClock)(target, condition)).rejects.toThrow();
+    await expect(conditionPatch(server.kubeConfig)(target, condition)).rejects.toThrow();
   });
 });
