@@ -23,6 +23,8 @@ export default defineConfig({
   platform: 'node',
   external: ['koffi'],
   plugins: [copyKoffi],
+  // Its package does not say so, and the agent would load the models of all kinds of objects, which it does not use.
+  treeshake: { moduleSideEffects: [{ test: /@kubernetes\/client-node/, sideEffects: false }] },
   // Names stay, for stack traces.
   output: {
     dir: 'dist',
