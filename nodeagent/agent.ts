@@ -137,8 +137,8 @@ export function startAgent(options: AgentOptions): Agent {
       passMs += ms;
       last = { report, at: monotonic(), ms };
       watch.set(report.parents);
+      if (!(await markings.settle(shaped, full))) count('mark');
       tell(report, queueProblems(report, queued, bypassed));
-      markings.want(shaped, full);
       await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
@@ -210,15 +210,7 @@ export function startAgent(options: AgentOptions): Agent {
     mayHaveConnections: (path) => mayHaveConnections(path, now()),
     ...{ netnsDirectory, clock, log },
   });
-  const markings = canEnterNamespaces
-    ? createMarkings({
-        marker,
-        netnsDirectory,
-        log,
-        onDone: () => last && queued && tell(last.report, queueProblems(last.report, queued, bypassed)),
-        onFailure: () => count('mark'),
-      })
-    : createNoMarkings();
+  const markings = canEnterNamespaces ? createMarkings({ marker, netnsDirectory, log }) : createNoMarkings();
   const shared = withSharedConnections(kubeConfig, monotonic);
   const writeEvent = eventWriter(shared, nodeName, now);
   const conditions = createConditions({
@@ -265,7 +257,6 @@ export function startAgent(options: AgentOptions): Agent {
       conditions.stop();
       adoptions.stop();
       await loop.stop();
-      await markings.stop();
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Keeps the marks in the pods' network namespaces as the pods ask for them: beside the passes, because looking around takes time. */
+/** Keeps the marks in the pods' network namespaces as the pods ask for them. */
 
 import type { Log } from '../base/log.ts';
 import { mountedNamespaces, type NetworkNamespace } from '../net/namespaces.ts';
@@ -21,24 +21,19 @@ export interface MarkingsOptions {
   readonly marker: Marker;
   /** Directory with the network namespaces of the node. */
   readonly netnsDirectory: string;
-  /** Called whenever something new is known about pods' marks. */
-  readonly onDone: () => void;
-  /** Called after a look around in which something failed. */
-  readonly onFailure: () => void;
   readonly log: Log;
 }
 
-/** The running part. */
+/** Keeps the marks of a node's pods. */
 export interface Markings {
   /**
-   * Wants the marks that pods ask for, and no others. The last call counts.
+   * Makes the marks those that pods ask for, and no others. Never fails: a pod that is not marked is told so.
    * @param full whether to look at all devices again, also where everything was as it should be
+   * @returns whether nothing failed
    */
-  want(pods: readonly ShapedPod[], full: boolean): void;
+  settle(pods: readonly ShapedPod[], full: boolean): Promise<boolean>;
   /** What is known about a pod; undefined while its namespace has yet to be looked for. */
   of(pod: ShapedPod): MarkState | undefined;
-  /** Ends it. What is marked stays marked. */
-  stop(): Promise<void>;
 }
 
 /** A namespace as it was last left. */
@@ -48,14 +43,11 @@ interface Seen {
 }
 
 /** Builds it. A node that marks nothing costs one question to the kernel at the start. */
-export function createMarkings(options: MarkingsOptions): Markings {
-  const { marker, netnsDirectory, onDone, onFailure, log } = options;
+export function createMarkings({ marker, netnsDirectory, log }: MarkingsOptions): Markings {
   let seen = new Map<string, Seen>();
   let states = new Map<string, MarkState>();
   // Whether there may be marks that no pod asks for: after a restart only the kernel knows.
   let mayBeLeft: boolean | undefined;
-  let next: { readonly pods: readonly ShapedPod[]; readonly full: boolean } | undefined;
-  let running: Promise<void> | undefined;
   let told = '';
 
   const tend = (namespace: NetworkNamespace, pods: readonly ShapedPod[], full: boolean, lost: boolean) => {
@@ -75,11 +67,12 @@ export function createMarkings(options: MarkingsOptions): Markings {
     seen.set(key, { addresses, dscp: mark === 'keep' ? found && dscpOf(found) : mark.dscp });
   };
 
-  const round = async (pods: readonly ShapedPod[], full: boolean) => {
+  /** @returns what is wrong; empty if nothing is */
+  const settle = async (pods: readonly ShapedPod[], full: boolean): Promise<string> => {
     mayBeLeft ??= marker.isUsed();
     if (pods.length === 0 && !mayBeLeft) {
       states = new Map();
-      return;
+      return '';
     }
     mayBeLeft = true;
     const namespaces = await mountedNamespaces(netnsDirectory);
@@ -103,33 +96,17 @@ export function createMarkings(options: MarkingsOptions): Markings {
     }
     states = new Map(pods.flatMap((pod) => stateOf(pod, [...seen.values()], problems, netnsDirectory)));
     mayBeLeft = problems.size > 0 || [...seen.values()].some(({ dscp }) => dscp !== undefined);
-    warn([...problems.values()].join('; '));
-  };
-  const warn = (problem: string) => {
-    if (problem !== '') onFailure();
-    if (problem !== '' && problem !== told) log.warn({ error: problem }, 'packets of pods cannot be marked');
-    told = problem;
-  };
-  const run = async () => {
-    while (next !== undefined) {
-      const { pods, full } = next;
-      next = undefined;
-      await round(pods, full).catch((error: Error) => warn(error.message));
-      onDone();
-    }
-    running = undefined;
+    return [...problems.values()].join('; ');
   };
 
   return {
-    want(pods, full) {
-      next = { pods: markedPods(pods), full: full || (next?.full ?? false) };
-      running ??= run();
+    async settle(pods, full) {
+      const problem = await settle(markedPods(pods), full).catch((error: Error) => error.message);
+      if (problem !== '' && problem !== told) log.warn({ error: problem }, 'packets of pods cannot be marked');
+      told = problem;
+      return problem === '';
     },
     of: (pod) => states.get(pod.uid),
-    async stop() {
-      next = undefined;
-      await running;
-    },
   };
 }
 
@@ -137,9 +114,8 @@ export function createMarkings(options: MarkingsOptions): Markings {
 export function createNoMarkings(): Markings {
   const problem = 'the agent cannot enter network namespaces: add the component manifests/namespaces';
   return {
-    want() {},
+    settle: async () => true,
     of: ({ limit }) => (limit instanceof Error || limit.dscp === undefined ? undefined : { dscp: limit.dscp, problem }),
-    async stop() {},
   };
 }
 

@@ -19,9 +19,7 @@ import { inNetns, makeNetnsDirectory, type NetnsDirectory } from '../netns.ts';
 const objectFile = fileURLToPath(new URL('../../../bpf/dscp.bpf.o', import.meta.url));
 const marker = createMarker(objectFile);
 let netns: NetnsDirectory;
-let done: () => void;
-const started: Markings[] = [];
-const failures: string[] = [];
+let failures = 0;
 const logged: { msg: string; error: string }[] = [];
 
 beforeAll(mountBpffs);
@@ -29,10 +27,9 @@ beforeEach(async () => {
   netns = await makeNetnsDirectory();
 });
 afterEach(async () => {
-  for (const markings of started.splice(0)) await markings.stop();
   await netns.end();
   logged.length = 0;
-  failures.length = 0;
+  failures = 0;
 });
 
 /** Markings without any memory, and a marker that counts how often it looks. */
@@ -47,24 +44,12 @@ function start(overrides: Partial<Marker> = {}) {
     },
   };
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) });
-  const markings = createMarkings({
-    marker: counting,
-    netnsDirectory: netns.path,
-    onDone: () => done(),
-    onFailure: () => failures.push(''),
-    log,
-  });
-  started.push(markings);
+  const markings = createMarkings({ marker: counting, netnsDirectory: netns.path, log });
   return {
     markings,
     looks: () => looks,
-    /** Wants marks, and waits until that is done. */
     async want(pods: readonly ShapedPod[], full = false) {
-      const finished = new Promise<void>((resolve) => {
-        done = resolve;
-      });
-      markings.want(pods, full);
-      await finished;
+      if (!(await markings.settle(pods, full))) failures += 1;
     },
   };
 }
@@ -221,7 +206,7 @@ test('a namespace with more devices than anybody needs is left alone, its pod to
   await want(pods, true);
   // Told once, counted each time.
   expect(logged.map(({ msg }) => msg)).toEqual(['packets of pods cannot be marked']);
-  expect(failures).toHaveLength(2);
+  expect(failures).toBe(2);
 });
 
 test('a namespace that vanishes while it is looked at is no problem: its pod has ended', async () => {
@@ -232,7 +217,7 @@ test('a namespace that vanishes while it is looked at is no problem: its pod has
   };
   await start({ apply }).want([podOf('10.1.0.1', 46), podOf('10.1.0.2', 46)]);
   expect(await marksOf(other)).toEqual({ eth0: 46, peer0: 46 });
-  expect([logged, failures]).toEqual([[], []]);
+  expect([logged, failures]).toEqual([[], 0]);
 });
 
 test('a hostile name of a device is a name like any other', async () => {
