@@ -52,7 +52,7 @@ export function pinsIn(directory: string): Pins {
     map: (name) => join(maps, name),
     programs: (digest) => join(layout, `${programsPrefix}${digest}`),
     loading: (digest) => join(layout, `${loadingPrefix}${digest}_${process.pid}_${process.hrtime.bigint()}`),
-    link: (cgroupId, hook) => join(links, `${cgroupId}_${hook}`),
+    link: (cgroupId, hook) => `${links}/${cgroupId}_${hook}`,
     releaseLink: join(links, 'release'),
   };
 }
