@@ -3,7 +3,6 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
 import { type Block, parseBlocks } from './net/blocks.ts';
 import { maxBlocks } from './shaper/exempt.ts';
 
@@ -78,13 +77,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 the node lacks something (it is 
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-const wholeNumber = (least: number, most: number) =>
-  z
-    .string()
-    .regex(/^\d+$/)
-    .transform(Number)
-    .refine((value) => value >= least && value <= most, `must be from ${least} to ${most}`);
-
 /** Reads the agent's configuration. @throws ConfigError */
 export function readConfig(args: readonly string[], env: Environment): Config {
   const { values } = parse(() =>
@@ -105,9 +97,9 @@ export function readConfig(args: readonly string[], env: Environment): Config {
     }),
   );
   const number = (flag: string, value: string, least: number, most: number) => {
-    const result = wholeNumber(least, most).safeParse(value);
-    if (!result.success) throw new ConfigError(`--${flag} ${value}: must be a whole number from ${least} to ${most}`);
-    return result.data;
+    const result = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (result >= least && result <= most) return result;
+    throw new ConfigError(`--${flag} ${value}: must be a whole number from ${least} to ${most}`);
   };
   return {
     ...readShaperConfig(values, env),
