@@ -68,7 +68,11 @@ interface Libc {
 let bound: Libc | undefined;
 
 function libc(): Libc {
-  const library = koffi.load(null);
-  bound ??= { setns: library.func('int setns(int fd, int nstype)'), unshare: library.func('int unshare(int flags)') };
+  bound ??= bind();
   return bound;
+}
+
+function bind(): Libc {
+  const library = koffi.load(null);
+  return { setns: library.func('int setns(int fd, int nstype)'), unshare: library.func('int unshare(int flags)') };
 }

@@ -75,14 +75,18 @@ interface Libc {
 let bound: Libc | undefined;
 
 function libc(): Libc {
+  bound ??= bind();
+  return bound;
+}
+
+function bind(): Libc {
   const library = koffi.load(null);
-  bound ??= {
+  return {
     socket: library.func('int socket(int family, int type, int protocol)'),
     setsockopt: library.func('int setsockopt(int socket, int level, int option, const void *value, uint32_t size)'),
     send: library.func('intptr_t send(int socket, const void *message, size_t size, int flags)'),
     recv: library.func('intptr_t recv(int socket, void *message, size_t size, int flags)'),
   };
-  return bound;
 }
 
 function openSocket(): number {
