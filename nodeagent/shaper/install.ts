@@ -5,7 +5,7 @@ import { pin } from '../libbpf/call.ts';
 import { BpfError } from '../libbpf/error.ts';
 import { loadObject, pinIterator } from '../libbpf/object.ts';
 import { programNames } from './hooks.ts';
-import { adopterObject, type Pins, removeTree } from './pins.ts';
+import { adopterObject, type Pins, removeIfEmpty, removeTree } from './pins.ts';
 
 /** The maps that user space reads and writes. */
 const mapNames = ['slots', 'configs', 'states', 'counters', 'owners', 'exempt'] as const;
@@ -98,5 +98,6 @@ export function tryInstall(objectFile: string, directory: string): BpfError | un
     }
   } finally {
     removeTree(path);
+    removeIfEmpty(directory);
   }
 }
