@@ -249,7 +249,7 @@ describe('a pod with a code point', () => {
     await eventually(async () => expect(await marks(file)).toBe(''));
     await cluster.kubectl(['delete', 'pod', 'marked', '--grace-period=0', '--force']);
     await cgroups.remove(pod);
-    await netns.remove('cni-marked');
+    netns.remove('cni-marked');
   });
 
   test('that nothing can be done about is told why', async () => {
