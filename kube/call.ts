@@ -7,8 +7,9 @@ export interface ApiCall {
   /** As in `/api/v1/namespaces/default`. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
-  /** A PATCH is a merge patch. */
   readonly body?: object;
+  /** What a PATCH is: a merge patch, or one that merges lists by the keys of their items. */
+  readonly merge?: 'strategic';
   /** The media type of the answer. */
   readonly accept?: string;
 }
@@ -23,13 +24,14 @@ const closedConnection = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
  * @throws ApiException for a status other than success; Error without an answer, or for one that is not JSON
  */
 export async function callApi(kubeConfig: KubeConfig, call: ApiCall, timeoutMs: number): Promise<unknown> {
-  const { method, path, query = {}, body, accept = 'application/json' } = call;
+  const { method, path, query = {}, body, merge, accept = 'application/json' } = call;
   // A server may be behind a path of a proxy.
   const url = new URL(`${kubeConfig.getCurrentCluster()?.server.replace(/\/$/, '')}${path}`);
   for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
   const context = new RequestContext(url.href, HttpMethod[method]);
   await kubeConfig.applySecurityAuthentication(context);
-  const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+  const patch = merge === 'strategic' ? 'strategic-merge-patch+json' : 'merge-patch+json';
+  const type = `application/${method === 'PATCH' ? patch : 'json'}`;
   const headers = { ...context.getHeaders(), Accept: accept, ...(body && { 'Content-Type': type }) };
   const signal = AbortSignal.timeout(timeoutMs);
   const request = { method, headers, signal, ...(body && { body: JSON.stringify(body) }) };
