@@ -5,7 +5,7 @@ const SLICES = "find /sys/fs/cgroup/kubepods.slice -maxdepth 2 -type d -name '*-
 /**
  * Waits until podrate's three programs are attached to each of `count` slices that appear from now on.
  *
- * @returns When that was seen, by pod uid, in seconds since the node's boot: at most some 20 ms late.
+ * @returns When that was seen, by pod uid, in seconds since the node's boot: at most some 100 ms late.
  */
 export async function watchAttachments(
   node: ClusterNode,

@@ -110,7 +110,7 @@ int main(int count, char **arguments) {
   look(arguments[1], 1, 0);
   while (wanted > 0 && time(NULL) < end) {
     wanted -= look(arguments[1], 1, 1);
-    usleep(20000);
+    usleep(100000);
   }
   return 0;
 }
