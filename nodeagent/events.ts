@@ -1,6 +1,6 @@
 /** The API server's events about pods, as `kubectl describe pod` shows them. */
-import { EventsV1Api, type KubeConfig, V1MicroTime } from '@kubernetes/client-node';
-import { requestOptions } from '../kube/request-options.ts';
+import { type KubeConfig, V1MicroTime } from '@kubernetes/client-node';
+import { callApi } from '../kube/call.ts';
 import type { ShapedPod } from './desired.ts';
 import type { PodEvent } from './pod-event.ts';
 
@@ -22,7 +22,6 @@ const longestName = 253;
  * @param now wall clock, in ms since the epoch
  */
 export function eventWriter(kubeConfig: KubeConfig, nodeName: string, now: () => number): WriteEvent {
-  const api = kubeConfig.makeApiClient(EventsV1Api);
   let count = 0;
   return async ({ namespace, name, uid }, { type, reason, note }) => {
     const time = now();
@@ -30,12 +29,14 @@ export function eventWriter(kubeConfig: KubeConfig, nodeName: string, now: () =>
     // As client-go names events; those of one millisecond differ by the count.
     const suffix = `.${(BigInt(time) * 1_000_000n + BigInt(count % 1_000_000)).toString(16)}`;
     const body = {
+      ...{ apiVersion: 'events.k8s.io/v1', kind: 'Event' },
       metadata: { namespace, name: `${name.slice(0, longestName - suffix.length)}${suffix}` },
       eventTime: new V1MicroTime(time),
       regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
       ...{ type, reason, note, action: 'Limit' },
       ...{ reportingController: eventController, reportingInstance: nodeName },
     };
-    await api.createNamespacedEvent({ namespace, body }, requestOptions(timeoutMs));
+    const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+    await callApi(kubeConfig, { method: 'POST', path, body, what: `write event ${reason}`, timeoutMs });
   };
 }

@@ -1,7 +1,6 @@
 /** The labels of the namespaces that have a policy. */
 import type { KubeConfig } from '@kubernetes/client-node';
 import { Counter, type Registry } from 'prom-client';
-import { callUnless } from '../../kube/api-failure.ts';
 import { callApi } from '../../kube/call.ts';
 import type { ObjectMeta } from '../../kube/list.ts';
 import type { Labels } from '../../rate/limit.ts';
@@ -61,12 +60,17 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
      * @throws ApiFailure
      */
     async labelsOf(namespace: string, hasPolicy: boolean): Promise<Labels> {
-      const found = known.get(namespace);
-      if (found !== undefined || !hasPolicy) return found?.labels;
+      const watched = known.get(namespace);
+      if (watched !== undefined || !hasPolicy) return watched?.labels;
       reads.inc();
-      const call = { method: 'GET', path: `${path}/${encodeURIComponent(namespace)}` } as const;
-      const read = () => callApi(kubeConfig, call, readTimeoutMs) as Promise<{ metadata: ObjectMeta }>;
-      return (await callUnless([404], `read namespace ${namespace}`, read))?.metadata.labels;
+      const found = await callApi<{ metadata: ObjectMeta }>(kubeConfig, {
+        method: 'GET',
+        path: `${path}/${encodeURIComponent(namespace)}`,
+        what: `read namespace ${namespace}`,
+        timeoutMs: readTimeoutMs,
+        except: [404],
+      });
+      return found?.metadata.labels;
     },
     /** Reports whether any namespace has a quota. */
     hasQuotas: () => [...known.values()].some(({ labels }) => hasQuota(labels)),

@@ -1,8 +1,7 @@
 /** The ledgers in the cluster: one object in each namespace with a quota. */
 import type { KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { callUnless } from '../../kube/api-failure.ts';
-import { type ApiCall, callApi } from '../../kube/call.ts';
+import { type ApiRequest, callApi } from '../../kube/call.ts';
 import { listMetadata, type ObjectMeta } from '../../kube/list.ts';
 import { directions } from '../../rate/limit.ts';
 import { formatRate } from '../../rate/rate.ts';
@@ -55,8 +54,8 @@ const schema = z.object({
 export function ledgerStore(kubeConfig: KubeConfig) {
   const placeOf = (namespace: string) =>
     `/apis/${group}/${version}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
-  const call = (codes: readonly number[], what: string, apiCall: ApiCall) =>
-    callUnless(codes, what, () => callApi(kubeConfig, apiCall, timeoutMs));
+  const call = (except: readonly number[], what: string, request: ApiRequest) =>
+    callApi(kubeConfig, { ...request, what, timeoutMs, except });
   return {
     /** Reads a namespace's ledger; undefined if there is none. */
     async read(namespace: string): Promise<StoredLedger | undefined> {
@@ -80,11 +79,11 @@ export function ledgerStore(kubeConfig: KubeConfig) {
       const metadata = { name: ledgerName, namespace, labels, uid, resourceVersion };
       const body = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
       const place = placeOf(namespace);
-      const [codes, apiCall]: [number[], ApiCall] =
+      const [except, request]: [number[], ApiRequest] =
         stored === undefined
           ? [[409], { method: 'POST', path: place, body }]
           : [[404, 409], { method: 'PUT', path: `${place}/${ledgerName}`, body }];
-      const object = await call(codes, `write the quota ledger of namespace ${namespace}`, apiCall);
+      const object = await call(except, `write the quota ledger of namespace ${namespace}`, request);
       return object === undefined ? undefined : readLedger(namespace, object);
     },
   };
