@@ -47,8 +47,8 @@ async function run(config: Config): Promise<void> {
   const warn = (what: string) => (err: unknown) => log.warn({ err }, what);
   const cluster = { kubeConfig, registry, clock, random: Math.random, signal };
   const policies = watchPolicies({ ...cluster, onError: warn('policies') });
-  const { hasQuotas, labelsOf } = policies;
-  const quota = startQuota({ ...cluster, hasQuotas, lifeMs: config.requestLifeMs, onError: warn('quota') });
+  const { firstQuota: isNeeded, labelsOf } = policies;
+  const quota = startQuota({ ...cluster, isNeeded, lifeMs: config.requestLifeMs, onError: warn('quota') });
   const admission = createAdmission({ keys, installation, labelsOf, quota });
   const nowMs = () => performance.now();
   const app = createApp({ admission, metrics, log, isDraining: () => signal.aborted, nowMs });

@@ -39,13 +39,19 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
     registers: [registry],
   });
   const ready = Promise.withResolvers<void>();
+  const quota = Promise.withResolvers<void>();
+  const learn = (name: string, namespace: PolicyNamespace) => {
+    known.set(name, namespace);
+    if (hasQuota(namespace.labels)) quota.resolve();
+  };
   const handler: InformerHandler<readonly [name: string, PolicyNamespace]> = {
     parse: (metadata) => [metadata.name ?? '', policyNamespace(metadata)],
     replace(all) {
-      known = new Map(all);
+      known = new Map();
+      for (const [name, namespace] of all) learn(name, namespace);
       ready.resolve();
     },
-    put: ([name, namespace]) => known.set(name, namespace),
+    put: ([name, namespace]) => learn(name, namespace),
     remove: ([name]) => known.delete(name),
   };
   const what = 'the namespaces with a policy';
@@ -72,8 +78,8 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
       });
       return found?.metadata.labels;
     },
-    /** Reports whether any namespace has a quota. */
-    hasQuotas: () => [...known.values()].some(({ labels }) => hasQuota(labels)),
+    /** Resolves once a namespace has a quota. */
+    firstQuota: quota.promise,
     /** Resolves once all of them are known. */
     ready: ready.promise,
     /** Returns the namespaces with a policy, by name. */

@@ -21,7 +21,7 @@ const registry = new Registry();
 const always = { clock: realClock, signal: new AbortController().signal };
 const keeper = startQuota({
   ...{ kubeConfig, registry, random: Math.random, lifeMs: Number(lifeMs), ...always },
-  hasQuotas: () => true,
+  isNeeded: Promise.resolve(),
   onError: (error) => console.error(error),
 });
 
