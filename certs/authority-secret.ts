@@ -1,12 +1,5 @@
-import {
-  type ConfigurationOptions,
-  CoreV1Api,
-  type KubeConfig,
-  PatchStrategy,
-  type V1Secret,
-} from '@kubernetes/client-node';
-import { callUnless } from '../kube/api-failure.ts';
-import { requestOptions } from '../kube/request-options.ts';
+import { type KubeConfig, PatchStrategy, type V1Secret } from '@kubernetes/client-node';
+import { type ApiCall, callApi } from '../kube/call.ts';
 import type { SharedAuthority } from './plan.ts';
 
 /** One version of the Secret, with what is needed to replace exactly this version. */
@@ -28,22 +21,24 @@ const fieldManager = 'podrate-webhook';
 
 /** Gives access to the Secret of a name in a namespace. */
 export function authoritySecret(kubeConfig: KubeConfig, namespace: string, name: string): AuthoritySecret {
-  const api = kubeConfig.makeApiClient(CoreV1Api);
-  const where = `Secret ${name} in namespace ${namespace}`;
+  const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
+  const query = { fieldManager };
+  const call = (verb: string, request: Omit<ApiCall, 'path' | 'what' | 'timeoutMs'>) => {
+    const what = `${verb} Secret ${name} in namespace ${namespace}`;
+    return callApi<V1Secret>(kubeConfig, { ...request, path, what, timeoutMs });
+  };
 
   // RBAC knows no name when an object is created by POST. A server-side apply names it, so the role can be limited to
   // this Secret. It creates an empty one and changes nothing of one that exists.
-  const create = () =>
-    callUnless([409], `create ${where}`, () => {
-      const metadata = { name, namespace, labels: { 'app.kubernetes.io/name': 'podrate' } };
-      const body = { apiVersion: 'v1', kind: 'Secret', type: 'Opaque', metadata };
-      return api.patchNamespacedSecret({ name, namespace, body, fieldManager }, options(PatchStrategy.ServerSideApply));
-    });
+  const create = () => {
+    const metadata = { name, namespace, labels: { 'app.kubernetes.io/name': 'podrate' } };
+    const body = { apiVersion: 'v1', kind: 'Secret', type: 'Opaque', metadata };
+    return call('create', { method: 'PATCH', query, body, type: PatchStrategy.ServerSideApply, except: [409] });
+  };
 
   return {
     async read() {
-      const call = () => api.readNamespacedSecret({ name, namespace }, options());
-      const secret = await callUnless([404], `read ${where}`, call);
+      const secret = await call('read', { method: 'GET', except: [404] });
       return secret && decode(secret);
     },
 
@@ -51,9 +46,8 @@ export function authoritySecret(kubeConfig: KubeConfig, namespace: string, name:
       const present = replaced?.secret ?? (await create());
       if (present === undefined || (replaced === undefined && present.data !== undefined)) return false;
       const body = encode(authority, present);
-      const call = () => api.replaceNamespacedSecret({ name, namespace, body, fieldManager }, options());
       // 404: deleted since it was read.
-      return (await callUnless([404, 409], `update ${where}`, call)) !== undefined;
+      return (await call('update', { method: 'PUT', query, body, except: [404, 409] })) !== undefined;
     },
   };
 }
@@ -79,8 +73,4 @@ function encode({ pair, trust }: SharedAuthority, secret: V1Secret): V1Secret {
     metadata: { ...secret.metadata, annotations },
     data: { ...secret.data, ...Object.fromEntries(data) },
   };
-}
-
-function options(contentType?: string): ConfigurationOptions {
-  return requestOptions(timeoutMs, contentType === undefined ? {} : { 'Content-Type': contentType });
 }

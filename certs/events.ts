@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
-import { EventsV1Api, type KubeConfig, V1MicroTime } from '@kubernetes/client-node';
-import { apiFailure } from '../kube/api-failure.ts';
-import { requestOptions } from '../kube/request-options.ts';
+import { type KubeConfig, V1MicroTime } from '@kubernetes/client-node';
+import { callApi } from '../kube/call.ts';
 
 /** An event about the webhook's certificates. */
 export interface CertificateEvent {
@@ -24,9 +23,10 @@ export function certificateEvents(
   namespace: string,
   secret: string,
 ): (event: CertificateEvent) => Promise<void> {
-  const api = kubeConfig.makeApiClient(EventsV1Api);
   return async ({ type, reason, note }) => {
     const body = {
+      apiVersion: 'events.k8s.io/v1',
+      kind: 'Event',
       metadata: { namespace, generateName: `${secret}-` },
       eventTime: new V1MicroTime(Date.now()),
       regarding: { apiVersion: 'v1', kind: 'Secret', namespace, name: secret },
@@ -37,10 +37,7 @@ export function certificateEvents(
       reportingController: 'podrate.dev/webhook',
       reportingInstance: hostname(),
     };
-    try {
-      await api.createNamespacedEvent({ namespace, body }, requestOptions(timeoutMs));
-    } catch (error) {
-      throw apiFailure(`write event ${reason}`, error);
-    }
+    const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+    await callApi(kubeConfig, { method: 'POST', path, body, what: `write event ${reason}`, timeoutMs });
   };
 }

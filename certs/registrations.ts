@@ -1,12 +1,5 @@
-import {
-  AdmissionregistrationV1Api,
-  type KubeConfig,
-  PatchStrategy,
-  type V1MutatingWebhook,
-  type V1ValidatingWebhook,
-} from '@kubernetes/client-node';
-import { callUnless } from '../kube/api-failure.ts';
-import { requestOptions } from '../kube/request-options.ts';
+import { type KubeConfig, PatchStrategy, type V1ValidatingWebhookConfiguration } from '@kubernetes/client-node';
+import { type ApiCall, callApi } from '../kube/call.ts';
 
 const resources = ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'] as const;
 
@@ -38,27 +31,24 @@ const timeoutMs = 10_000;
 
 /** Gives access to the mutating and the validating webhook configuration of a name. */
 export function registrations(kubeConfig: KubeConfig, name: string): Registrations {
-  const api = kubeConfig.makeApiClient(AdmissionregistrationV1Api);
-  const calls = {
-    mutatingwebhookconfigurations: {
-      read: api.readMutatingWebhookConfiguration.bind(api),
-      patch: api.patchMutatingWebhookConfiguration.bind(api),
-    },
-    validatingwebhookconfigurations: {
-      read: api.readValidatingWebhookConfiguration.bind(api),
-      patch: api.patchValidatingWebhookConfiguration.bind(api),
-    },
+  // The mutating one's fields that matter here are the same.
+  const call = (
+    verb: string,
+    resource: Registration['resource'],
+    request: Omit<ApiCall, 'path' | 'what' | 'timeoutMs'>,
+  ) => {
+    const path = `/apis/admissionregistration.k8s.io/v1/${resource}/${name}`;
+    const what = `${verb} ${resource}/${name}`;
+    return callApi<V1ValidatingWebhookConfiguration>(kubeConfig, { ...request, path, what, timeoutMs });
   };
 
   async function read(resource: Registration['resource']): Promise<Registration> {
-    const call = () => calls[resource].read({ name }, requestOptions(timeoutMs));
-    const found = await callUnless([404], `read ${resource}/${name}`, call);
+    const found = await call('read', resource, { method: 'GET', except: [404] });
     if (found === undefined) return { resource, name, webhooks: undefined };
-    const webhooks: readonly (V1MutatingWebhook | V1ValidatingWebhook)[] = found.webhooks ?? [];
     return {
       resource,
       name,
-      webhooks: webhooks.map((webhook) => ({
+      webhooks: (found.webhooks ?? []).map((webhook) => ({
         name: webhook.name,
         bundle: Buffer.from(webhook.clientConfig.caBundle ?? '', 'base64').toString(),
       })),
@@ -73,11 +63,11 @@ export function registrations(kubeConfig: KubeConfig, name: string): Registratio
       // A strategic merge finds webhooks by name and leaves all else alone. The version turns a lost race into a
       // conflict.
       const caBundle = Buffer.from(bundle).toString('base64');
-      const patched = webhooks.map((webhook) => ({ name: webhook.name, clientConfig: { caBundle } }));
-      const body = { metadata: { resourceVersion }, webhooks: patched };
-      const options = requestOptions(timeoutMs, { 'Content-Type': PatchStrategy.StrategicMergePatch });
-      const call = () => calls[resource].patch({ name, body }, options);
-      return (await callUnless([404, 409], `patch ${resource}/${name}`, call)) !== undefined;
+      const published = webhooks.map((webhook) => ({ name: webhook.name, clientConfig: { caBundle } }));
+      const body = { metadata: { resourceVersion }, webhooks: published };
+      const type = PatchStrategy.StrategicMergePatch;
+      const patched = await call('patch', resource, { method: 'PATCH', body, type, except: [404, 409] });
+      return patched !== undefined;
     },
   };
 }

@@ -23,26 +23,6 @@ export function apiFailure(what: string, cause: unknown): ApiFailure {
   return new ApiFailure(`Could not ${what}: ${said}.`, { cause, status: isAnswer ? cause.code : undefined });
 }
 
-/**
- * Makes a call to the API server.
- * @param codes the statuses that are no failure here
- * @param what what is tried, as in "could not …"
- * @returns undefined for an answer with one of the codes
- * @throws ApiFailure for all else that goes wrong
- */
-export async function callUnless<T>(
-  codes: readonly number[],
-  what: string,
-  call: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await call();
-  } catch (error) {
-    if (error instanceof ApiException && codes.includes(error.code)) return undefined;
-    throw apiFailure(what, error);
-  }
-}
-
 // A Status object, as text or parsed; of anything else the beginning.
 function statusMessage(body: unknown): string {
   const text = typeof body === 'string' ? body : JSON.stringify(body ?? '');

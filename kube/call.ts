@@ -1,57 +1,81 @@
-/** One call to the API server, over the connections of a configuration. */
+/** Requests to the API server, over the connections of a configuration. */
 import { ApiException, HttpMethod, type KubeConfig, RequestContext } from '@kubernetes/client-node';
+import { type Dispatcher, request } from 'undici';
+import { apiFailure } from './api-failure.ts';
 
-/** What is asked of the API server. */
-export interface ApiCall {
+/** A request to the API server. */
+export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   /** As in `/api/v1/namespaces/default`. */
   readonly path: string;
-  readonly query?: Readonly<Record<string, string>>;
+  /** What is undefined is left out. */
+  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: object;
-  /** What a PATCH is: a merge patch, or one that merges lists by the keys of their items. */
-  readonly merge?: 'strategic';
-  /** The media type of the answer. */
+  /** The media type of the body: JSON where it is absent. */
+  readonly type?: string;
+  /** The media type of the answer: JSON where it is absent. */
   readonly accept?: string;
 }
 
+/** When a request is given up. */
+export type RequestEnd = Pick<Dispatcher.RequestOptions, 'headersTimeout' | 'bodyTimeout'> & {
+  readonly signal: AbortSignal;
+};
+
+/** A request with an answer that ends. */
+export interface ApiCall extends ApiRequest {
+  /** What is tried, as in "could not …". */
+  readonly what: string;
+  /** After which the call is given up. */
+  readonly timeoutMs: number;
+  /** The statuses that are no failure here. */
+  readonly except?: readonly number[];
+}
+
+const json = 'application/json';
 const closedConnection = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
 /**
- * Calls the API server. client-node's generated clients build a model of each object, which takes most of the time of a
- * list.
- * @param timeoutMs when the call is given up
- * @returns the parsed answer
- * @throws ApiException for a status other than success; Error without an answer, or for one that is not JSON
+ * Sends a request. client-node's generated clients build a model of each object, which takes most of the time of a list.
+ * @returns the answer, whatever its status; its body is not read yet
+ * @throws Error without an answer
  */
-export async function callApi(kubeConfig: KubeConfig, call: ApiCall, timeoutMs: number): Promise<unknown> {
-  const { method, path, query = {}, body, merge, accept = 'application/json' } = call;
+export async function sendRequest(
+  kubeConfig: KubeConfig,
+  { method, path, query = {}, body, type = json, accept = json }: ApiRequest,
+  end: RequestEnd,
+): Promise<Dispatcher.ResponseData> {
   // A server may be behind a path of a proxy.
   const url = new URL(`${kubeConfig.getCurrentCluster()?.server.replace(/\/$/, '')}${path}`);
-  for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, `${value}`);
   const context = new RequestContext(url.href, HttpMethod[method]);
   await kubeConfig.applySecurityAuthentication(context);
-  const patch = merge === 'strategic' ? 'strategic-merge-patch+json' : 'merge-patch+json';
-  const type = `application/${method === 'PATCH' ? patch : 'json'}`;
-  const headers = { ...context.getHeaders(), Accept: accept, ...(body && { 'Content-Type': type }) };
-  const signal = AbortSignal.timeout(timeoutMs);
-  const request = { method, headers, signal, ...(body && { body: JSON.stringify(body) }) };
   const dispatcher = context.getDispatcher();
-  if (dispatcher === undefined) {
-    // The system trusts the server's certificate.
-    const response = await fetch(url, request);
-    return parse(response.status, path, await response.text());
-  }
-  const send = () => dispatcher.request({ ...request, origin: url.origin, path: url.pathname + url.search });
-  // A server may close a connection in the moment in which it is used again. A second write does no harm: it names its
-  // version.
-  const response = await send().catch((error) => {
-    if (!closedConnection.has(error.code)) throw error;
-    return send();
-  });
-  return parse(response.statusCode, path, await response.body.text());
+  const headers = { ...context.getHeaders(), Accept: accept, ...(body && { 'Content-Type': type }) };
+  const content = body && { body: JSON.stringify(body) };
+  return request(url, { ...end, method, headers, ...content, ...(dispatcher && { dispatcher }) });
 }
 
-function parse(status: number, path: string, text: string): unknown {
-  if (status < 200 || status > 299) throw new ApiException(status, path, text, {});
-  return JSON.parse(text);
+/**
+ * Makes a call to the API server.
+ * @returns the parsed answer; undefined for an answer with one of the excepted statuses
+ * @throws ApiFailure for all else that goes wrong
+ */
+export async function callApi<T>(kubeConfig: KubeConfig, call: ApiCall): Promise<T | undefined> {
+  const { what, path, timeoutMs, except = [] } = call;
+  const end = { signal: AbortSignal.timeout(timeoutMs) };
+  try {
+    // A server may close a connection in the moment in which it is used again. A second write does no harm: it names
+    // its version.
+    const { statusCode, body } = await sendRequest(kubeConfig, call, end).catch((error) => {
+      if (!closedConnection.has(error.code)) throw error;
+      return sendRequest(kubeConfig, call, end);
+    });
+    const text = await body.text();
+    if (except.includes(statusCode)) return undefined;
+    if (statusCode < 200 || statusCode > 299) throw new ApiException(statusCode, path, text, {});
+    return JSON.parse(text);
+  } catch (error) {
+    throw apiFailure(what, error);
+  }
 }

@@ -1,5 +1,4 @@
 import type { KubeConfig } from '@kubernetes/client-node';
-import { callUnless } from './api-failure.ts';
 import { callApi } from './call.ts';
 
 /** The metadata of an object, as JSON has it. */
@@ -61,9 +60,9 @@ export async function listMetadata<T>(
   let version = '';
   let page = '';
   do {
-    const query = { ...selection, limit: pageSize, ...(page && { continue: page }) };
-    const read = () => callApi(kubeConfig, { method: 'GET', path, query, accept }, pageTimeoutMs) as Promise<Page>;
-    const { items, metadata } = (await callUnless([], `list ${what}`, read)) ?? {};
+    const query = { ...selection, limit: pageSize, continue: page || undefined };
+    const call = { method: 'GET', path, query, accept, what: `list ${what}`, timeoutMs: pageTimeoutMs } as const;
+    const { items, metadata } = (await callApi<Page>(kubeConfig, call)) ?? {};
     for (const item of items ?? []) parsed.push(parse(item.metadata ?? {}));
     version = metadata?.resourceVersion ?? '';
     page = metadata?.continue ?? '';

@@ -1,21 +1,12 @@
-import { once } from 'node:events';
-import { type IncomingMessage, request as requestPlain } from 'node:http';
-import { type RequestOptions, request as requestTls } from 'node:https';
 import { createInterface } from 'node:readline';
-import { text } from 'node:stream/consumers';
 import { ApiException, type KubeConfig } from '@kubernetes/client-node';
+import { type ApiRequest, sendRequest } from './call.ts';
 
 /** What is watched. */
-export interface WatchCall<Event> {
+export interface WatchCall<Event> extends Pick<ApiRequest, 'path' | 'query' | 'accept'> {
   readonly kubeConfig: KubeConfig;
-  /** Of the collection, as in `/api/v1/pods`. */
-  readonly path: string;
-  /** Selectors, and the resource version to go on from; what is undefined is left out. */
-  readonly query: Readonly<Record<string, string | number | boolean | undefined>>;
   /** When the API server shall end it. */
   readonly timeoutSeconds: number;
-  /** The media type of the events. */
-  readonly accept?: string;
   readonly onEvent: (event: Event) => void;
   /** Ends it, which is no error. */
   readonly signal: AbortSignal;
@@ -36,36 +27,23 @@ const usualSilentMs = 150_000;
  * that ends it, what onEvent throws included
  */
 export async function watchObjects<Event>(call: WatchCall<Event>): Promise<void> {
-  const { kubeConfig, path, query, timeoutSeconds, accept = 'application/json', onEvent, signal } = call;
-  const { silentMs = usualSilentMs } = call;
-  const url = new URL(`${kubeConfig.getCurrentCluster()?.server.replace(/\/$/, '')}${path}`);
-  const asked = { ...query, watch: 'true', allowWatchBookmarks: 'true', timeoutSeconds: String(timeoutSeconds) };
-  for (const [name, value] of Object.entries(asked)) if (value !== undefined) url.searchParams.set(name, `${value}`);
-  const options: RequestOptions = {};
-  await kubeConfig.applyToHTTPSOptions(options);
-  const headers = { ...options.headers, Accept: accept };
-  const send = url.protocol === 'http:' ? requestPlain : requestTls;
+  const { kubeConfig, timeoutSeconds, onEvent, signal, silentMs = usualSilentMs, ...request } = call;
+  const query = { ...call.query, watch: true, allowWatchBookmarks: true, timeoutSeconds };
+  const end = { signal, headersTimeout: silentMs, bodyTimeout: silentMs };
   try {
-    const request = send(url, { ...options, headers, signal, timeout: silentMs });
-    const giveUp = () => request.destroy(silence(silentMs));
-    request.once('timeout', giveUp).end();
-    const [response] = (await once(request, 'response')) as [IncomingMessage];
-    // From here on the response tells what ended it.
-    request.on('error', () => {});
-    request.off('timeout', giveUp).once('timeout', () => response.destroy(silence(silentMs)));
-    if (response.statusCode !== 200) throw new ApiException(response.statusCode ?? 0, path, await text(response), {});
+    const { statusCode, body } = await sendRequest(kubeConfig, { ...request, method: 'GET', query }, end);
+    if (statusCode !== 200) throw new ApiException(statusCode, request.path, await body.text(), {});
     try {
-      // Its errors are those of the response.
-      const lines = createInterface({ input: response }).on('error', () => {});
+      // Its errors are those of the body.
+      const lines = createInterface({ input: body }).on('error', () => {});
       for await (const line of lines) onEvent(JSON.parse(line));
     } finally {
-      response.destroy();
+      body.destroy();
     }
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (signal.aborted) return;
+    if (!(error instanceof Error) || !/^(Headers|Body)TimeoutError$/.test(error.name)) throw error;
+    const message = `The API server said nothing for ${silentMs / 1000} s.`;
+    throw Object.assign(new Error(message, { cause: error }), { name: 'TimeoutError' });
   }
-}
-
-function silence(ms: number): Error {
-  return Object.assign(new Error(`The API server said nothing for ${ms / 1000} s.`), { name: 'TimeoutError' });
 }

@@ -26,8 +26,7 @@ Options, each with its environment variable:
   --label-key KEY      label that carries the rate; -egress and -ingress are derived (${defaultLabelKey}; $PODRATE_LABEL_KEY)
   --default RATE       limit of pods without a rate label in namespaces with a policy that has none (no; $PODRATE_DEFAULT)
   --max RATE           largest rate of a pod in namespaces with a policy (no; $PODRATE_MAX)
-  --kubeconfig FILE    how the API server is found (the pod's service account; $PODRATE_KUBECONFIG); outside of a cluster
-                       and without it, policies of namespaces are not applied
+  --kubeconfig FILE    how the API server is found (the pod's service account; $PODRATE_KUBECONFIG)
   --namespace NAME     podrate's own namespace, about which it is never asked (podrate-system; $PODRATE_NAMESPACE)
   --request-timeout SECONDS  the API server's option of that name, if it has another one than usual (60; $PODRATE_REQUEST_TIMEOUT)
   --drain SECONDS      how long requests are served on after SIGTERM (10; $PODRATE_DRAIN)

@@ -23,9 +23,7 @@ async function run(config: Config): Promise<void> {
 
   const clock = realClock;
   const kubeConfig = connect(config.kubeconfig, process.env);
-  const source =
-    config.tlsDir === undefined ? kubeConfig && { kubeConfig, namespace: config.namespace } : { folder: config.tlsDir };
-  if (source === undefined) throw new ConfigError('Outside of a cluster, --tls-dir or --kubeconfig is needed.');
+  const source = config.tlsDir === undefined ? { kubeConfig, namespace: config.namespace } : { folder: config.tlsDir };
   const certificate = startCertificate({ source, intervalMs: config.tlsPollMs, registry, clock, log, signal });
   let isListening = false;
   const unreadyReason = () => {
@@ -46,13 +44,12 @@ async function run(config: Config): Promise<void> {
   }
 
   const { keys, installation } = config;
-  if (kubeConfig === undefined) log.warn('outside of a cluster: policies of namespaces are not applied');
   const warn = (what: string) => (err: unknown) => log.warn({ err }, what);
-  const cluster = kubeConfig && { kubeConfig, registry, clock, random: Math.random, signal };
-  const policies = cluster && watchPolicies({ ...cluster, onError: warn('policies') });
-  const hasQuotas = () => policies?.hasQuotas() ?? false;
-  const quota = cluster && startQuota({ ...cluster, hasQuotas, lifeMs: config.requestLifeMs, onError: warn('quota') });
-  const admission = createAdmission({ keys, installation, labelsOf: policies?.labelsOf, quota });
+  const cluster = { kubeConfig, registry, clock, random: Math.random, signal };
+  const policies = watchPolicies({ ...cluster, onError: warn('policies') });
+  const { firstQuota: isNeeded, labelsOf } = policies;
+  const quota = startQuota({ ...cluster, isNeeded, lifeMs: config.requestLifeMs, onError: warn('quota') });
+  const admission = createAdmission({ keys, installation, labelsOf, quota });
   const nowMs = () => performance.now();
   const app = createApp({ admission, metrics, log, isDraining: () => signal.aborted, nowMs });
   const server = createTlsServer(app, pair);
@@ -61,11 +58,9 @@ async function run(config: Config): Promise<void> {
   const port = await listen(server, config.port);
   isListening = true;
   log.info({ port, serial: pair.serial, expires: pair.expires, labelKey: keys.both }, 'listening');
-  if (cluster !== undefined && policies !== undefined) {
-    const exemptNamespaces = ['kube-system', config.namespace];
-    const reconcile = { ...cluster, keys, installation, policies: policies.all, exemptNamespaces, log };
-    void policies.ready.then(() => reconcilePods(reconcile));
-  }
+  const exemptNamespaces = ['kube-system', config.namespace];
+  const reconcile = { ...cluster, keys, installation, policies: policies.all, exemptNamespaces, log };
+  void policies.ready.then(() => reconcilePods(reconcile));
 
   await certificate.ended;
 

@@ -38,6 +38,6 @@ export function eventWriter(kubeConfig: KubeConfig, nodeName: string, now: () =>
       ...{ reportingController: eventController, reportingInstance: nodeName },
     };
     const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
-    await callApi(kubeConfig, { method: 'POST', path, body }, timeoutMs);
+    await callApi(kubeConfig, { method: 'POST', path, body, what: `write event ${reason}`, timeoutMs });
   };
 }

@@ -52,7 +52,8 @@ function selectors(nodeName: string) {
 const anyVersion = { resourceVersion: '0' };
 
 async function list(kubeConfig: KubeConfig, query: Readonly<Record<string, string>>): Promise<V1PodList> {
-  return (await callApi(kubeConfig, { method: 'GET', path, query }, answerTimeoutMs)) as V1PodList;
+  const call = { method: 'GET', path, query, what: 'list the pods of this node', timeoutMs: answerTimeoutMs } as const;
+  return (await callApi<V1PodList>(kubeConfig, call)) as V1PodList;
 }
 
 /** Lists the pods of a node that are marked as limited, once. @throws if the API server does not answer */
@@ -166,13 +167,11 @@ export type PatchCondition = (
 export function conditionPatch(kubeConfig: KubeConfig): PatchCondition {
   return async ({ namespace, name, uid }, condition) => {
     const body = { metadata: { uid }, status: { conditions: [{ type: limitedCondition, ...condition }] } };
-    const path = `/api/v1/namespaces/${namespace}/pods/${name}/status`;
-    try {
-      await callApi(kubeConfig, { method: 'PATCH', merge: 'strategic', path, body }, answerTimeoutMs);
-      return 'done';
-    } catch (error) {
-      if (error instanceof ApiException && (error.code === 404 || error.code === 409)) return 'gone';
-      throw error;
-    }
+    const answer = await callApi(kubeConfig, {
+      ...{ method: 'PATCH', path: `/api/v1/namespaces/${namespace}/pods/${name}/status` },
+      ...{ body, type: 'application/strategic-merge-patch+json' },
+      ...{ what: `write the condition of pod ${namespace}/${name}`, timeoutMs: answerTimeoutMs, except: [404, 409] },
+    });
+    return answer === undefined ? 'gone' : 'done';
   };
 }

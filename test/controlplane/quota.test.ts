@@ -244,6 +244,10 @@ describe('a namespace with a quota of 20 MB/s', () => {
     const patch = ['patch', 'bandwidthledger', 'podrate', '--type=merge', '-p', '{"status":{"grants":[]}}'];
     expect((await tenant(...patch)).stderr).toEqual(only);
     expect((await tenant('delete', 'bandwidthledger', 'podrate')).stderr).toEqual(only);
+    const malformed = (status: object) =>
+      kubectl('patch', 'bandwidthledger', 'podrate', '-n', namespace, '--type=merge', '-p', JSON.stringify({ status }));
+    expect((await malformed({ settled: '1x' })).stderr).toContain('status.settled');
+    expect((await malformed({ grants: [{ name: 'a', uid: 'a', serial: 1 }] })).stderr).toContain('status.grants[0]');
     const { stdout } = await kubectl('auth', 'can-i', 'get', 'bandwidthledgers', '-n', 'default', ...as.slice(2));
     expect(stdout).toBe('no');
   });

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { ApiException, KubeConfig } from '@kubernetes/client-node';
+import { KubeConfig } from '@kubernetes/client-node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { callApi } from '../../kube/call.ts';
 import { listMetadata } from '../../kube/list.ts';
@@ -11,6 +11,7 @@ import { useCertificates } from '../webhook/tls.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
+const about = { what: 'try', timeoutMs: 5_000 };
 const certificates = useCertificates();
 let answers: Answer[];
 let requests: { method: string | undefined; url: string; type: string | undefined; body: string }[];
@@ -45,23 +46,27 @@ const json =
 
 test('a call has its method, path, query and body, below the path of a proxy, and gives the parsed answer', async () => {
   answers = [json(201, { made: true })];
-  const call = { method: 'PATCH', path: '/api/v1/pods', query: { limit: '5' }, body: { a: 1 } } as const;
-  expect(await callApi(kubeConfig, call, 1_000)).toEqual({ made: true });
+  const type = 'application/merge-patch+json';
+  const query = { limit: '5', continue: undefined };
+  const call = { method: 'PATCH', path: '/api/v1/pods', query, body: { a: 1 }, type, ...about } as const;
+  expect(await callApi(kubeConfig, call)).toEqual({ made: true });
   const sent = {
     method: 'PATCH',
     url: '/proxy/api/v1/pods?limit=5',
-    type: 'application/merge-patch+json',
+    type,
     body: '{"a":1}',
   };
   expect(requests).toEqual([sent]);
 });
 
-test('a status that is not of success is an ApiException, and no JSON or no answer an error', async () => {
-  const get = { method: 'GET', path: '/' } as const;
-  answers = [json(409, { message: 'conflict' }), (_, response) => response.end('<html>'), () => {}];
-  await expect(callApi(kubeConfig, get, 1_000)).rejects.toBeInstanceOf(ApiException);
-  await expect(callApi(kubeConfig, get, 1_000)).rejects.toThrow(/JSON/);
-  await expect(callApi(kubeConfig, get, 50)).rejects.toThrow(/timeout|aborted/i);
+test('a status that is not of success is a failure unless it is excepted, as are no JSON and no answer', async () => {
+  const get = { method: 'GET', path: '/', ...about } as const;
+  const conflict = json(409, { message: 'conflict' });
+  answers = [conflict, conflict, (_, response) => response.end('<html>'), () => {}];
+  await expect(callApi(kubeConfig, get)).rejects.toMatchObject({ name: 'ApiFailure', status: 409 });
+  expect(await callApi(kubeConfig, { ...get, except: [404, 409] })).toBeUndefined();
+  await expect(callApi(kubeConfig, get)).rejects.toThrow(/JSON/);
+  await expect(callApi(kubeConfig, { ...get, timeoutMs: 50 })).rejects.toThrow(/timeout|aborted/i);
 });
 
 test('a list is read page by page, with the version of the last one', async () => {
@@ -93,10 +98,10 @@ test('a call on a connection that the server closes is made once more, and fails
     { name: 'u', token: 't' },
   );
   const shared = withSharedConnections(config, () => performance.now());
-  const call = { method: 'PUT', path: '/', body: {} } as const;
-  expect(await callApi(shared, call, 5_000)).toEqual({ done: true });
+  const call = { method: 'PUT', path: '/', body: {}, ...about } as const;
+  expect(await callApi(shared, call)).toEqual({ done: true });
   closings = 2;
-  await expect(callApi(shared, call, 5_000)).rejects.toThrow();
+  await expect(callApi(shared, call)).rejects.toThrow();
   tls.closeAllConnections();
   tls.close();
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -18,18 +18,25 @@ let folder: string;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'podrate-webhook-'));
+  await writeFile(join(folder, 'kubeconfig'), JSON.stringify(awayCluster));
 });
 afterEach(() => rm(folder, { recursive: true }));
 
+/** A cluster whose API server does not answer. */
+const awayCluster = {
+  clusters: [{ name: 'away', cluster: { server: 'http://127.0.0.1:1', 'insecure-skip-tls-verify': true } }],
+  users: [{ name: 'webhook', user: { token: 'secret' } }],
+  contexts: [{ name: 'away', context: { cluster: 'away', user: 'webhook' } }],
+  'current-context': 'away',
+};
+
 /** Starts the program; `line` waits for the log line with a message. */
 function start(...args: string[]) {
+  const cluster = ['--kubeconfig', join(folder, 'kubeconfig')];
   const child = execa(
     process.execPath,
-    ['webhook/main.ts', '--port', '0', '--http-port', '0', '--tls-dir', folder, ...args],
-    {
-      reject: false,
-      killSignal: 'SIGTERM',
-    },
+    ['webhook/main.ts', ...['--port', '0', '--http-port', '0', '--tls-dir', folder], ...cluster, ...args],
+    { reject: false, killSignal: 'SIGTERM' },
   );
   const lines = jsonLines(child.stdout);
   const line = (message: string) =>
@@ -100,7 +107,7 @@ test('wrong usage ends with code 2 and a pointer to the help, a taken port with 
   const outside = await execa(process.execPath, ['webhook/main.ts'], { reject: false });
   expect(outside).toMatchObject({
     exitCode: 2,
-    stderr: expect.stringContaining('--tls-dir or --kubeconfig is needed'),
+    stderr: expect.stringContaining('Outside of a cluster, --kubeconfig is needed.'),
   });
   const { child, line } = start();
   const { httpPort } = await line('probes and metrics');

@@ -17,8 +17,8 @@ import { readTemplate, validateTemplate } from './validate-template.ts';
 export interface AdmissionParts {
   readonly keys: LabelKeys;
   readonly installation: InstallationPolicy;
-  /** Returns a namespace's labels. Undefined outside of a cluster: no namespace has a policy. */
-  readonly labelsOf: ((namespace: string, hasPolicy: boolean) => Promise<Labels>) | undefined;
+  /** Returns a namespace's labels. */
+  readonly labelsOf: (namespace: string, hasPolicy: boolean) => Promise<Labels>;
   /** Undefined: no sum of rates is kept. */
   readonly quota: Pick<QuotaKeeper, 'check'> | undefined;
 }
@@ -51,20 +51,21 @@ export function createAdmission({ keys, installation, labelsOf, quota }: Admissi
         return { outcome: 'deny', status: 422, code: error.code, message: error.message } as const;
       }
     };
-  const namespaceLabels = async ({ namespace }: Review, { hasPolicy }: Asked) => labelsOf?.(namespace, hasPolicy);
+  const policyOf = async ({ namespace }: Review, { hasPolicy }: Asked) =>
+    usablePolicy(await labelsOf(namespace, hasPolicy), installation);
 
   return {
     mutate: decided(async (review, asked) => {
       if (review.resource !== 'pods') throw new FieldError('request.resource', 'pods', review.resource);
       const change = podChange(review);
-      return mutatePod(change, keys, usablePolicy(await namespaceLabels(review, asked), installation).policy);
+      return mutatePod(change, keys, (await policyOf(review, asked)).policy);
     }),
     validate: decided(async (review, asked) => {
       const { resource, object, oldObject } = review;
       if (resource === 'namespaces') {
         return validateNamespace(labelsIn(object), isUpdate(review) ? labelsIn(oldObject) : undefined, installation);
       }
-      const { policy, fault } = usablePolicy(await namespaceLabels(review, asked), installation);
+      const { policy, fault } = await policyOf(review, asked);
       if (resource !== 'pods') {
         const old = isUpdate(review) ? readTemplate(oldObject) : undefined;
         return fault ?? validateTemplate(readTemplate(object), old, keys, policy);

@@ -121,8 +121,7 @@ async function quotaFault(claim: Claim, check: CheckQuota): Promise<Fault | unde
     return { status: 403, code: 'quota/exceeded', message };
   } catch (error) {
     // Requests of users can bring these about, so they are no failures of the webhook.
-    if (!(error instanceof QuotaError) || (error.code !== 'quota/full' && error.code !== 'quota/contention'))
-      throw error;
+    if (!(error instanceof QuotaError)) throw error;
     return { status: 403, code: error.code, message: `podrate.dev/quota: ${error.message}; try again in a minute` };
   }
 }

@@ -1,7 +1,6 @@
 /** The labels of the namespaces that have a policy. */
 import type { KubeConfig } from '@kubernetes/client-node';
 import { Counter, type Registry } from 'prom-client';
-import { callUnless } from '../../kube/api-failure.ts';
 import { callApi } from '../../kube/call.ts';
 import type { ObjectMeta } from '../../kube/list.ts';
 import type { Labels } from '../../rate/limit.ts';
@@ -40,13 +39,19 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
     registers: [registry],
   });
   const ready = Promise.withResolvers<void>();
+  const quota = Promise.withResolvers<void>();
+  const learn = (name: string, namespace: PolicyNamespace) => {
+    known.set(name, namespace);
+    if (hasQuota(namespace.labels)) quota.resolve();
+  };
   const handler: InformerHandler<readonly [name: string, PolicyNamespace]> = {
     parse: (metadata) => [metadata.name ?? '', policyNamespace(metadata)],
     replace(all) {
-      known = new Map(all);
+      known = new Map();
+      for (const [name, namespace] of all) learn(name, namespace);
       ready.resolve();
     },
-    put: ([name, namespace]) => known.set(name, namespace),
+    put: ([name, namespace]) => learn(name, namespace),
     remove: ([name]) => known.delete(name),
   };
   const what = 'the namespaces with a policy';
@@ -61,15 +66,20 @@ export function watchPolicies({ kubeConfig, registry, clock, onError, signal }: 
      * @throws ApiFailure
      */
     async labelsOf(namespace: string, hasPolicy: boolean): Promise<Labels> {
-      const found = known.get(namespace);
-      if (found !== undefined || !hasPolicy) return found?.labels;
+      const watched = known.get(namespace);
+      if (watched !== undefined || !hasPolicy) return watched?.labels;
       reads.inc();
-      const call = { method: 'GET', path: `${path}/${encodeURIComponent(namespace)}` } as const;
-      const read = () => callApi(kubeConfig, call, readTimeoutMs) as Promise<{ metadata: ObjectMeta }>;
-      return (await callUnless([404], `read namespace ${namespace}`, read))?.metadata.labels;
+      const found = await callApi<{ metadata: ObjectMeta }>(kubeConfig, {
+        method: 'GET',
+        path: `${path}/${encodeURIComponent(namespace)}`,
+        what: `read namespace ${namespace}`,
+        timeoutMs: readTimeoutMs,
+        except: [404],
+      });
+      return found?.metadata.labels;
     },
-    /** Reports whether any namespace has a quota. */
-    hasQuotas: () => [...known.values()].some(({ labels }) => hasQuota(labels)),
+    /** Resolves once a namespace has a quota. */
+    firstQuota: quota.promise,
     /** Resolves once all of them are known. */
     ready: ready.promise,
     /** Returns the namespaces with a policy, by name. */

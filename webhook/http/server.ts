@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ServingPair } from '../tls/certificate.ts';
 
-// API servers wait as long for a webhook: what has not arrived by then is answered with 408.
-const arrival = { headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 } as const;
+// API servers wait as long for a webhook: what has not arrived by then is answered with 408, within the interval.
+const arrival = { headersTimeout: 10_000, requestTimeout: 10_000, connectionsCheckingInterval: 5_000 } as const;
 const timeouts = {
   ...arrival,
   // Go clients give up a handshake after that time.

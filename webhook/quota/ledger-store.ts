@@ -1,12 +1,10 @@
 /** The ledgers in the cluster: one object in each namespace with a quota. */
 import type { KubeConfig } from '@kubernetes/client-node';
-import { z } from 'zod';
-import { callUnless } from '../../kube/api-failure.ts';
-import { type ApiCall, callApi } from '../../kube/call.ts';
+import { type ApiRequest, callApi } from '../../kube/call.ts';
 import { listMetadata, type ObjectMeta } from '../../kube/list.ts';
 import { directions } from '../../rate/limit.ts';
 import { formatRate } from '../../rate/rate.ts';
-import { type Ledger, QuotaError } from './ledger.ts';
+import type { Grant, Ledger } from './ledger.ts';
 
 /** A ledger as it is stored, with what is needed to replace exactly this version of it. */
 export interface StoredLedger {
@@ -20,53 +18,37 @@ export type LedgerStore = ReturnType<typeof ledgerStore>;
 
 // Part of what API servers wait for the webhook, so that an admission does not fail because of one call.
 const timeoutMs = 4_000;
-const group = 'podrate.dev';
-const version = 'v1alpha1';
-const plural = 'bandwidthledgers';
+const apiVersion = 'podrate.dev/v1alpha1';
 /** The name of the ledger in each namespace. */
 const ledgerName = 'podrate';
 const labels = { 'app.kubernetes.io/name': 'podrate', 'app.kubernetes.io/component': 'quota' };
 
-const digits = z.string().max(20).regex(/^\d+$/).transform(BigInt);
-const whole = z.number().int().min(0);
-const grant = z.object({
-  name: z.string(),
-  uid: z.string(),
-  egress: whole.default(0),
-  ingress: whole.default(0),
-  from: digits.optional(),
-  serial: whole,
-});
-const schema = z.object({
-  metadata: z.object({ namespace: z.string(), uid: z.string(), resourceVersion: z.string() }),
-  spec: z.object({ hard: z.object({ egress: whole.exactOptional(), ingress: whole.exactOptional() }) }),
-  status: z.object({
-    used: z.object({ egress: whole, ingress: whole }),
-    settled: digits,
-    serial: whole,
-    grants: z.array(grant).default([]),
-  }),
-});
+/** A ledger object. Its CustomResourceDefinition has the API server refuse any other. */
+interface LedgerObject {
+  readonly metadata: { readonly uid: string; readonly resourceVersion: string };
+  readonly spec: Pick<Ledger, 'hard'>;
+  readonly status: Pick<Ledger, 'used' | 'serial'> & {
+    readonly settled: string;
+    readonly grants?: readonly (Omit<Grant, 'from'> & { readonly from?: string })[];
+  };
+}
 
-/**
- * Gives access to the ledgers of a cluster. Its methods throw ApiFailure where the API server does not comply, and
- * QuotaError for what is no ledger.
- */
+/** Gives access to the ledgers of a cluster. Its methods throw ApiFailure. */
 export function ledgerStore(kubeConfig: KubeConfig) {
-  const placeOf = (namespace: string) =>
-    `/apis/${group}/${version}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
-  const call = (codes: readonly number[], what: string, apiCall: ApiCall) =>
-    callUnless(codes, what, () => callApi(kubeConfig, apiCall, timeoutMs));
+  const pathOf = (namespace: string) =>
+    `/apis/${apiVersion}/namespaces/${encodeURIComponent(namespace)}/bandwidthledgers`;
+  const call = async (verb: string, namespace: string, request: ApiRequest, except: readonly number[]) => {
+    const what = `${verb} the quota ledger of namespace ${namespace}`;
+    const object = await callApi<LedgerObject>(kubeConfig, { ...request, what, timeoutMs, except });
+    return object && readLedger(object);
+  };
   return {
     /** Reads a namespace's ledger; undefined if there is none. */
-    async read(namespace: string): Promise<StoredLedger | undefined> {
-      const path = `${placeOf(namespace)}/${ledgerName}`;
-      const object = await call([404], `read the quota ledger of namespace ${namespace}`, { method: 'GET', path });
-      return object === undefined ? undefined : readLedger(namespace, object);
-    },
+    read: (namespace: string): Promise<StoredLedger | undefined> =>
+      call('read', namespace, { method: 'GET', path: `${pathOf(namespace)}/${ledgerName}` }, [404]),
     /** Lists the resource versions of all ledgers, by namespace. */
     async list(): Promise<ReadonlyMap<string, string>> {
-      const path = `/apis/${group}/${version}/${plural}`;
+      const path = `/apis/${apiVersion}/bandwidthledgers`;
       const selection = { fieldSelector: `metadata.name=${ledgerName}` };
       const parse = ({ namespace = '', resourceVersion = '' }: ObjectMeta) => [namespace, resourceVersion] as const;
       return new Map((await listMetadata({ kubeConfig, path, selection, what: 'the quota ledgers' }, parse)).items);
@@ -75,44 +57,29 @@ export function ledgerStore(kubeConfig: KubeConfig) {
      * Creates the ledger, or replaces the version that was read.
      * @returns the stored one; undefined if another replica was first, or seems to have been because an answer was lost
      */
-    async write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined) {
+    write(namespace: string, ledger: Ledger, stored: StoredLedger | undefined): Promise<StoredLedger | undefined> {
       const { uid, resourceVersion } = stored ?? {};
       const metadata = { name: ledgerName, namespace, labels, uid, resourceVersion };
-      const body = { apiVersion: `${group}/${version}`, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
-      const place = placeOf(namespace);
-      const [codes, apiCall]: [number[], ApiCall] =
-        stored === undefined
-          ? [[409], { method: 'POST', path: place, body }]
-          : [[404, 409], { method: 'PUT', path: `${place}/${ledgerName}`, body }];
-      const object = await call(codes, `write the quota ledger of namespace ${namespace}`, apiCall);
-      return object === undefined ? undefined : readLedger(namespace, object);
+      const body = { apiVersion, kind: 'BandwidthLedger', metadata, ...writeLedger(ledger) };
+      const path = pathOf(namespace);
+      return stored === undefined
+        ? call('create', namespace, { method: 'POST', path, body }, [409])
+        : call('write', namespace, { method: 'PUT', path: `${path}/${ledgerName}`, body }, [404, 409]);
     },
   };
 }
 
-/** Reads a ledger object. @throws QuotaError for one that the webhook did not write */
-export function readLedger(namespace: string, object: unknown): StoredLedger {
-  const result = schema.safeParse(object);
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    const where = `${issue?.path.join('.')}: ${issue?.message}`;
-    const remedy = `delete it and it is made anew: kubectl -n ${namespace} delete bandwidthledger ${ledgerName}`;
-    throw new QuotaError(
-      'quota/ledger',
-      `the quota ledger of namespace ${namespace} cannot be read: ${where}; ${remedy}`,
-    );
-  }
-  const { metadata, spec, status } = result.data;
+/** Reads a ledger object. */
+export function readLedger({ metadata, spec, status }: LedgerObject): StoredLedger {
+  const { used, serial, settled, grants = [] } = status;
   const { uid, resourceVersion } = metadata;
-  return { ledger: { ...status, hard: spec.hard }, uid, resourceVersion };
+  const read = grants.map((grant) => ({ ...grant, from: grant.from === undefined ? undefined : BigInt(grant.from) }));
+  return { ledger: { ...spec, used, serial, settled: BigInt(settled), grants: read }, uid, resourceVersion };
 }
 
 /** Returns the fields of a ledger object, with a text per direction for `kubectl get`. */
 export function writeLedger({ settled, serial, hard, used, grants }: Ledger): object {
-  const shown = directions.map((way) => [
-    way,
-    `${text(used[way])}/${hard[way] === undefined ? 'none' : text(hard[way])}`,
-  ]);
+  const shown = directions.map((way) => [way, `${text(used[way])}/${text(hard[way])}`]);
   return {
     spec: { hard },
     status: {
@@ -125,6 +92,7 @@ export function writeLedger({ settled, serial, hard, used, grants }: Ledger): ob
   };
 }
 
-function text(sum: number): string {
+function text(sum: number | undefined): string {
+  if (sum === undefined) return 'none';
   return sum === 0 ? '0' : formatRate(sum);
 }

@@ -51,7 +51,7 @@ export interface Ledger {
 }
 
 /** Reasons why a quota could not decide; stable names, for programs. */
-export type QuotaErrorCode = 'quota/ledger' | 'quota/contention' | 'quota/full';
+export type QuotaErrorCode = 'quota/contention' | 'quota/full';
 
 /** An admission about which a quota decided nothing. */
 export class QuotaError extends Error {

@@ -66,7 +66,7 @@ export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
   };
 
   return {
-    /** The version of the list or of the last event; undefined before the first list, and after clear. */
+    /** The version of the list or of the last event; undefined before the first list. */
     version: () => version,
     reach,
     /** Takes a whole list. */
@@ -94,11 +94,6 @@ export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
       if (namespace?.size === 0) namespaces.delete(pod.namespace);
       leave(pod.uid, pod.version);
       reach(pod.version);
-    },
-    /** Forgets all pods: nothing feeds the table any more. */
-    clear() {
-      namespaces = new Map();
-      version = undefined;
     },
     /** Returns the count of a namespace as it is now; what is read of it later is later. */
     count(name: string): Count {

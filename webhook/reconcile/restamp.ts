@@ -1,7 +1,7 @@
 /** The update of a pod that has admission write its stamp, and the event about a pod that stays without. */
 import { createHash } from 'node:crypto';
 import type { KubeConfig } from '@kubernetes/client-node';
-import { ApiFailure, callUnless } from '../../kube/api-failure.ts';
+import { ApiFailure } from '../../kube/api-failure.ts';
 import { callApi } from '../../kube/call.ts';
 import type { ObjectMeta } from '../../kube/list.ts';
 import { shapedLabel, wantedValue } from '../../rate/keys.ts';
@@ -31,9 +31,16 @@ export async function restamp(kubeConfig: KubeConfig, { metadata: pod, isWrong }
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
   const body = { metadata: { uid, resourceVersion, labels: { [shapedLabel]: wantedValue } } };
   try {
-    const call = { method: 'PATCH', path, body, accept } as const;
-    const update = () => callApi(kubeConfig, call, updateTimeoutMs) as Promise<{ metadata: ObjectMeta }>;
-    const updated = await callUnless([404, 409], `update pod ${namespace}/${name}`, update);
+    const updated = await callApi<{ metadata: ObjectMeta }>(kubeConfig, {
+      method: 'PATCH',
+      path,
+      body,
+      type: 'application/merge-patch+json',
+      accept,
+      what: `update pod ${namespace}/${name}`,
+      timeoutMs: updateTimeoutMs,
+      except: [404, 409],
+    });
     if (updated === undefined) return { outcome: 'changed' };
     return { outcome: isWrong(updated.metadata) ? 'unanswered' : 'stamped' };
   } catch (error) {
@@ -67,7 +74,13 @@ export async function reportUnstamped(kubeConfig: KubeConfig, pod: ObjectMeta, r
     reportingInstance: 'podrate-webhook',
   };
   const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`;
-  const write = () => callApi(kubeConfig, { method: 'POST', path, body }, eventTimeoutMs);
-  // The namespace may be ending, or the event may be there.
-  await callUnless([403, 404, 409], `write an event about pod ${namespace}/${name}`, write);
+  await callApi(kubeConfig, {
+    method: 'POST',
+    path,
+    body,
+    what: `write an event about pod ${namespace}/${name}`,
+    timeoutMs: eventTimeoutMs,
+    // The namespace may be ending, or the event may be there.
+    except: [403, 404, 409],
+  });
 }

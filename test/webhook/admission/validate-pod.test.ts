@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ApiFailure } from '../../../kube/api-failure.ts';
 import { writeReview } from '../../../webhook/admission/review.ts';
 import { QuotaError } from '../../../webhook/quota/ledger.ts';
 import type { QuotaAnswer } from '../../../webhook/quota/reserve.ts';
@@ -229,15 +230,20 @@ test('in mode audit nothing is said but to the audit log, under the key of the w
 
 test('a quota that is full or contended refuses with what to do, and a ledger that cannot be read is a failure', async () => {
   const json = podJson({ labels: { rate: '2M' } });
-  const failing = (code: QuotaError['code']) =>
+  const failing = (error: Error) =>
     admissionIn({ mode: 'enforce', quota: '5M' }, async () => {
-      throw new QuotaError(code, 'so it is');
+      throw error;
     });
   for (const code of ['quota/full', 'quota/contention'] as const) {
     const message = 'podrate.dev/quota: so it is; try again in a minute';
-    expect((await admit(failing(code), json)).decision).toEqual({ outcome: 'deny', status: 403, code, message });
+    expect((await admit(failing(new QuotaError(code, 'so it is')), json)).decision).toEqual({
+      outcome: 'deny',
+      status: 403,
+      code,
+      message,
+    });
   }
-  await expect(admit(failing('quota/ledger'), json)).rejects.toThrow('so it is');
+  await expect(admit(failing(new ApiFailure('so it is')), json)).rejects.toThrow('so it is');
 });
 
 test('a foreign stamp is quoted and cut in the message', async () => {

@@ -78,9 +78,10 @@ test('namespaces with a policy are known by a watch, others are read only if the
 });
 
 test('a policy that is written, changed or removed counts with the event', async () => {
-  expect(policies.hasQuotas()).toBe(false);
+  const late = Symbol('late');
+  expect(await Promise.race([policies.firstQuota, delay(100, late)])).toBe(late);
   send?.({ type: 'ADDED', object: named('shop', { 'podrate.dev/quota-egress': '5M' }) });
-  await vi.waitFor(() => expect(policies.hasQuotas()).toBe(true));
+  await policies.firstQuota;
   send?.({ type: 'MODIFIED', object: named('shop', { 'podrate.dev/max': '9M' }) });
   await vi.waitFor(async () =>
     expect(await policies.labelsOf('shop', false)).toMatchObject({ 'podrate.dev/max': '9M' }),

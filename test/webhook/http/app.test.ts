@@ -14,7 +14,7 @@ import { servingPair, useCertificates } from '../tls.ts';
 const admission = createAdmission({
   keys: labelKeys('rate'),
   installation: { default: {}, max: {} },
-  labelsOf: undefined,
+  labelsOf: async () => undefined,
   quota: undefined,
 });
 const sets = useCertificates();

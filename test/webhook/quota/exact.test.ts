@@ -19,9 +19,8 @@ const operation = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: kind('end'), name }) },
   { weight: 4, arbitrary: fc.record({ kind: kind('watch'), replica, events: fc.integer({ min: 1, max: 3 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('relist'), replica }) },
-  { weight: 1, arbitrary: fc.record({ kind: kind('clear'), replica }) },
   { weight: 4, arbitrary: fc.record({ kind: kind('tend'), replica }) },
-  { weight: 1, arbitrary: fc.record({ kind: kind('kill'), replica }) },
+  { weight: 2, arbitrary: fc.record({ kind: kind('kill'), replica, isWatching: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('lose') }) },
   { weight: 3, arbitrary: fc.record({ kind: kind('wait'), ms: fc.constantFrom(1_000, 29_000, 59_000) }) },
 );
@@ -58,13 +57,12 @@ async function play({ scheduler, clients, recountPods }: Play) {
     else if (each.kind === 'end') cluster.end(each.name);
     else if (each.kind === 'watch') at(each.replica).watch(each.events);
     else if (each.kind === 'relist') at(each.replica).relist();
-    else if (each.kind === 'clear') at(each.replica).table.clear();
     else if (each.kind === 'tend') await at(each.replica).keeper.tend();
     else if (each.kind === 'lose') cluster.loseAnswer();
     else if (each.kind === 'wait') cluster.clock.advance(each.ms);
     else {
       at(each.replica).isAlive = false;
-      replicas[each.replica] = cluster.start();
+      replicas[each.replica] = cluster.start(each.isWatching);
     }
     expect(isWithin(cluster), JSON.stringify(cluster.sum())).toBe(true);
   };

@@ -55,7 +55,8 @@ export interface SimulatedCluster {
   loseAnswer(): void;
   /** How many lists of the pods were made. */
   lists(): number;
-  start(): Replica;
+  /** Starts a replica. @param isWatching whether its watch has listed the pods already */
+  start(isWatching?: boolean): Replica;
   /** Creates a pod through a replica. @param isLost whether something else refuses it after the replica allowed it */
   create(replica: Replica, name: string, amounts: Amounts, hard: Amounts, isLost: boolean): Promise<Outcome>;
   /** Changes a pod's amounts through a replica, as often as it takes to do it on the pod's present version. */
@@ -159,9 +160,8 @@ export function simulateCluster(
       losing += 1;
     },
     lists: () => lists,
-    start() {
+    start(isWatching = true) {
       const table = createPodTable(limits.lifeMs, { nowMs: clock.nowMs, dateMs: clock.nowMs });
-      table.replace(counted(), version);
       let seen = events.length;
       const store = createStore();
       const keeper = createQuotaKeeper({
@@ -181,6 +181,7 @@ export function simulateCluster(
         table.replace(counted(), version);
         seen = events.length;
       };
+      if (isWatching) relist();
       return { keeper, store, table, isAlive: true, watch, relist };
     },
     async create(replica, name, amounts, hard, isLost) {
