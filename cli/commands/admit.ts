@@ -114,7 +114,6 @@ async function admitObject(object: ManifestObject, admission: Admission): Promis
     namespace,
     name,
     dryRun: true,
-    byNode: false,
     object: reviewed,
     oldObject: null,
   });

@@ -127,9 +127,12 @@ describe('kubectl apply of a pod', () => {
 
   test('that poses as a static pod gets no stamp, as its limit would fall on that pod', async () => {
     const annotations = { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' };
+    const onlyKubelets = 'only a kubelet stamps a pod whose annotations say static pod';
     const { stderr } = await apply(manifest({ name: 'poser', labels: { rate: '1K' }, annotations }));
-    expect(stderr).toContain('Warning: this pod has no limit: its annotations say static pod');
-    expect(await stampOf('poser')).toEqual(noStamp);
+    expect(stderr).toContain(onlyKubelets);
+    expect((await apply(manifest({ name: 'hashed', annotations }))).exitCode).toBe(0);
+    expect((await kubectl('label', 'pod', 'hashed', 'rate=1K')).stderr).toContain(onlyKubelets);
+    expect(await stampOf('hashed')).toEqual(noStamp);
   });
 
   test('shows a warning where it helps', async () => {

@@ -172,12 +172,33 @@ test('a pod keeps the default that it got, and another change of it needs no roo
 test('the hash of a static pod takes no pod past a policy', async () => {
   await makeNamespace('hashed', { mode: 'enforce', max: '1M' });
   const hash = { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' };
-  expect((await apply(pod('hashed', 'new', {}, hash))).stderr).toContain('its annotations say static pod');
+  const onlyKubelets = 'only a kubelet stamps a pod whose annotations say static pod';
+  expect((await apply(pod('hashed', 'new', {}, hash))).stderr).toContain(onlyKubelets);
   await apply(pod('hashed', 'live'));
   const [entry] = Object.entries(hash);
   const { stderr } = await kubectl('annotate', 'pod', 'live', '-n', 'hashed', entry?.join('=') ?? '');
-  expect(stderr).toContain('its annotations say static pod');
+  expect(stderr).toContain(onlyKubelets);
   expect(await stampOf('hashed', 'live')).toBe(stamp(1_000_000));
+});
+
+test("a kubelet's mirror pod is left as its node has it, whatever the policy of its namespace", async () => {
+  await makeNamespace('mirrored', { mode: 'enforce', max: '1M', quota: '1M' });
+  await apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'mirrors' } });
+  const { uid } = (await get('node', 'mirrors')).metadata;
+  const owner = { apiVersion: 'v1', kind: 'Node', name: 'mirrors', uid, controller: true };
+  const { metadata, ...rest } = pod('mirrored', 'static', { rate: '9M' }, { 'kubernetes.io/config.mirror': 'hash' });
+  const mirror = {
+    ...rest,
+    metadata: { ...metadata, ownerReferences: [owner] },
+    spec: { ...spec, nodeName: 'mirrors', automountServiceAccountToken: false },
+  };
+  const kubelet = ['--as=system:node:mirrors', '--as-group=system:nodes', '--as-group=system:authenticated'];
+  const input = JSON.stringify(mirror);
+  const created = await cluster.kubectl(['create', '-f', '-', ...kubelet], { input, reject: false });
+  expect(created).toMatchObject({ exitCode: 0, stderr: '' });
+  const stored = (await get('pod', 'static', '-n', 'mirrored')).metadata;
+  expect(stored.labels).toEqual({ rate: '9M' });
+  expect(stored.annotations).toEqual({ 'kubernetes.io/config.mirror': 'hash' });
 });
 
 describe('a quota', () => {

@@ -98,10 +98,10 @@ export function usablePolicy(
 }
 
 function podChange(review: Review): ValidatedPod {
-  const { object, oldObject, name, dryRun, byNode } = review;
+  const { object, oldObject, name, dryRun } = review;
   const pod = readPod(object);
   const oldPod = isUpdate(review) ? readPod(oldObject) : undefined;
-  return { dryRun, byNode, pod: name === '' ? pod : { ...pod, name }, oldPod };
+  return { dryRun, pod: name === '' ? pod : { ...pod, name }, oldPod };
 }
 
 function isUpdate({ operation }: Review): boolean {

@@ -4,7 +4,7 @@ import { directions, type Limit, noLimit, type Request } from '../../rate/limit.
 import type { Policy } from '../../rate/policy.ts';
 import { formatStamp, readStamp, type Stamped } from '../../rate/stamp.ts';
 import type { Fault } from './decision.ts';
-import { isEnding, isMirror, type Labelled, type Pod } from './pod.ts';
+import { isEnding, type Labelled, type Pod } from './pod.ts';
 import { hasSameDscp, hasSameRateLabels, requestedDscp, requestedRates } from './requests.ts';
 
 /** The values of a stamp's annotation and label; undefined where they are absent, or should be. */
@@ -21,8 +21,6 @@ export interface PodChange {
   readonly pod: Pod;
   /** The pod before the change; undefined when it is created. */
   readonly oldPod: Pod | undefined;
-  /** Whether a kubelet asks. */
-  readonly byNode: boolean;
 }
 
 /** What a pod should be, and what is wrong with it. */
@@ -43,10 +41,9 @@ export interface Evaluation {
 
 /** Evaluates a pod by its labels and the policy of its namespace. */
 export function evaluate(change: PodChange, keys: LabelKeys, policy?: Policy): Evaluation {
-  const { pod, oldPod, byNode } = change;
+  const { pod, oldPod } = change;
   const hasOldRate = keepsRate(change, keys);
   const none = { stamped: {}, asked: undefined, malformed: undefined, malformedDscp: undefined, hasOldRate };
-  if (isMirror(pod)) return { ...none, stamp: mirrorStamp(change) ?? (byNode ? stampOf(pod) : noStamp) };
   // Removing the last finalizer must not need room in a quota.
   if (oldPod !== undefined && hasOldRate && isEnding(pod)) return { ...none, stamp: stampOf(oldPod) };
   const { dscp, malformed: badDscp } = requestedDscp(pod);
@@ -62,21 +59,12 @@ export function evaluate(change: PodChange, keys: LabelKeys, policy?: Policy): E
   return { ...none, stamp: stampFor(stamped), stamped, asked, malformedDscp };
 }
 
-/**
- * Reports whether a change of a pod leaves its rate alone: its labels, being a static pod's mirror, and the stamp's
- * label.
- */
+/** Reports whether a change of a pod leaves its rate alone: its labels, and the stamp's label. */
 function keepsRate({ pod, oldPod }: PodChange, keys: LabelKeys): boolean {
-  if (oldPod === undefined || isMirror(pod) !== isMirror(oldPod)) return false;
+  if (oldPod === undefined) return false;
   // Any other value of the stamp's label asks for a decision as about a new pod.
   const { label } = stampOf(pod);
   return (label === undefined || label === shapedValue) && hasSameRateLabels(pod, oldPod, keys);
-}
-
-// A mirror pod is what the kubelet of its static pod says. Nobody else may stamp one, nor turn a stamped pod into one:
-// with the hash of a static pod in its annotations the stamp would limit that pod, an API server perhaps.
-function mirrorStamp({ oldPod }: PodChange): Stamp | undefined {
-  return oldPod !== undefined && isMirror(oldPod) ? stampOf(oldPod) : undefined;
 }
 
 /** Returns the stamp for limits and a code point. */

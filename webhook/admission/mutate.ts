@@ -6,14 +6,11 @@ import type { Stamped } from '../../rate/stamp.ts';
 import type { Decision } from './decision.ts';
 import { evaluate, type PodChange, stampOf } from './evaluate.ts';
 import { setStrings } from './patch.ts';
-import { isMirror, type Pod } from './pod.ts';
+import type { Pod } from './pod.ts';
 import { hasSameRateLabels } from './requests.ts';
 
 // One packet of an ordinary Ethernet path every 100 ms, in bytes per second.
 const onePacketPer100Ms = 15_000;
-
-/** The warning about a pod that poses as a static pod. */
-export const posesAsStatic = 'this pod has no limit: its annotations say static pod, and a kubelet did not write it';
 
 /**
  * Decides about a pod before validation: refuses rate labels that are no rates and code points that are none, writes
@@ -22,7 +19,7 @@ export const posesAsStatic = 'this pod has no limit: its annotations say static 
  * make of the pod.
  */
 export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy): Decision {
-  const { pod, byNode, oldPod } = change;
+  const { pod, oldPod } = change;
   const { stamp, stamped, malformed, malformedDscp, hasOldRate } = evaluate(change, keys, policy);
   if (malformedDscp !== undefined) return { outcome: 'deny', ...malformedDscp };
   const annotation = new Map([[stampAnnotation, stamp.annotation]]);
@@ -32,10 +29,6 @@ export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy): 
     // A pod that got in with a bad label must still lose its finalizers and be adopted.
     if (mode === 'enforce' && !hasOldRate) return { outcome: 'deny', ...malformed };
     return settle(pod, annotation, label, mode === 'audit' ? [] : [`this pod has no limit: ${malformed.message}`]);
-  }
-  if (isMirror(pod)) {
-    const isPoser = !byNode && !(oldPod !== undefined && isMirror(oldPod));
-    return settle(pod, annotation, label, isPoser ? [posesAsStatic] : []);
   }
   const isNews = stamp.annotation !== undefined && (oldPod && stampOf(oldPod))?.annotation !== stamp.annotation;
   const isChanged = oldPod === undefined || !hasSameRateLabels(pod, oldPod, keys);

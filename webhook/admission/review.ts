@@ -1,6 +1,6 @@
 /** The AdmissionReview (admission.k8s.io/v1): its envelope, and the answer. */
 import type { Decision } from './decision.ts';
-import { FieldError, fieldsOf, optionalFields, optionalList, optionalText } from './fields.ts';
+import { FieldError, fieldsOf, optionalFields, optionalText } from './fields.ts';
 
 /** A body that is no AdmissionReview, which no user can cause. It is answered by an HTTP error. */
 export class ReviewError extends Error {
@@ -19,8 +19,6 @@ export interface Review {
   readonly namespace: string;
   readonly name: string;
   readonly dryRun: boolean;
-  /** Whether a kubelet asks. */
-  readonly byNode: boolean;
   readonly object: unknown;
   /** Null or undefined where there is none. */
   readonly oldObject: unknown;
@@ -39,7 +37,6 @@ export function readReview(body: unknown): Review {
     const fields = fieldsOf(request, 'request');
     const uid = optionalText(fields.uid, 'request.uid');
     if (uid === undefined || uid === '') throw new ReviewError('The AdmissionReview has no request.uid.');
-    const user = optionalFields(fields.userInfo, 'request.userInfo');
     return {
       uid,
       resource: optionalText(optionalFields(fields.resource, 'request.resource').resource, 'request.resource') ?? '',
@@ -47,7 +44,6 @@ export function readReview(body: unknown): Review {
       namespace: optionalText(fields.namespace, 'request.namespace') ?? '',
       name: optionalText(fields.name, 'request.name') ?? '',
       dryRun: fields.dryRun === true,
-      byNode: isNode(user.username, optionalList(user.groups, 'request.userInfo.groups')),
       object: fields.object,
       oldObject: fields.oldObject,
     };
@@ -55,11 +51,6 @@ export function readReview(body: unknown): Review {
     if (error instanceof FieldError) throw new ReviewError(`The body is no AdmissionReview: ${error.message}.`);
     throw error;
   }
-}
-
-// Both, because some installations let users choose names.
-function isNode(username: unknown, groups: readonly unknown[]): boolean {
-  return typeof username === 'string' && username.startsWith('system:node:') && groups.includes('system:nodes');
 }
 
 /** Returns the answer to a review in the form that the API server reads. */

@@ -10,8 +10,7 @@ import { type Claim, isRaised, type QuotaAnswer } from '../quota/reserve.ts';
 import { admit, type Decision, type Fault, good, joinFaults } from './decision.ts';
 import { type Evaluation, evaluate, type PodChange, type Stamp, stampedLimitOf, stampOf } from './evaluate.ts';
 import { FieldError } from './fields.ts';
-import { posesAsStatic } from './mutate.ts';
-import { isMirror, type Pod } from './pod.ts';
+import type { Pod } from './pod.ts';
 
 const stampedLate =
   'podrate could not be asked to stamp this pod: it starts without a limit, and gets it within a minute or so';
@@ -46,7 +45,6 @@ export async function validatePod(change: ValidatedPod, parts: ValidationParts):
   const { stamp, malformed, malformedDscp, hasOldRate } = evaluation;
   if (malformedDscp !== undefined) return { outcome: 'deny', ...malformedDscp };
   const found = stampOf(pod);
-  if (isMirror(pod)) return validateMirror(change, stamp, policy);
   // Mutation got no answer. A change without a value of the stamp's label does not ask for a stamp.
   const isUnstamped =
     found.annotation === undefined &&
@@ -65,15 +63,6 @@ export async function validatePod(change: ValidatedPod, parts: ValidationParts):
   const claim = claimOf(change, policy, limit);
   const refusal = claim && checkQuota && (await quotaFault(claim, checkQuota));
   return refusal === undefined ? good : admit(refusal, mode);
-}
-
-// The hash of a static pod gets no pod past the policy.
-function validateMirror({ pod, oldPod, byNode }: PodChange, stamp: Stamp, policy: Policy): Decision {
-  const found = stampOf(pod);
-  if (!isSame(found, stamp)) return { outcome: 'deny', ...wrongStamp(found, stamp) };
-  if (byNode || (oldPod !== undefined && isMirror(oldPod))) return good;
-  const fault = joinFaults(violations({}, policy));
-  return fault === undefined ? good : admit({ ...fault, message: `${fault.message}: ${posesAsStatic}` }, policy.mode);
 }
 
 function violations(limit: Limit, policy: Policy) {

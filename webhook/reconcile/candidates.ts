@@ -96,7 +96,7 @@ function policyAtCreation(
  */
 export function hasWrongStamp(metadata: ObjectMeta, keys: LabelKeys, policy: Policy | undefined): boolean {
   const pod = readPod({ metadata });
-  const evaluation = evaluate({ pod, oldPod: undefined, byNode: false }, keys, policy);
+  const evaluation = evaluate({ pod, oldPod: undefined }, keys, policy);
   if (!isAllowed(pod, evaluation)) return true;
   const said = readStamp(pod);
   // What labels ask for is not refused late, but a stamp without a label may be forged.

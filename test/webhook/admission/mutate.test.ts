@@ -3,12 +3,12 @@ import { describe, expect, test } from 'vitest';
 import { labelKeys } from '../../../rate/keys.ts';
 import type { Decision } from '../../../webhook/admission/decision.ts';
 import { mutatePod } from '../../../webhook/admission/mutate.ts';
-import { isMirror, readPod } from '../../../webhook/admission/pod.ts';
+import { readPod } from '../../../webhook/admission/pod.ts';
 import { applied, pod, podJson } from './pods.ts';
 
 const keys = labelKeys('rate');
-const create = (metadata: object, spec: object = {}, byNode = false) =>
-  mutatePod({ pod: pod(metadata, spec), oldPod: undefined, byNode }, keys);
+const create = (metadata: object, spec: object = {}) =>
+  mutatePod({ pod: pod(metadata, spec), oldPod: undefined }, keys);
 const stamp = (egress: number, ingress = egress) => JSON.stringify({ egress, ingress });
 const stamped = (value: string) => ({
   annotations: { 'podrate.dev/limit': value },
@@ -27,7 +27,7 @@ describe('a new pod', () => {
 
   test('with a rate label is stamped and marked, and nothing else of it changes', () => {
     const json = podJson({ labels: { rate: '1M', app: 'web' }, annotations: { note: 'x' } });
-    expect(applied(json, mutatePod({ pod: readPod(json), oldPod: undefined, byNode: false }, keys))).toEqual({
+    expect(applied(json, mutatePod({ pod: readPod(json), oldPod: undefined }, keys))).toEqual({
       ...json,
       metadata: {
         name: 'web',
@@ -84,7 +84,7 @@ describe('a new pod', () => {
 
   test('is judged by the label key of the installation', () => {
     const own = labelKeys('example.com/speed');
-    const change = (labels: object) => mutatePod({ pod: pod({ labels }), oldPod: undefined, byNode: false }, own);
+    const change = (labels: object) => mutatePod({ pod: pod({ labels }), oldPod: undefined }, own);
     expect(change({ rate: 'high' }).outcome).toBe('leave');
     expect(change({ 'example.com/speed': '1M' }).outcome).toBe('patch');
     expect(change({ 'example.com/speed-egress': 'high' })).toMatchObject({
@@ -98,8 +98,7 @@ describe('a changed pod', () => {
     labels: { rate: '1M', 'podrate.dev/shaped': 'true' },
     annotations: { 'podrate.dev/limit': stamp(1_000_000) },
   };
-  const update = (metadata: object, old: object = before) =>
-    mutatePod({ pod: pod(metadata), oldPod: pod(old), byNode: false }, keys);
+  const update = (metadata: object, old: object = before) => mutatePod({ pod: pod(metadata), oldPod: pod(old) }, keys);
 
   test('with another rate gets another stamp', () => {
     expect(update({ ...before, labels: { ...before.labels, rate: '2M' } })).toMatchObject({
@@ -146,55 +145,6 @@ describe('a changed pod', () => {
   });
 });
 
-describe('a mirror pod', () => {
-  const mirror = (value: string) => {
-    const { annotations, labels } = stamped(value);
-    return {
-      annotations: { ...annotations, 'kubernetes.io/config.mirror': 'hash' },
-      labels: { ...labels, rate: 'anything' },
-    };
-  };
-
-  test('from its kubelet is left alone', () => {
-    expect(create(mirror('whatever'), {}, true)).toEqual({ outcome: 'leave', warnings: [] });
-  });
-
-  test('from anybody else cannot carry a stamp of its own', () => {
-    const json = podJson(mirror(stamp(1_000)));
-    expect(applied(json, create(json.metadata)).metadata).toMatchObject({
-      annotations: { 'kubernetes.io/config.mirror': 'hash' },
-      labels: { rate: 'anything' },
-    });
-    expect(JSON.stringify(applied(json, create(json.metadata)))).not.toContain('podrate.dev');
-    const change = { pod: pod(mirror(stamp(1_000))), oldPod: pod(mirror(stamp(2_000))), byNode: false };
-    expect(mutatePod(change, keys)).toMatchObject({ operations: [{ op: 'replace', value: stamp(2_000) }] });
-  });
-});
-
-describe('a pod with the hash of a static pod', () => {
-  const hash = { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' };
-
-  test('gets no stamp, as its limit would fall on that static pod, and its writer is told', () => {
-    const decision = create({ labels: { rate: '1K' }, annotations: hash });
-    expect(decision).toEqual({
-      outcome: 'leave',
-      warnings: [expect.stringContaining('its annotations say static pod')],
-    });
-    expect(create({ labels: { rate: '1K' }, annotations: hash }, {}, true)).toEqual({ outcome: 'leave', warnings: [] });
-  });
-
-  test('loses its stamp if it got the hash later', () => {
-    const stampedPod = {
-      labels: { rate: '1M', 'podrate.dev/shaped': 'true' },
-      annotations: { 'podrate.dev/limit': stamp(1_000_000) },
-    };
-    const after = { ...stampedPod, annotations: { ...stampedPod.annotations, ...hash } };
-    const decision = mutatePod({ pod: pod(after), oldPod: pod(stampedPod), byNode: false }, keys);
-    expect(applied(podJson(after), decision).metadata).toMatchObject({ annotations: hash, labels: { rate: '1M' } });
-    expect(JSON.stringify(applied(podJson(after), decision))).not.toContain('podrate.dev');
-  });
-});
-
 describe('a warning', () => {
   test('is given for a limit below one packet per 100 ms, per direction', () => {
     expect(told(create({ labels: { rate: '14.9K' } }))).toHaveLength(2);
@@ -217,7 +167,7 @@ describe('a warning', () => {
   test('is given once, not with every change of the pod', () => {
     const json = podJson({ labels: { rate: '1K' } });
     const after = readPod(applied(json, create(json.metadata)));
-    expect(told(mutatePod({ pod: after, oldPod: after, byNode: false }, keys))).toEqual([]);
+    expect(told(mutatePod({ pod: after, oldPod: after }, keys))).toEqual([]);
   });
 
   test('fits into the 120 characters that Kubernetes promises to show', () => {
@@ -274,16 +224,16 @@ describe('whatever pod is decided about,', () => {
         { hostNetwork },
       ),
     );
-  const changes = fc.record({ json: pods, old: fc.option(pods, { nil: undefined }), byNode: fc.boolean() });
-  const decideJson = (json: object, old: object | undefined, byNode: boolean) =>
-    mutatePod({ pod: readPod(json), oldPod: old && readPod(old), byNode }, keys);
+  const changes = fc.record({ json: pods, old: fc.option(pods, { nil: undefined }) });
+  const decideJson = (json: object, old: object | undefined) =>
+    mutatePod({ pod: readPod(json), oldPod: old && readPod(old) }, keys);
 
   test('deciding again about the result changes nothing', () => {
     fc.assert(
-      fc.property(changes, ({ json, old, byNode }) => {
-        const first = decideJson(json, old, byNode);
+      fc.property(changes, ({ json, old }) => {
+        const first = decideJson(json, old);
         if (first.outcome === 'deny') return;
-        expect(decideJson(applied(json, first), old, byNode).outcome).toBe('leave');
+        expect(decideJson(applied(json, first), old).outcome).toBe('leave');
       }),
       { numRuns: 3_000 },
     );
@@ -291,15 +241,14 @@ describe('whatever pod is decided about,', () => {
 
   test('its stamp afterwards is what its labels say, or what the old pod had, never what its writer put there', () => {
     fc.assert(
-      fc.property(changes, ({ json, old, byNode }) => {
-        const decision = decideJson(json, old, byNode);
+      fc.property(changes, ({ json, old }) => {
+        const decision = decideJson(json, old);
         if (decision.outcome === 'deny') return;
         const forged = structuredClone(json) as ReturnType<typeof podJson> & { metadata: Record<string, object> };
         forged.metadata.annotations = { ...forged.metadata.annotations, 'podrate.dev/limit': stamp(666_000) };
         forged.metadata.labels = { ...forged.metadata.labels, 'podrate.dev/shaped': 'true' };
-        fc.pre(!byNode || !isMirror(readPod(forged)));
         const own = (result: object) => readPod(result);
-        const [honest, result] = [own(applied(json, decision)), own(applied(forged, decideJson(forged, old, byNode)))];
+        const [honest, result] = [own(applied(json, decision)), own(applied(forged, decideJson(forged, old)))];
         expect(result.annotations?.['podrate.dev/limit']).toBe(honest.annotations?.['podrate.dev/limit']);
         expect(result.labels?.['podrate.dev/shaped']).toBe(honest.labels?.['podrate.dev/shaped']);
       }),
@@ -309,9 +258,9 @@ describe('whatever pod is decided about,', () => {
 
   test('nothing but the stamp and the rate labels changes', () => {
     fc.assert(
-      fc.property(changes, ({ json, old, byNode }) => {
+      fc.property(changes, ({ json, old }) => {
         const before = structuredClone(json);
-        const after = applied(json, decideJson(json, old, byNode));
+        const after = applied(json, decideJson(json, old));
         expect(json).toEqual(before);
         expect(foreign(after)).toEqual(foreign(json));
         if (json.metadata && 'ownerReferences' in json.metadata) expect(rates(after)).toEqual(rates(json));

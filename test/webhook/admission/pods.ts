@@ -33,7 +33,7 @@ export function applied<T extends object>(json: T, decision: Decision): T {
 /** A review of a pod. */
 export function review(object: unknown, oldObject?: unknown, more: Partial<Review> = {}): Review {
   const operation = oldObject === undefined ? 'CREATE' : 'UPDATE';
-  const about = { uid: 'u-1', resource: 'pods', namespace: 'shop', name: 'web', dryRun: false, byNode: false };
+  const about = { uid: 'u-1', resource: 'pods', namespace: 'shop', name: 'web', dryRun: false };
   return { ...about, operation, object, oldObject, ...more };
 }
 

@@ -10,12 +10,9 @@ const review = (request: object, rest: object = {}) => ({
 });
 
 test('a review is read with what is needed to decide and to log', () => {
-  const userInfo = { username: 'system:node:n1', groups: ['system:nodes'] };
-  const read = readReview(review({ resource: { resource: 'pods' }, dryRun: true, userInfo }));
-  const about = { uid: 'u-1', resource: 'pods', namespace: 'shop', operation: 'CREATE', dryRun: true, byNode: true };
+  const read = readReview(review({ resource: { resource: 'pods' }, dryRun: true }));
+  const about = { uid: 'u-1', resource: 'pods', namespace: 'shop', operation: 'CREATE', dryRun: true };
   expect(read).toMatchObject(about);
-  expect(readReview(review({ userInfo: { username: 'system:node:n1' } })).byNode).toBe(false);
-  expect(readReview(review({ userInfo: { username: 'alice', groups: ['system:nodes'] } })).byNode).toBe(false);
 });
 
 test.each([

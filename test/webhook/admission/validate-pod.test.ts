@@ -145,24 +145,13 @@ describe('validation', () => {
     expect((await admit(full, asking, old)).decision).toMatchObject({ outcome: 'deny', code: 'quota/exceeded' });
   });
 
-  test('refuses to make a pod one of a static pod, whose limit the policy could not hold', async () => {
+  test('holds a pod to its policy whatever its annotations say of static pods', async () => {
     const annotations = { 'kubernetes.io/config.hash': '9975374b9ed6731017a935ce80483a0d' };
     const webhook = admission({ mode: 'enforce', max: '5M' });
-    const refused = {
-      outcome: 'deny',
-      status: 403,
-      code: 'policy/max',
-      message: expect.stringContaining('but limit is none: this pod has no limit: its annotations say static pod'),
-    };
-    expect((await admit(webhook, podJson({ annotations }))).decision).toMatchObject(refused);
-    const { stored } = await admit(webhook, podJson({ labels: { rate: '1M' } }));
-    const { metadata } = stored as { metadata: { annotations: object } };
-    const hashed = podJson({ ...metadata, annotations: { ...metadata.annotations, ...annotations } });
-    expect((await admit(webhook, hashed, stored)).decision).toMatchObject(refused);
-    // What has the hash already may change, a kubelet may create it, and elsewhere it only has no limit.
-    const free = { outcome: 'leave', warnings: [] };
-    expect((await admit(webhook, podJson({ annotations }), podJson({ annotations }))).decision).toEqual(free);
-    expect((await admit(webhook, podJson({ annotations }), undefined, { byNode: true })).decision).toEqual(free);
+    const refused = { outcome: 'deny', status: 403, code: 'policy/max' };
+    expect((await admit(webhook, podJson({ labels: { rate: '9M' }, annotations }))).decision).toMatchObject(refused);
+    const { stored } = await admit(webhook, podJson({ annotations }));
+    expect(stored).toMatchObject({ metadata: { labels: { 'podrate.dev/shaped': 'true' } } });
   });
 
   test('lets a pod that ends keep the stamp that it has, whatever the policy is now', async () => {
