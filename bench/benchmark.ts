@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { judge } from './bar.ts';
-import { bars } from './bars.ts';
-import { type Curve, curveOf } from './curves.ts';
+import { judge } from './bars/bar.ts';
+import { bars } from './bars/bars.ts';
+import { type RunResult, summarizeRuns } from './figures/results.ts';
 import type { Run } from './plan.ts';
 import { progressLine } from './progress.ts';
-import type { Report } from './report.ts';
-import { type RunResult, summarizeRuns } from './results.ts';
+import { type Curve, curveOf } from './report/curves.ts';
+import type { Report } from './report/report.ts';
 import { doRun } from './run.ts';
 import { allScenarios } from './scenarios/all.ts';
 import { bulk } from './scenarios/bulk.ts';
-import type { Testbed } from './testbed.ts';
+import type { Testbed } from './testbed/testbed.ts';
 
 /** How the runs are done, and who hears about them. */
 export interface BenchmarkOptions {

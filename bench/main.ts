@@ -1,17 +1,17 @@
 import { join } from 'node:path';
 import { benchmark } from './benchmark.ts';
 import { runCommand, writeResult } from './command.ts';
-import type { Curve } from './curves.ts';
-import { formatDuration } from './format.ts';
-import { htmlReport } from './html.ts';
 import { type BenchOptions, help, parseOptions } from './options.ts';
-import { drawPictures } from './pictures.ts';
 import { estimateSeconds, planRuns, type Run } from './plan.ts';
-import { prepare } from './prepare.ts';
-import type { Report } from './report.ts';
+import type { Curve } from './report/curves.ts';
+import { formatDuration } from './report/format.ts';
+import { htmlReport } from './report/html.ts';
+import { drawPictures } from './report/pictures.ts';
+import type { Report } from './report/report.ts';
+import { summarize } from './report/summary.ts';
 import { allScenarios } from './scenarios/all.ts';
-import { summarize } from './summary.ts';
-import { openTestbed, type Testbed } from './testbed.ts';
+import { prepare } from './testbed/prepare.ts';
+import { openTestbed, type Testbed } from './testbed/testbed.ts';
 
 process.exitCode = await runCommand({ help, parse: parseOptions, run });
 

@@ -4,11 +4,11 @@ import { createShaper } from '../nodeagent/shaper/shaper.ts';
 import type { Step } from '../nodeagent/shaper/steps.ts';
 import { createCgroup, findCgroup2, removeCgroup } from '../test/lab/cgroups.ts';
 import { object } from '../test/lab/shaper.ts';
-import type { Figures } from './definitions.ts';
+import type { Figures } from './figures/definitions.ts';
+import { median } from './figures/statistics.ts';
 import type { Peer } from './peers/peer.ts';
 import type { ManyScenario } from './scenario.ts';
-import { median } from './statistics.ts';
-import type { Testbed } from './testbed.ts';
+import type { Testbed } from './testbed/testbed.ts';
 
 /** The first time also compiles and fills caches; the middle one of some is what an agent sees. */
 const REPEATS = 5;

@@ -1,6 +1,6 @@
-import type { Figures } from './definitions.ts';
-import { formatDuration, formatValue } from './format.ts';
+import type { Figures } from './figures/definitions.ts';
 import type { Run } from './plan.ts';
+import { formatDuration, formatValue } from './report/format.ts';
 
 /** One line for a run that is done. */
 export function progressLine(

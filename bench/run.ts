@@ -1,13 +1,13 @@
-import type { Figures } from './definitions.ts';
-import { figuresOf } from './figures.ts';
+import type { Figures } from './figures/definitions.ts';
+import { figuresOf } from './figures/figures.ts';
+import type { WireSample } from './figures/recording.ts';
 import { runMany } from './many.ts';
 import { mixtureFigures } from './mixture/figures.ts';
 import { runMixture } from './mixture/run.ts';
 import { allPeers } from './peers/all.ts';
 import { type Run, trafficSeconds } from './plan.ts';
-import type { WireSample } from './recording.ts';
-import type { Testbed } from './testbed.ts';
-import { runTraffic } from './traffic.ts';
+import type { Testbed } from './testbed/testbed.ts';
+import { runTraffic } from './testbed/traffic.ts';
 
 /** The result of one run: its figures, and for traffic the bytes over time, for pictures. */
 export interface RunOutcome {

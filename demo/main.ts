@@ -2,10 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Cluster } from '../test/cluster/cluster.ts';
-import { plotThroughput } from './plot.ts';
-import { outsideBounds, writeReport } from './report.ts';
+import { plotThroughput } from './report/plot.ts';
+import { outsideBounds, writeReport } from './report/report.ts';
+import { summarize } from './report/summary.ts';
 import { runDemo } from './run.ts';
-import { summarize } from './summary.ts';
 
 const help = `Shows podrate on a real Kubernetes that it builds and starts on this machine.
 

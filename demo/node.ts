@@ -1,5 +1,5 @@
-import type { ClusterNode } from '../test/cluster/access.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
+import type { ClusterNode } from '../test/cluster/control-plane/access.ts';
 
 /**
  * The node that everything runs on.

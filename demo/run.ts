@@ -1,17 +1,17 @@
 import type { Direction } from '../rate/limit.ts';
 import { parseRate } from '../rate/rate.ts';
 import { type Cluster, startCluster } from '../test/cluster/cluster.ts';
-import { directionCurve, liveChangeCurve } from './curves.ts';
-import { changeLabelUnderTraffic } from './live-change.ts';
-import type { Curve } from './plot.ts';
 import type { DemoPod } from './pods.ts';
 import { withProgressBar } from './progress-bar.ts';
 import { waitUntilQuiet } from './quiet.ts';
-import type { DemoReport, MeasuredPod } from './report.ts';
+import { directionCurve, liveChangeCurve } from './report/curves.ts';
+import type { Curve } from './report/plot.ts';
+import type { DemoReport, MeasuredPod } from './report/report.ts';
 import { step } from './step.ts';
 import { installPodrate, provokeRefusal, startExamples } from './steps.ts';
-import { steadyBytesPerSecond } from './throughput.ts';
-import { type Peer, runTraffic } from './traffic.ts';
+import { changeLabelUnderTraffic } from './traffic/live-change.ts';
+import { steadyBytesPerSecond } from './traffic/throughput.ts';
+import { type Peer, runTraffic } from './traffic/traffic.ts';
 
 /** What the demo found. */
 export interface DemoResult {

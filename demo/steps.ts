@@ -3,7 +3,7 @@ import { limitedCondition, stampAnnotation } from '../rate/keys.ts';
 import type { Cluster } from '../test/cluster/cluster.ts';
 import { type DemoPod, readPod } from './pods.ts';
 import type { Say } from './step.ts';
-import type { Peer } from './traffic.ts';
+import type { Peer } from './traffic/traffic.ts';
 
 /** The example pods whose rates the demo measures. */
 const LIMITED_PODS = ['rate-1m', 'rate-5m', 'rate-10m'];

@@ -1,5 +1,5 @@
-import type { Bar } from '../bar.ts';
-import { always, partOfPlugin, partOfScenario, timesPlugin } from '../bounds.ts';
+import type { Bar } from '../bars/bar.ts';
+import { always, partOfPlugin, partOfScenario, timesPlugin } from '../bars/bounds.ts';
 import type { Scenario } from '../scenario.ts';
 import { beside, besideIdle, calm, keepAlive, liar, offload, packetFlood, probe, transfers } from './conditions.ts';
 

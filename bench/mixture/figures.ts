@@ -1,7 +1,7 @@
-import type { Figures } from '../definitions.ts';
+import type { Figures } from '../figures/definitions.ts';
+import { type Point, rateBetween } from '../figures/series.ts';
+import { percentile, sum } from '../figures/statistics.ts';
 import type { MixtureScenario } from '../scenario.ts';
-import { type Point, rateBetween } from '../series.ts';
-import { percentile, sum } from '../statistics.ts';
 import { ports, serviceOf } from './ports.ts';
 import type { MixtureRecording, RequestRecording } from './recording.ts';
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pod } from '../../test/lab/lab.ts';
-import type { LoadProgram } from '../process.ts';
 import type { MixtureScenario, RequestLoad } from '../scenario.ts';
+import type { LoadProgram } from '../testbed/process.ts';
 import { ports } from './ports.ts';
 import type { Roles } from './roles.ts';
 

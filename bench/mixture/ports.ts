@@ -1,4 +1,4 @@
-/** The ports of a mixture's loads, which the meter counts apart (bench/bpf/meter.bpf.c). */
+/** The ports of a mixture's loads, which the meter counts apart (bench/testbed/bpf/meter.bpf.c). */
 export const ports = {
   bulk: 5001,
   ping: 5002,

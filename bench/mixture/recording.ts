@@ -1,7 +1,7 @@
-import type { Figures } from '../definitions.ts';
-import type { GoodputSample, Ping } from '../recording.ts';
+import type { Figures } from '../figures/definitions.ts';
+import type { GoodputSample, Ping } from '../figures/recording.ts';
+import type { Point } from '../figures/series.ts';
 import type { RequestLoad } from '../scenario.ts';
-import type { Point } from '../series.ts';
 
 /** The samples of one run of a mixture. Times are CLOCK_MONOTONIC in microseconds; bytes are sums since an earlier moment. */
 export interface MixtureRecording {

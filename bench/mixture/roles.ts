@@ -1,6 +1,6 @@
 import type { Pod } from '../../test/lab/lab.ts';
 import type { MixtureScenario } from '../scenario.ts';
-import type { Testbed } from '../testbed.ts';
+import type { Testbed } from '../testbed/testbed.ts';
 
 /** The pods of a mixture by role. */
 export interface Roles {

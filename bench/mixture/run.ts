@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readStatistic } from '../../test/lab/meter.ts';
 import { setCongestionControl } from '../../test/lab/network.ts';
+import { readStatistic } from '../../test/lab/traffic/meter.ts';
 import type { Peer } from '../peers/peer.ts';
-import { type LoadProgram, rows, startProgram } from '../process.ts';
-import { measurePrograms } from '../program-times.ts';
 import type { MixtureScenario } from '../scenario.ts';
-import type { Testbed } from '../testbed.ts';
+import { type LoadProgram, rows, startProgram } from '../testbed/process.ts';
+import { measurePrograms } from '../testbed/program-times.ts';
+import type { Testbed } from '../testbed/testbed.ts';
 import { openIdleConnections, type Start, startReceivers, startSenders } from './loads.ts';
 import { ports } from './ports.ts';
 import type { MixtureRecording, SegmentCount } from './recording.ts';

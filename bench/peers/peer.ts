@@ -1,5 +1,5 @@
 import type { Pod } from '../../test/lab/lab.ts';
-import type { Testbed } from '../testbed.ts';
+import type { Testbed } from '../testbed/testbed.ts';
 
 /** Bytes per second for one pod; a direction that is absent has no limit. */
 export interface PeerLimit {

@@ -1,17 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { formatDuration, formatValue } from '../format.ts';
-import { percentile, sum } from '../statistics.ts';
-import { judge } from './bars.ts';
-import { shippedStart } from './bundle.ts';
+import { percentile, sum } from '../figures/statistics.ts';
+import { formatDuration, formatValue } from '../report/format.ts';
 import type { LoadOutcome } from './load-job.ts';
 import type { Run } from './plan.ts';
-import { waitUntilQuiet } from './quiet.ts';
-import type { Report } from './report.ts';
 import { requestOf } from './requests.ts';
-import { type RunResult, summarizeRuns } from './results.ts';
+import { judge } from './results/bars.ts';
+import type { Report } from './results/report.ts';
+import { type RunResult, summarizeRuns } from './results/results.ts';
 import { crowd, type Scenario, scenarios } from './scenarios.ts';
-import type { Testbed } from './testbed.ts';
+import { shippedStart } from './testbed/bundle.ts';
+import { waitUntilQuiet } from './testbed/quiet.ts';
+import type { Testbed } from './testbed/testbed.ts';
 import { type VariantName, variants } from './variants.ts';
 
 /** How the runs are done, and who hears about them. */

@@ -1,16 +1,16 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { defaultCache } from '../../test/cluster/config.ts';
-import { installPackages } from '../../test/cluster/packages.ts';
+import { defaultCache } from '../../test/cluster/build/config.ts';
+import { installPackages } from '../../test/cluster/build/packages.ts';
 import { runCommand, writeResult } from '../command.ts';
 import { benchmark } from './benchmark.ts';
 import { help, parseOptions, type WebhookBenchOptions } from './options.ts';
-import { buildPeer } from './peer.ts';
 import { planRuns } from './plan.ts';
+import { summarize } from './results/summary.ts';
 import { chooseScenarios, scenarios } from './scenarios.ts';
-import { summarize } from './summary.ts';
-import { openTestbed, type Testbed } from './testbed.ts';
+import { buildPeer } from './testbed/peer.ts';
+import { openTestbed, type Testbed } from './testbed/testbed.ts';
 
 process.exitCode = await runCommand({ help, parse: parseOptions, run });
 

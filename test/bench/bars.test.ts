@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { judge, outside } from '../../bench/bar.ts';
-import { bars } from '../../bench/bars.ts';
-import type { Figures } from '../../bench/definitions.ts';
-import { summarizeBars } from '../../bench/report.ts';
+import { judge, outside } from '../../bench/bars/bar.ts';
+import { bars } from '../../bench/bars/bars.ts';
+import type { Figures } from '../../bench/figures/definitions.ts';
+import { summarizeBars } from '../../bench/report/report.ts';
 import { allScenarios } from '../../bench/scenarios/all.ts';
 import { bulk } from '../../bench/scenarios/bulk.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { figuresOf } from '../../bench/figures.ts';
-import type { Recording } from '../../bench/recording.ts';
+import { figuresOf } from '../../bench/figures/figures.ts';
+import type { Recording } from '../../bench/figures/recording.ts';
 import { bulk } from '../../bench/scenarios/bulk.ts';
 
 const START = 1_000_000;

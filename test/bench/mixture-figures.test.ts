@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { judge } from '../../bench/bar.ts';
-import { bars } from '../../bench/bars.ts';
+import { judge } from '../../bench/bars/bar.ts';
+import { bars } from '../../bench/bars/bars.ts';
 import { mixtureFigures } from '../../bench/mixture/figures.ts';
 import { ports, serviceOf } from '../../bench/mixture/ports.ts';
 import type { MixtureRecording } from '../../bench/mixture/recording.ts';

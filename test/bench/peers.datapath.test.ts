@@ -1,16 +1,16 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { refuseForeignPrograms } from '../../bench/foreign-programs.ts';
+import { rateBetween } from '../../bench/figures/series.ts';
+import { median } from '../../bench/figures/statistics.ts';
 import { allPeers, type PeerName } from '../../bench/peers/all.ts';
-import { rows, startProgram } from '../../bench/process.ts';
-import { buildBenchPrograms } from '../../bench/programs.ts';
 import { bulk } from '../../bench/scenarios/bulk.ts';
-import { rateBetween } from '../../bench/series.ts';
-import { median } from '../../bench/statistics.ts';
-import { openTestbed, type Testbed } from '../../bench/testbed.ts';
-import { runTraffic } from '../../bench/traffic.ts';
-import { defaultCache } from '../cluster/config.ts';
+import { refuseForeignPrograms } from '../../bench/testbed/foreign-programs.ts';
+import { rows, startProgram } from '../../bench/testbed/process.ts';
+import { buildBenchPrograms } from '../../bench/testbed/programs.ts';
+import { openTestbed, type Testbed } from '../../bench/testbed/testbed.ts';
+import { runTraffic } from '../../bench/testbed/traffic.ts';
+import { defaultCache } from '../cluster/build/config.ts';
 
 let bed: Testbed;
 

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { judge } from '../../bench/bar.ts';
-import { bars } from '../../bench/bars.ts';
-import { htmlReport } from '../../bench/html.ts';
-import { drawPictures } from '../../bench/pictures.ts';
-import type { Report } from '../../bench/report.ts';
-import { type RunResult, summarizeRuns } from '../../bench/results.ts';
+import { judge } from '../../bench/bars/bar.ts';
+import { bars } from '../../bench/bars/bars.ts';
+import { type RunResult, summarizeRuns } from '../../bench/figures/results.ts';
+import { htmlReport } from '../../bench/report/html.ts';
+import { drawPictures } from '../../bench/report/pictures.ts';
+import type { Report } from '../../bench/report/report.ts';
+import { summarize } from '../../bench/report/summary.ts';
 import { bulk } from '../../bench/scenarios/bulk.ts';
-import { summarize } from '../../bench/summary.ts';
 
 const scenario = bulk('egress', [10e6, 8, ['podrate', 'cni-sane']]);
 const run = (peer: RunResult['peer'], round: number, ip: number, ping: number): RunResult => ({

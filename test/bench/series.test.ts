@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bytesAt, type Point, rateBetween, settled, windows } from '../../bench/series.ts';
+import { bytesAt, type Point, rateBetween, settled, windows } from '../../bench/figures/series.ts';
 
 /** Samples every 20 ms of a flow whose rate, in bytes per second, follows `rate`. */
 function flow(seconds: number, rate: (second: number) => number): Point[] {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { deviation, jain, jointPercentile, median, percentile } from '../../bench/statistics.ts';
+import { deviation, jain, jointPercentile, median, percentile } from '../../bench/figures/statistics.ts';
 
 test('the median of an even number of values is the mean of the two in the middle', () => {
   expect(median([3, 1, 2])).toBe(2);

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import { judge } from '../../bench/webhook/bars.ts';
-import { shippedStart } from '../../bench/webhook/bundle.ts';
-import type { Figures } from '../../bench/webhook/figures.ts';
 import { parseOptions } from '../../bench/webhook/options.ts';
 import { planRuns } from '../../bench/webhook/plan.ts';
-import { peerRegistrations, podrateRegistrations } from '../../bench/webhook/registrations.ts';
 import { requestOf } from '../../bench/webhook/requests.ts';
-import { type RunResult, summarizeRuns } from '../../bench/webhook/results.ts';
+import { judge } from '../../bench/webhook/results/bars.ts';
+import type { Figures } from '../../bench/webhook/results/figures.ts';
+import { type RunResult, summarizeRuns } from '../../bench/webhook/results/results.ts';
 import { chooseScenarios, scenarios } from '../../bench/webhook/scenarios.ts';
+import { shippedStart } from '../../bench/webhook/testbed/bundle.ts';
+import { peerRegistrations, podrateRegistrations } from '../../bench/webhook/testbed/registrations.ts';
 import { takerLabel, type VariantName } from '../../bench/webhook/variants.ts';
 
 const run = (

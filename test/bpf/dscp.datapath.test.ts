@@ -6,7 +6,7 @@ import { createMarker, type Marker, type Marking } from '../../nodeagent/dscp/ma
 import { NamespaceGoneError } from '../../nodeagent/net/netlink.ts';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
 import { buildPrograms, type FloodOptions, type NativePrograms, type SniffedKind } from '../lab/native/programs.ts';
-import { type Running, startSink } from '../lab/traffic.ts';
+import { type Running, startSink } from '../lab/traffic/traffic.ts';
 
 const objectFile = fileURLToPath(new URL('../../bpf/dscp.bpf.o', import.meta.url));
 const [icmp, tcp, udp, icmp6, experiment] = [1, 6, 17, 58, 253];

@@ -1,8 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Lab, openLab } from '../lab/lab.ts';
-import { measureRate, readSent, readStatistic } from '../lab/meter.ts';
-import { type Running, receivedRate, type SinkSample, startFlood, startSink, startStreams } from '../lab/traffic.ts';
+import { measureRate, readSent, readStatistic } from '../lab/traffic/meter.ts';
+import {
+  type Running,
+  receivedRate,
+  type SinkSample,
+  startFlood,
+  startSink,
+  startStreams,
+} from '../lab/traffic/traffic.ts';
 
 let lab: Lab;
 let sink: Running<SinkSample>;

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type Lab, openLab } from '../lab/lab.ts';
-import { measureRate, readDelivered, readSent } from '../lab/meter.ts';
-import { type Running, startSink, startStreams } from '../lab/traffic.ts';
+import { measureRate, readDelivered, readSent } from '../lab/traffic/meter.ts';
+import { type Running, startSink, startStreams } from '../lab/traffic/traffic.ts';
 
 let lab: Lab;
 const running: Running<unknown>[] = [];

@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { afterEach, expect, test } from 'vitest';
 import { mixture } from '../../bench/scenarios/mixtures.ts';
 import type { Pod } from '../lab/lab.ts';
-import { useMixtures } from './mixtures.ts';
+import { useMixtures } from './mixtures/mixtures.ts';
 
 const mixtures = useMixtures();
 const flow = (direction: 'ingress' | 'egress') => mixture('bulk', direction, { rate: 1e6 }, { flows: 1 });

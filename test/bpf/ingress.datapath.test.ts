@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Lab, openLab } from '../lab/lab.ts';
-import { type Running, receivedRate, type SinkSample, startFlood, startSink, startStreams } from '../lab/traffic.ts';
+import {
+  type Running,
+  receivedRate,
+  type SinkSample,
+  startFlood,
+  startSink,
+  startStreams,
+} from '../lab/traffic/traffic.ts';
 
 let lab: Lab;
 let sink: Running<SinkSample>;

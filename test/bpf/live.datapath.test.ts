@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
-import { measureRate, readSent } from '../lab/meter.ts';
 import { loadShaper } from '../lab/shaper.ts';
-import { type Running, type SinkSample, startSink, startStreams } from '../lab/traffic.ts';
+import { measureRate, readSent } from '../lab/traffic/meter.ts';
+import { type Running, type SinkSample, startSink, startStreams } from '../lab/traffic/traffic.ts';
 
 let lab: Lab;
 const running: Running<unknown>[] = [];

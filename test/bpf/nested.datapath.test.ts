@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { createCgroup, removeCgroup } from '../lab/cgroups.ts';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
-import { measureRate, readSent } from '../lab/meter.ts';
 import { limitPod, unlimitPod } from '../lab/queue.ts';
-import { type Running, startSink, startStreams } from '../lab/traffic.ts';
+import { measureRate, readSent } from '../lab/traffic/meter.ts';
+import { type Running, startSink, startStreams } from '../lab/traffic/traffic.ts';
 
 const SLOW = 1_000_000;
 const FAST = 10_000_000;

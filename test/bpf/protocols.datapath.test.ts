@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
-import { measureRate, readSent } from '../lab/meter.ts';
 import { buildPrograms, type NativePrograms } from '../lab/native/programs.ts';
 import { putQueue } from '../lab/queue.ts';
 import type { LabLimit } from '../lab/shaper.ts';
-import type { Running } from '../lab/traffic.ts';
+import { measureRate, readSent } from '../lab/traffic/meter.ts';
+import type { Running } from '../lab/traffic/traffic.ts';
 
 const SENDER = 1;
 const RECEIVER = 2;

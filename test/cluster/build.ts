@@ -1,17 +1,17 @@
-import { buildBaseImage } from './base-image.ts';
-import type { Cache } from './cache.ts';
-import { fetchEtcd } from './etcd.ts';
-import { buildImagesDisk } from './images-disk.ts';
-import { buildInitramfs, nodeInitramfs } from './initramfs.ts';
-import { fetchKernel, type Kernel, type KernelVersion } from './kernel.ts';
-import { buildNative } from './native.ts';
-import { installPackages } from './packages.ts';
-import { buildProductImage } from './product-image.ts';
-import { buildPrograms } from './programs.ts';
-import { buildRootfs, nodeRootfs } from './rootfs.ts';
-import { buildBusyboxImage, buildPauseImage } from './small-images.ts';
-import type { Step } from './steps.ts';
-import { buildSystemDisk } from './system-disk.ts';
+import type { Cache } from './build/cache.ts';
+import { fetchEtcd } from './build/etcd.ts';
+import { buildNative } from './build/native.ts';
+import { installPackages } from './build/packages.ts';
+import { buildPrograms } from './build/programs.ts';
+import { buildBaseImage } from './images/base-image.ts';
+import { buildImagesDisk } from './images/images-disk.ts';
+import { buildProductImage } from './images/product-image.ts';
+import { buildBusyboxImage, buildPauseImage } from './images/small-images.ts';
+import { buildInitramfs, nodeInitramfs } from './machine/initramfs.ts';
+import { fetchKernel, type Kernel, type KernelVersion } from './machine/kernel.ts';
+import { buildRootfs, nodeRootfs } from './machine/rootfs.ts';
+import { buildSystemDisk } from './machine/system-disk.ts';
+import type { Step } from './run/steps.ts';
 
 /** An image that a node has from the start: one of the two that are built here, or a tar file with an OCI or docker layout. */
 export type ImageSource = 'podrate' | 'busybox' | (string & {});

@@ -1,20 +1,20 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type ClusterNode, type Kubectl, openCluster, type Spawn } from './access.ts';
+import type { Cache } from './build/cache.ts';
+import { defaultCache } from './build/config.ts';
 import { buildControlPlane, buildNode, type ImageSource, type NodeParts } from './build.ts';
-import type { Cache } from './cache.ts';
-import { createCertificates } from './certificates.ts';
-import { defaultCache } from './config.ts';
-import { type ControlPlane, startControlPlane } from './control-plane.ts';
-import { ClusterError } from './error.ts';
-import type { KernelVersion } from './kernel.ts';
-import { createNetwork, network, nodeNetwork } from './network.ts';
-import { startNode, waitForNode } from './node.ts';
-import type { OnProgress } from './progress.ts';
-import { beginRun, type Run } from './run.ts';
-import { type CgroupDriver, writeSettings } from './settings.ts';
-import type { ClusterAccess, NodeAccess } from './state.ts';
-import { type Step, trackSteps } from './steps.ts';
+import { type ClusterNode, type Kubectl, openCluster, type Spawn } from './control-plane/access.ts';
+import { createCertificates } from './control-plane/certificates.ts';
+import { type ControlPlane, startControlPlane } from './control-plane/control-plane.ts';
+import { type CgroupDriver, writeSettings } from './control-plane/settings.ts';
+import type { KernelVersion } from './machine/kernel.ts';
+import { startNode, waitForNode } from './machine/node.ts';
+import { ClusterError } from './process/error.ts';
+import type { OnProgress } from './process/progress.ts';
+import { createNetwork, network, nodeNetwork } from './run/network.ts';
+import { beginRun, type Run } from './run/run.ts';
+import type { ClusterAccess, NodeAccess } from './run/state.ts';
+import { type Step, trackSteps } from './run/steps.ts';
 
 /** What cluster to start. */
 export interface ClusterOptions {

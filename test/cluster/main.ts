@@ -1,12 +1,12 @@
 import { parseArgs } from 'node:util';
-import { openCluster } from './access.ts';
-import { cleanUp, runningProcesses } from './cleanup.ts';
 import { type ClusterOptions, startCluster } from './cluster.ts';
-import { ClusterError } from './error.ts';
-import { network } from './network.ts';
-import { isRunning } from './process.ts';
-import type { OnProgress } from './progress.ts';
-import { type ClusterState, readState } from './state.ts';
+import { openCluster } from './control-plane/access.ts';
+import { ClusterError } from './process/error.ts';
+import { isRunning } from './process/process.ts';
+import type { OnProgress } from './process/progress.ts';
+import { cleanUp, runningProcesses } from './run/cleanup.ts';
+import { network } from './run/network.ts';
+import { type ClusterState, readState } from './run/state.ts';
 
 const HELP = `A real Kubernetes cluster on this machine, built from package registries. Root is needed.
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { parseRate, RateError } from '../../rate/rate.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { type HostWebhook, installWebhook } from './webhook.ts';
+import { type HostWebhook, installWebhook } from './harness/webhook.ts';
 
 let cluster: Cluster;
 let webhook: HostWebhook;

@@ -8,9 +8,9 @@ import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { programsOf } from '../lab/attached.ts';
 import { findCgroup2, removeCgroup } from '../lab/cgroups.ts';
 import { inNetns, makeNetnsDirectory, type NetnsDirectory } from '../nodeagent/netns.ts';
-import { type HostAgent, hostAgent } from './agent-on-host.ts';
-import { type Driver, type KubeletPod, kubeletCgroups } from './kubelet-cgroups.ts';
-import { type HostWebhook, installWebhook } from './webhook.ts';
+import { type HostAgent, hostAgent } from './harness/agent-on-host.ts';
+import { type Driver, type KubeletPod, kubeletCgroups } from './harness/kubelet-cgroups.ts';
+import { type HostWebhook, installWebhook } from './harness/webhook.ts';
 
 const node = 'agent-node';
 const name = `podrate-test-agent-${process.pid}`;

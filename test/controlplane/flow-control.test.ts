@@ -1,10 +1,10 @@
 import process from 'node:process';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import type { CreateAnswer } from './create-pods-program.ts';
-import { accountKubeconfig } from './installation.ts';
-import { namespace, pod } from './policy-objects.ts';
-import { type HostWebhook, installWebhook } from './webhook.ts';
+import type { CreateAnswer } from './harness/create-pods-program.ts';
+import { accountKubeconfig } from './harness/installation.ts';
+import { namespace, pod } from './harness/policy-objects.ts';
+import { type HostWebhook, installWebhook } from './harness/webhook.ts';
 
 // The level of service accounts that are not of the cluster's own namespace.
 const level = 'workload-low';
@@ -53,7 +53,7 @@ async function createAtOnce(name: string, count: number): Promise<CreateAnswer[]
   await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(labels) });
   await kubectl('wait', '--for=create', 'serviceaccount/default', '-n', name, '--timeout=30s');
   const pods = Array.from({ length: count }, (_, index) => pod(name, `web-${index}`, { rate: '1M' }));
-  const { stdout } = await cluster.spawn(process.execPath, ['test/controlplane/create-pods-program.ts'], {
+  const { stdout } = await cluster.spawn(process.execPath, ['test/controlplane/harness/create-pods-program.ts'], {
     input: JSON.stringify(pods),
     env: { KUBECONFIG: deployer },
   });

@@ -1,9 +1,9 @@
 import process from 'node:process';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import type { CreateAnswer } from './create-pods-program.ts';
-import { policyCluster, spec, stamp } from './policy-objects.ts';
-import { type HostWebhook, installReplicas } from './webhook.ts';
+import type { CreateAnswer } from './harness/create-pods-program.ts';
+import { policyCluster, spec, stamp } from './harness/policy-objects.ts';
+import { type HostWebhook, installReplicas } from './harness/webhook.ts';
 
 // What a tenant who may create pods can write, on a real API server: nothing of it may lead to anything but a decision.
 
@@ -36,7 +36,7 @@ const pod = (place: string, name: string, labels: Strings = {}, annotations: Str
 });
 /** Creates pods all at once. */
 async function create(...pods: object[]): Promise<CreateAnswer[]> {
-  const { stdout } = await cluster.spawn(process.execPath, ['test/controlplane/create-pods-program.ts'], {
+  const { stdout } = await cluster.spawn(process.execPath, ['test/controlplane/harness/create-pods-program.ts'], {
     input: JSON.stringify(pods),
     env: { KUBECONFIG: cluster.kubeconfig },
     maxBuffer: 100_000_000,

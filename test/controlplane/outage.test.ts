@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { policyCluster, spec, stamp } from './policy-objects.ts';
-import { type HostWebhook, installReplicas } from './webhook.ts';
+import { policyCluster, spec, stamp } from './harness/policy-objects.ts';
+import { type HostWebhook, installReplicas } from './harness/webhook.ts';
 
 let cluster: Cluster;
 let replicas: HostWebhook[];

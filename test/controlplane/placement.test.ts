@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { applyManifests, podrateNamespace } from './installation.ts';
+import { applyManifests, podrateNamespace } from './harness/installation.ts';
 
 /** Labels of nodes by their names. Nothing stands behind any of them. */
 const nodes = {

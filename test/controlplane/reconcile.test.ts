@@ -3,8 +3,8 @@ import process from 'node:process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { readPage } from './installation.ts';
-import { type HostWebhook, installWebhook } from './webhook.ts';
+import { readPage } from './harness/installation.ts';
+import { type HostWebhook, installWebhook } from './harness/webhook.ts';
 
 let cluster: Cluster;
 let webhook: HostWebhook;

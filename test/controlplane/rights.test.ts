@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
-import { accountKubeconfig, podrateNamespace } from './installation.ts';
-import { certificateRights, grantedRights } from './rights.ts';
-import { type HostWebhook, installWebhook } from './webhook.ts';
+import { accountKubeconfig, podrateNamespace } from './harness/installation.ts';
+import { certificateRights, grantedRights } from './harness/rights.ts';
+import { type HostWebhook, installWebhook } from './harness/webhook.ts';
 
 /** Each right of the webhook, and what of {@link failures} must fail without it. */
 const rights = {

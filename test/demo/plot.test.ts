@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { plotThroughput } from '../../demo/plot.ts';
+import { plotThroughput } from '../../demo/report/plot.ts';
 
 test('the plot is one self-contained SVG that names its panels and pods', async () => {
   const points = [

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { outsideBounds } from '../../demo/report.ts';
+import { outsideBounds } from '../../demo/report/report.ts';
 
 const pod = (direction: 'egress' | 'ingress', share: number) => ({
   name: 'p',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseSocketSamples } from '../../demo/socket-samples.ts';
+import { parseSocketSamples } from '../../demo/traffic/socket-samples.ts';
 
 const connection = (sent: number, segmentsOut: number, received: number, segmentsIn: number) =>
   `10.78.1.5:41000 10.78.1.6:9875 ${sent} ${segmentsOut} ${received} ${segmentsIn}`;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { SocketSample } from '../../demo/socket-samples.ts';
-import { secondsToSettle, steadyBytesPerSecond, throughputOverTime } from '../../demo/throughput.ts';
+import type { SocketSample } from '../../demo/traffic/socket-samples.ts';
+import { secondsToSettle, steadyBytesPerSecond, throughputOverTime } from '../../demo/traffic/throughput.ts';
 
 const flow = (bytesAt: (seconds: number) => number, until = 6): SocketSample[] =>
   Array.from({ length: until * 10 + 1 }, (_, index) => ({

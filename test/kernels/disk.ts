@@ -1,8 +1,8 @@
 import { copyFile, mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Cache, cached, sourceOf } from '../cluster/cache.ts';
-import { type CommandContext, runCommand } from '../cluster/command.ts';
-import { writeExt4 } from '../cluster/ext4.ts';
+import { type Cache, cached, sourceOf } from '../cluster/build/cache.ts';
+import { writeExt4 } from '../cluster/machine/ext4.ts';
+import { type CommandContext, runCommand } from '../cluster/process/command.ts';
 
 /** Builds the root disk that all kernels share, of a Debian root file system and Node.js; returns the image file. */
 export async function buildDisk(cache: Cache, rootfs: string, context: CommandContext): Promise<string> {

@@ -2,9 +2,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Check } from '../../nodeagent/preflight/checks.ts';
-import { defaultCache } from '../cluster/config.ts';
-import type { KernelVersion } from '../cluster/kernel.ts';
-import { installPackages } from '../cluster/packages.ts';
+import { defaultCache } from '../cluster/build/config.ts';
+import { installPackages } from '../cluster/build/packages.ts';
+import type { KernelVersion } from '../cluster/machine/kernel.ts';
 import { buildMachine, LIMIT, runChecks } from './machine.ts';
 import { type Recording, readRecording, receivedRate, resent } from './recording.ts';
 

@@ -1,13 +1,13 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Cache } from '../cluster/cache.ts';
-import { type CommandContext, runCommand } from '../cluster/command.ts';
-import { buildInitramfs, type InitramfsRecipe } from '../cluster/initramfs.ts';
-import { fetchKernel, type KernelVersion } from '../cluster/kernel.ts';
-import type { Report } from '../cluster/progress.ts';
-import { qemuArguments } from '../cluster/qemu.ts';
-import { buildRootfs, nodeRootfs } from '../cluster/rootfs.ts';
+import type { Cache } from '../cluster/build/cache.ts';
+import { buildInitramfs, type InitramfsRecipe } from '../cluster/machine/initramfs.ts';
+import { fetchKernel, type KernelVersion } from '../cluster/machine/kernel.ts';
+import { qemuArguments } from '../cluster/machine/qemu.ts';
+import { buildRootfs, nodeRootfs } from '../cluster/machine/rootfs.ts';
+import { type CommandContext, runCommand } from '../cluster/process/command.ts';
+import type { Report } from '../cluster/process/progress.ts';
 import { buildDisk } from './disk.ts';
 import { buildPayload } from './payload.ts';
 

@@ -1,9 +1,9 @@
 import { copyFile, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Cache, cached, sourceOf } from '../cluster/cache.ts';
-import { type CommandContext, runCommand } from '../cluster/command.ts';
-import { compileStatic } from '../cluster/native.ts';
-import { copiedFiles } from '../cluster/product-image.ts';
+import { type Cache, cached, sourceOf } from '../cluster/build/cache.ts';
+import { compileStatic } from '../cluster/build/native.ts';
+import { copiedFiles } from '../cluster/images/product-image.ts';
+import { type CommandContext, runCommand } from '../cluster/process/command.ts';
 
 const root = join(import.meta.dirname, '../..');
 const objects = ['shaper.bpf.o', 'adopt.bpf.o', 'dscp.bpf.o'];

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { installPackages } from '../cluster/packages.ts';
+import { installPackages } from '../cluster/build/packages.ts';
 import { mountBpffs } from '../lab/bpffs.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { ClusterNode } from '../cluster/access.ts';
+import type { ClusterNode } from '../cluster/control-plane/access.ts';
 
 const SLICES = "find /sys/fs/cgroup/kubepods.slice -maxdepth 2 -type d -name '*-pod*.slice'";
 

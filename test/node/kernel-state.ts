@@ -1,4 +1,4 @@
-import type { ClusterNode } from '../cluster/access.ts';
+import type { ClusterNode } from '../cluster/control-plane/access.ts';
 
 /** How many limited cgroups podrate's own record on the node has. */
 export async function podrateSlots(node: ClusterNode): Promise<number> {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Pod } from '../lab.ts';
-import { type Running, startProgram } from '../traffic.ts';
+import { type Running, startProgram } from '../traffic/traffic.ts';
 
 /** What a flood says when it is stopped with SIGTERM. */
 export interface FloodEnd {
