@@ -3,7 +3,7 @@ import type { Admission } from '../admission/admission.ts';
 import type { Decision } from '../admission/decision.ts';
 import { readReview, writeReview } from '../admission/review.ts';
 import { createBodyReader } from './body.ts';
-import { clientStatus, notFound, sendStatus, unexpected } from './errors.ts';
+import { notFound, sendError, unexpected } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 
@@ -78,15 +78,10 @@ export function createApp({ admission, metrics, log, isDraining, nowMs }: AppPar
         about = { path, uid, namespace: cut(namespace), name: cut(name), operation, dryRun };
         answer(uid, await decide(review, { hasPolicy, signal }));
       } catch (err) {
-        const code = clientStatus(err);
-        if (code !== undefined && err instanceof Error) {
-          sendStatus(response, code, err.message);
-          record(response, 'bad-request', operation, { ...about, code, reason: cut(err.message) });
-          return;
-        }
-        // Not an answer with "allowed": false, which would refuse the object even where failurePolicy says Ignore.
-        sendStatus(response, 500, 'podrate failed to decide about this object; its log says why');
-        record(response, 'fault', operation, { ...about, code: 500, err });
+        // A fault is no answer with "allowed": false, which would refuse the object even where failurePolicy says Ignore.
+        const code = sendError(response, err, 'podrate failed to decide about this object; its log says why');
+        const reason = code === 500 ? { err } : { reason: cut(String(err)) };
+        record(response, code === 500 ? 'fault' : 'bad-request', operation, { ...about, code, ...reason });
       }
     };
   };
