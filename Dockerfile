@@ -22,16 +22,15 @@ RUN npx rolldown --config
 
 FROM docker.io/library/node:24-bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends bpftool iproute2 \
+ && apt-get install -y --no-install-recommends libbpf1 \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY --from=programs /src/package.json ./
 COPY --from=programs /src/dist ./
 COPY --from=bpf /src/bpf/*.bpf.o bpf/
-# bpftool, ip and tc live in sbin directories, which a non-login PATH may lack. The programs are compiled here, not at each start.
+# The programs are compiled here, not at each start.
 ENV NODE_ENV=production \
-    NODE_COMPILE_CACHE=/app/compile-cache \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    NODE_COMPILE_CACHE=/app/compile-cache
 RUN for program in nodeagent webhook cli; do node $program/main.js --help > /dev/null || exit 1; done \
  && printf '#!/bin/sh\nexec node /app/cli/main.js "$@"\n' > /usr/local/bin/podrate \
  && chmod 755 /usr/local/bin/podrate

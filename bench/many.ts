@@ -1,10 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createBpftool } from '../nodeagent/bpftool.ts';
-import { hooks } from '../nodeagent/hooks.ts';
-import { createPins } from '../nodeagent/pins.ts';
-import { createShaper } from '../nodeagent/shaper.ts';
-import type { Step } from '../nodeagent/state.ts';
+import { createShaper } from '../nodeagent/shaper/shaper.ts';
+import type { Step } from '../nodeagent/shaper/steps.ts';
 import { createCgroup, findCgroup2, removeCgroup } from '../test/lab/cgroups.ts';
 import { object } from '../test/lab/shaper.ts';
 import type { Figures } from './definitions.ts';
@@ -29,31 +26,31 @@ export async function runMany(bed: Testbed, scenario: ManyScenario, peer: Peer):
   return { attach: median(times) };
 }
 
-/** All pods with the agent's own code, in one run of bpftool, which also reads the state again. */
+/** All pods with the agent's own code. */
 async function limitAtOnce(bed: Testbed, { pods, rate }: ManyScenario): Promise<Figures> {
-  const bpftool = createBpftool({ file: 'bpftool', timeoutMs: 60_000 });
-  const pins = createPins({ directory: `${bed.pinDirectory}/many`, bpftool });
+  const pinDirectory = `${bed.pinDirectory}/many`;
   const cgroupMount = await findCgroup2();
-  const shaper = createShaper({ bpftool, pins, objectFile: object, releaseCgroup: undefined, cgroupMount });
+  const shaper = createShaper({ pinDirectory, objectFile: object, releaseCgroup: undefined, cgroupMount });
   const side = { rate, burstNs: 0 };
   const config = { egress: side, ingress: side, release: false, queued: false };
   const parent = join(bed.rootCgroup, 'many');
   const apply = async (steps: readonly Step[]) => {
     const begun = performance.now();
-    const [failure] = await shaper.apply(steps);
+    const [failure] = shaper.apply(steps);
     if (failure) throw failure.error;
     return performance.now() - begun;
   };
   try {
     const cgroups = await Promise.all(Array.from({ length: pods }, (_, i) => createCgroup(join(parent, `pod${i}`))));
     const before = await kernelMemory();
-    await shaper.install();
-    const { generation } = await shaper.observe(() => []);
-    const pod = (index: number) => ({ generation, slot: index + 1, owner: `pod/${index}`, hooks });
+    shaper.install();
+    const pod = (index: number) => ({ slot: index + 1, owner: `pod/${index}` });
     const attach = cgroups.map(
       (cgroup, index): Step => ({ ...pod(index), kind: 'attach', cgroup, config, claim: true, fresh: true }),
     );
-    const detach = cgroups.map((cgroup, index): Step => ({ ...pod(index), kind: 'detach', cgroup, known: true }));
+    const detach = cgroups.map(
+      (cgroup, index): Step => ({ ...pod(index), kind: 'detach', cgroupId: cgroup.id, keepLinks: false }),
+    );
     const times = [await apply(attach)];
     const memory = ((await kernelMemory()) - before) / 1e6;
     while (times.length < REPEATS) {
@@ -64,7 +61,7 @@ async function limitAtOnce(bed: Testbed, { pods, rate }: ManyScenario): Promise<
     return { attach: median(times), memory };
   } finally {
     await removeCgroup(parent);
-    await shaper.remove();
+    shaper.remove([]);
   }
 }
 

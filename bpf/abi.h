@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /*
- * What the shaper's programs and user space agree on: map values, byte for byte. nodeagent/layout.ts is the other side;
- * a test compares the two through the object's BTF. All fields are native endian and naturally aligned.
+ * What the shaper's programs and user space agree on: map values, byte for byte. The other side is
+ * nodeagent/shaper/layout.ts; a test compares the two through the object's BTF. All fields are native endian and
+ * naturally aligned.
  */
 #ifndef PODRATE_ABI_H
 #define PODRATE_ABI_H

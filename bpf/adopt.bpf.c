@@ -14,17 +14,12 @@
 #include "egress/pacing.h"
 #include "lib/sock.h"
 
-/*
- * The shaper's map `sockets`. bpftool pins an iterator only together with loading it, and names no map for it then;
- * libbpf takes the map that is pinned under this name at the root of the BPF file system, where user space puts it
- * meanwhile.
- */
+/* The shaper's map `sockets`: user space has libbpf take the one that is pinned. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct podrate_sock);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } podrate_sockets SEC(".maps");
 
 /* What is read of the kernel's own structures; their layout is taken from its type information at loading. */

@@ -1,6 +1,6 @@
 /** How a command that was not done ends. */
 import { ConfigError } from '../nodeagent/config.ts';
-import { PreflightError } from '../nodeagent/node.ts';
+import { PreflightError } from '../nodeagent/open-node.ts';
 import { CommandError } from './errors.ts';
 
 /** The exit status for an error: 1 failed, 2 wrong usage, 3 the machine lacks something. */

@@ -2,22 +2,22 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parse, readShaperConfig, shaperFlags } from '../nodeagent/config.ts';
-import { openNode } from '../nodeagent/node.ts';
-import { removeQueues } from '../nodeagent/queue-steps.ts';
-import { createTc } from '../nodeagent/tc.ts';
-import { uninstall } from '../nodeagent/uninstall.ts';
-import { unmark } from '../nodeagent/unmark.ts';
-import { attach } from './attach.ts';
-import { type Change, formatChange, reportChange } from './change.ts';
-import { detach } from './detach.ts';
-import { doctor, formatChecks } from './doctor.ts';
+import { unmark } from '../nodeagent/dscp/remove.ts';
+import { removeQueues } from '../nodeagent/ingress-queue/settle.ts';
+import { createTc } from '../nodeagent/net/tc.ts';
+import { openNode } from '../nodeagent/open-node.ts';
+import { uninstall } from '../nodeagent/reconcile/uninstall.ts';
+import { attach } from './commands/attach.ts';
+import { detach } from './commands/detach.ts';
+import { doctor, formatChecks } from './commands/doctor.ts';
+import { formatList, list } from './commands/list.ts';
+import { run } from './commands/run.ts';
+import { set } from './commands/set.ts';
+import { type Busy, formatFlows, readInterval, top } from './commands/top.ts';
 import { CommandError } from './errors.ts';
 import { asksForJson, exitStatus, formatFailure } from './failure.ts';
-import { formatList, list } from './list.ts';
-import { allNamespaces } from './mark.ts';
-import { run } from './run.ts';
-import { set } from './set.ts';
-import { type Busy, formatFlows, readInterval, top } from './top.ts';
+import { type Change, formatChange, reportChange } from './limit/change.ts';
+import { allNamespaces } from './limit/mark.ts';
 import { usage } from './usage.ts';
 
 try {
@@ -77,8 +77,9 @@ async function main(args: readonly string[]): Promise<number> {
     case 'detach':
       return tell(await detach(await openNode(config), values, wait));
     case 'list': {
-      const listed = await list(await openNode(config));
-      print(values.json ? asJson(listed) : formatList(listed));
+      const node = await openNode(config);
+      const listed = await list(node);
+      print(values.json ? asJson(listed) : formatList(listed, node.shaper.hasOtherLayouts()));
       return 0;
     }
     case 'top': {
@@ -94,7 +95,7 @@ async function main(args: readonly string[]): Promise<number> {
     }
     case 'admit': {
       // It alone needs the webhook's decisions and YAML.
-      const { admit, formatAdmitted } = await import('./admit.ts');
+      const { admit, formatAdmitted } = await import('./commands/admit.ts');
       const labelKey = values['label-key'] ?? process.env.PODRATE_LABEL_KEY;
       const answers = await admit({ ...values, 'label-key': labelKey });
       const { stored, said } = formatAdmitted(answers);
@@ -111,7 +112,7 @@ async function main(args: readonly string[]): Promise<number> {
       const { shaper, marker, cgroups } = await openNode(config);
       const [marked] = await unmark(marker, await allNamespaces());
       if (marked !== undefined) throw new CommandError('cli/failed', marked.message, { cause: marked });
-      await removeQueues(createTc());
+      removeQueues(createTc());
       const [failure] = await uninstall(shaper, cgroups, wait);
       if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
       print(values.json ? asJson({ uninstalled: true }) : 'All limits are off this machine, and all pins are removed.');

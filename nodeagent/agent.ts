@@ -2,37 +2,45 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { withSharedConnections } from '../kube/shared-connections.ts';
-import { createAdoptions } from './adoptions.ts';
-import { watchCgroups } from './cgroup-watch.ts';
-import type { Cgroups } from './cgroups.ts';
-import { conditionOf, noLimitCondition } from './condition.ts';
-import { createConditions } from './conditions.ts';
-import { type ShapedPod, shapedPods } from './desired.ts';
-import { eventWriter } from './events.ts';
-import { mayHaveConnections } from './late.ts';
-import type { Log } from './log.ts';
-import { type Clock, startLoop } from './loop.ts';
-import type { Marker } from './marker.ts';
-import { createMarkings } from './markings.ts';
-import { ownerOf } from './owner.ts';
-import { podEvent } from './pod-event.ts';
-import { conditionPatch, watchPods } from './pods.ts';
-import { bypassProblem, createBypasses } from './queue-bypass.ts';
-import type { Queues, QueuesReport } from './queues.ts';
-import { createReconciler, type Report } from './reconcile.ts';
-import type { Shaper } from './shaper.ts';
-import type { SlotState } from './state.ts';
+import { adoptConnections } from './adoption/iterator.ts';
+import { mayHaveConnections } from './adoption/late.ts';
+import { createAdoptions } from './adoption/scheduler.ts';
+import { createConditions } from './api/condition-writer.ts';
+import { eventWriter } from './api/events.ts';
+import { noLimitCondition } from './api/limited-condition.ts';
+import { podEvent } from './api/pod-event.ts';
+import { conditionPatch, findPods, watchPods } from './api/pods.ts';
+import type { Clock } from './base/clock.ts';
+import type { Log } from './base/log.ts';
+import type { Cgroups } from './cgroup/tree.ts';
+import { watchCgroups } from './cgroup/watch.ts';
+import { conditionOf } from './condition.ts';
+import { createMarkings, createNoMarkings } from './dscp/controller.ts';
+import type { Marker } from './dscp/marker.ts';
+import { bypassProblem, createBypasses } from './ingress-queue/bypass.ts';
+import type { Queues, QueuesReport } from './ingress-queue/controller.ts';
+import { podRef, type ShapedPod, shapedPods } from './pods/desired.ts';
+import { ownerOf, uidOf } from './pods/owner.ts';
+import { startLoop } from './reconcile/loop.ts';
+import { createReconciler, type Report } from './reconcile/reconcile.ts';
+import type { Shaper } from './shaper/shaper.ts';
+import type { SlotState } from './shaper/steps.ts';
 
 /** The log line where the release program cannot be attached. */
 export const noRelease =
   'connections that are idle when their limit is removed keep its pace: the release program is not attached';
 
+/** What is logged where an upgrade or a downgrade cannot be completed. */
+const noLeaving = 'what another version of podrate has attached is still there, beside the limits of this one';
+
+/** The log line of an agent without CAP_SYS_ADMIN. */
+export const noNamespaces =
+  'network namespaces cannot be entered: packets are not marked, and connections that are older than a limit are held ' +
+  'by dropping until they close (the component manifests/namespaces changes that)';
+
 /** What is logged where the kernel has no iterator over sockets. */
 export const noAdopter =
   'connections that are older than a limit are held by dropping until they close: the kernel has no TCP iterator';
-
-/** So many passes in a row may leave the queues to the next one. */
-const maxPostponed = 5;
 
 /** What an agent is built from. */
 export interface AgentOptions {
@@ -41,6 +49,8 @@ export interface AgentOptions {
   readonly shaper: Shaper;
   readonly cgroups: Cgroups;
   readonly marker: Marker;
+  /** Whether network namespaces can be entered, for marks and for connections that are older than a limit. */
+  readonly canEnterNamespaces: boolean;
   readonly resyncMs: number;
   /** Directory with the pods' network namespaces. */
   readonly netnsDirectory: string;
@@ -83,6 +93,7 @@ export function startAgent(options: AgentOptions): Agent {
     shaper,
     cgroups,
     marker,
+    canEnterNamespaces,
     resyncMs,
     netnsDirectory,
     queues,
@@ -100,14 +111,15 @@ export function startAgent(options: AgentOptions): Agent {
   let passMs = 0;
   let wanted = '';
   let queued: QueuesReport | undefined;
-  let postponed = 0;
   let bypassed: ReadonlySet<string> = new Set();
   let releaseProblem: string | undefined;
+  let leftoverProblem: string | undefined;
+  let strangers: ReadonlySet<string> = new Set();
   const count = (kind: string) => {
     failures[kind] = (failures[kind] ?? 0) + 1;
   };
 
-  const pass = async (full: boolean, superseded: () => boolean) => {
+  const pass = async (full: boolean) => {
     if (!pods.synced()) return { ok: true };
     const shaped = shapedPods(pods.list());
     const start = monotonic();
@@ -115,22 +127,18 @@ export function startAgent(options: AgentOptions): Agent {
     try {
       const before = queued?.has;
       const pods = shaped.map((pod) => ({ ...pod, queued: before?.has(pod.uid) }));
-      const report = await reconciler.pass(pods, full, superseded);
-      // A queue needs the slot of its pod. The flag that it is in force follows in the next pass. While another pass is
-      // wanted, limits go first: the queues wait, but not for ever.
-      postponed = queued !== undefined && superseded() ? postponed + 1 : 0;
-      if (queued === undefined || full || postponed % maxPostponed === 0) {
-        queued = await queues.settle(shaped, report.slots, full);
-        if (queued.failures > 0) count('queue');
-      }
+      const report = await reconciler.pass(pods, full);
+      // A queue needs the slot of its pod. The flag that it is in force follows in the next pass.
+      queued = queues.settle(shaped, report.slots, full);
+      if (queued.failures > 0) count('queue');
       if (full) bypassed = await bypasses.find(queuedSlots(report, queued));
       const ms = monotonic() - start;
       passes += 1;
       passMs += ms;
       last = { report, at: monotonic(), ms };
       watch.set(report.parents);
+      if (!(await markings.settle(shaped, full))) count('mark');
       tell(report, queueProblems(report, queued, bypassed));
-      markings.want(shaped, full);
       await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
@@ -160,8 +168,25 @@ export function startAgent(options: AgentOptions): Agent {
       if (!pod.terminating && !listed.has(uid)) conditions.want(pod, noLimitCondition);
     }
     conditions.forgetBut(new Set([...current, ...told.keys()]));
+    tellStrangers(report, current);
   };
-  const logReport = ({ steps, failures: failed, release, pods: results }: Report, ms: number) => {
+  /** Pods that lost their label while no agent ran are not watched: their condition still says that a limit is in force. */
+  const tellStrangers = ({ slots }: Report, current: ReadonlySet<string>) => {
+    const held = new Set(slots.flatMap((slot) => uidOf(slot) ?? []));
+    const released = new Set([...strangers].filter((uid) => !held.has(uid) && !current.has(uid)));
+    strangers = new Set([...held].filter((uid) => !current.has(uid) && !told.has(uid)));
+    if (released.size === 0) return;
+    findPods(shared, nodeName, released)
+      .then((found) => {
+        for (const pod of found.map(podRef)) {
+          if (pod.condition?.status === 'True') conditions.want(pod, noLimitCondition);
+        }
+      })
+      .catch((error: unknown) => {
+        log.warn({ error: messageOf(error) }, 'pods whose limit is gone could not be looked for');
+      });
+  };
+  const logReport = ({ steps, failures: failed, release, leftover, pods: results }: Report, ms: number) => {
     for (const { step, error } of failed)
       log.error({ step: describeStep(step), error: error.message }, 'a step failed');
     if (Object.keys(steps).length > 0) log.info({ steps, pods: results.length, ms: Math.round(ms) }, 'limits changed');
@@ -169,28 +194,27 @@ export function startAgent(options: AgentOptions): Agent {
       log.warn({ error: release.message }, noRelease);
     }
     releaseProblem = release?.message;
+    if (leftover !== undefined && leftover.message !== leftoverProblem)
+      log.warn({ error: leftover.message }, noLeaving);
+    leftoverProblem = leftover?.message;
   };
 
   const loop = startLoop({ pass, resyncMs, backOffMs: { first: 250, longest: 15_000 }, clock });
   const watch = watchCgroups(loop.kick);
   const bypasses = createBypasses({
-    receiveTimes: (slots) => shaper.receiveTimes(slots),
+    receiveTimes: async (slots) => shaper.receiveTimes(slots),
     monotonicNs: () => process.hrtime.bigint(),
   });
   const adoptions = createAdoptions({
-    adopt: (namespaces) => shaper.adopt(namespaces),
+    adopt: async (namespaces) => (canEnterNamespaces ? adoptConnections(shaper.adopter(), namespaces) : undefined),
     mayHaveConnections: (path) => mayHaveConnections(path, now()),
     ...{ netnsDirectory, clock, log },
   });
-  const markings = createMarkings({
-    ...{ marker, netnsDirectory, log },
-    onDone: () => last && queued && tell(last.report, queueProblems(last.report, queued, bypassed)),
-    onFailure: () => count('mark'),
-  });
+  const markings = canEnterNamespaces ? createMarkings({ marker, netnsDirectory, log }) : createNoMarkings();
   const shared = withSharedConnections(kubeConfig, monotonic);
   const writeEvent = eventWriter(shared, nodeName, now);
   const conditions = createConditions({
-    patch: conditionPatch(shared, clock),
+    patch: conditionPatch(shared),
     onWritten: (pod, condition, before) => {
       // An event is for people who look now: what cannot be told is in the condition all the same.
       writeEvent(pod, podEvent(before?.status, condition)).catch((error: unknown) => {
@@ -204,7 +228,7 @@ export function startAgent(options: AgentOptions): Agent {
     now,
   });
   const pods = watchPods({
-    kubeConfig,
+    kubeConfig: shared,
     nodeName,
     clock,
     onChange: () => {
@@ -233,7 +257,6 @@ export function startAgent(options: AgentOptions): Agent {
       conditions.stop();
       adoptions.stop();
       await loop.stop();
-      await markings.stop();
     },
   };
 }
@@ -255,7 +278,7 @@ function queueProblems(
 }
 
 function describeStep(step: Report['failures'][number]['step']): string {
-  return 'owner' in step ? `${step.kind} ${step.owner}` : step.kind;
+  return `${step.kind} ${step.owner}`;
 }
 
 function nameOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {

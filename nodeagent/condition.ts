@@ -1,42 +1,12 @@
 /** What the pod's condition `podrate.dev/Limited` says. */
 import { formatDscp } from '../rate/dscp.ts';
 import { formatRate, isRate } from '../rate/rate.ts';
-import type { ShapedPod } from './desired.ts';
-import type { DirectionConfig, SlotConfig } from './layout.ts';
-import type { MarkState } from './markings.ts';
-import type { PodResult } from './reconcile.ts';
-import { configOfLimit } from './slot-config.ts';
-
-/** The part of a pod condition that says something. */
-export interface LimitedCondition {
-  readonly status: 'True' | 'False';
-  /** CamelCase, for programs. */
-  readonly reason:
-    | 'InForce'
-    | 'InvalidStamp'
-    | 'AttachFailed'
-    | 'NoFreeSlot'
-    | 'NoCgroup'
-    | 'NotMarked'
-    | 'NoLimit'
-    | 'Uninstalled';
-  /** One sentence, for people. */
-  readonly message: string;
-}
-
-/** What a pod is told that no longer asks for a limit. */
-export const noLimitCondition: LimitedCondition = {
-  status: 'False',
-  reason: 'NoLimit',
-  message: 'The pod asks for no limit, and none is in force.',
-};
-
-/** What a pod is told whose limit was taken off with everything else on its node. */
-export const uninstalledCondition: LimitedCondition = {
-  status: 'False',
-  reason: 'Uninstalled',
-  message: 'The limit is not in force: podrate was taken off the node.',
-};
+import type { LimitedCondition } from './api/limited-condition.ts';
+import type { MarkState } from './dscp/controller.ts';
+import type { ShapedPod } from './pods/desired.ts';
+import { configOfLimit } from './pods/slot-config.ts';
+import type { PodResult } from './reconcile/reconcile.ts';
+import type { DirectionConfig, SlotConfig } from './shaper/layout.ts';
 
 /**
  * The condition that a pass found, told from what was read back from the kernel. Undefined while it is too early to say.

@@ -3,9 +3,8 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
-import { type Block, parseBlocks } from './blocks.ts';
-import { mostBlocks } from './exempt.ts';
+import { type Block, parseBlocks } from './net/blocks.ts';
+import { maxBlocks } from './shaper/exempt.ts';
 
 /** A configuration that cannot be used. */
 export class ConfigError extends Error {
@@ -15,7 +14,6 @@ export class ConfigError extends Error {
 
 /** Where the shaper is and where it goes; the command line tool shares it. */
 export interface ShaperConfig {
-  readonly bpftool: string;
   readonly bpfObject: string;
   readonly pinDir: string;
   /** Undefined: the whole cgroup2 tree. */
@@ -42,7 +40,6 @@ export interface Config extends ShaperConfig {
 
 /** The flags that say where the shaper is and where it goes. */
 export const shaperFlags = {
-  bpftool: { type: 'string' },
   'bpf-object': { type: 'string' },
   'pin-dir': { type: 'string' },
   'cgroup-root': { type: 'string' },
@@ -50,8 +47,7 @@ export const shaperFlags = {
 } as const;
 
 /** Their part of a usage text. */
-export const shaperUsage = `  --bpftool FILE         bpftool to run (BPFTOOL; default: bpftool in PATH)
-  --bpf-object FILE      compiled programs (BPF_OBJECT; default: bpf/shaper.bpf.o beside this program)
+export const shaperUsage = `  --bpf-object FILE      compiled programs (BPF_OBJECT; default: bpf/shaper.bpf.o beside this program)
   --pin-dir DIR          directory in a BPF file system for pins (PIN_DIR; default: /sys/fs/bpf/podrate)
   --cgroup-root DIR      directory of cgroup v2 below which pods are looked for (CGROUP_ROOT; default: all of it)
   --release-cgroup DIR   cgroup of the program that frees sockets after a limit (RELEASE_CGROUP; default: the root)`;
@@ -81,13 +77,6 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 the node lacks something (it is 
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-const wholeNumber = (least: number, most: number) =>
-  z
-    .string()
-    .regex(/^\d+$/)
-    .transform(Number)
-    .refine((value) => value >= least && value <= most, `must be from ${least} to ${most}`);
-
 /** Reads the agent's configuration. @throws ConfigError */
 export function readConfig(args: readonly string[], env: Environment): Config {
   const { values } = parse(() =>
@@ -108,9 +97,9 @@ export function readConfig(args: readonly string[], env: Environment): Config {
     }),
   );
   const number = (flag: string, value: string, least: number, most: number) => {
-    const result = wholeNumber(least, most).safeParse(value);
-    if (!result.success) throw new ConfigError(`--${flag} ${value}: must be a whole number from ${least} to ${most}`);
-    return result.data;
+    const result = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (result >= least && result <= most) return result;
+    throw new ConfigError(`--${flag} ${value}: must be a whole number from ${least} to ${most}`);
   };
   return {
     ...readShaperConfig(values, env),
@@ -132,7 +121,6 @@ export function readShaperConfig(
   env: Environment,
 ): ShaperConfig {
   return {
-    bpftool: values.bpftool ?? env.BPFTOOL ?? 'bpftool',
     bpfObject: values['bpf-object'] ?? env.BPF_OBJECT ?? fileURLToPath(new URL('../bpf/shaper.bpf.o', import.meta.url)),
     pinDir: values['pin-dir'] ?? env.PIN_DIR ?? '/sys/fs/bpf/podrate',
     cgroupRoot: values['cgroup-root'] ?? env.CGROUP_ROOT,
@@ -152,8 +140,8 @@ function readAddress(text: string): string {
 
 function readExempt(list: string): readonly Block[] {
   const blocks = parse(() => parseBlocks(list));
-  if (blocks.length <= mostBlocks) return blocks;
-  throw new ConfigError(`--exempt: ${blocks.length} blocks are more than the ${mostBlocks} that the list can hold`);
+  if (blocks.length <= maxBlocks) return blocks;
+  throw new ConfigError(`--exempt: ${blocks.length} blocks are more than the ${maxBlocks} that the list can hold`);
 }
 
 /** Runs a parser of arguments. @throws ConfigError for what it refuses */

@@ -4,20 +4,20 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { pino } from 'pino';
-import { noAdopter, noRelease, startAgent } from './agent.ts';
+import { noAdopter, noNamespaces, noRelease, startAgent } from './agent.ts';
+import { tellUninstalled } from './api/uninstall-notice.ts';
+import { realClock } from './base/clock.ts';
 import { type Config, ConfigError, readConfig, usage } from './config.ts';
-import { createHealthApp } from './health.ts';
-import { realClock } from './loop.ts';
-import { createMetrics } from './metrics.ts';
-import { mountedNamespaces } from './network-namespaces.ts';
-import { openNode, PreflightError } from './node.ts';
-import { createPodDevices } from './pod-devices.ts';
-import { removeQueues } from './queue-steps.ts';
-import { createQueues } from './queues.ts';
-import { createTc } from './tc.ts';
-import { tellUninstalled } from './tell-uninstalled.ts';
-import { uninstall } from './uninstall.ts';
-import { unmark } from './unmark.ts';
+import { unmark } from './dscp/remove.ts';
+import { createHealthApp } from './http/health.ts';
+import { renderMetrics } from './http/metrics.ts';
+import { createQueues } from './ingress-queue/controller.ts';
+import { createPodDevices } from './ingress-queue/devices.ts';
+import { removeQueues } from './ingress-queue/settle.ts';
+import { mountedNamespaces } from './net/namespaces.ts';
+import { createTc } from './net/tc.ts';
+import { openNode, PreflightError } from './open-node.ts';
+import { uninstall } from './reconcile/uninstall.ts';
 
 // Written at once: a fatal line flushes what waits, and would overtake a line whose write is under way in another thread.
 const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ sync: true }));
@@ -45,23 +45,34 @@ try {
 async function run(config: Config): Promise<void> {
   const monotonic = () => performance.now();
   const resyncMs = config.resyncSeconds * 1000;
-  const { shaper, marker, cgroups, cgroupMount } = await openNode(config);
-  await shaper.install();
-  const release = await shaper.installRelease();
+  const { shaper, marker, cgroups, cgroupMount, canEnterNamespaces } = await openNode(config);
+  shaper.install();
+  const release = shaper.installRelease();
   if (release !== undefined) log.warn({ error: release.message }, noRelease);
-  if ((await shaper.adopt([])) === undefined) log.warn(noAdopter);
+  if (!canEnterNamespaces) log.info(noNamespaces);
+  else if (shaper.adopter() === undefined) log.warn(noAdopter);
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromDefault();
   const { nodeName, netnsDir: netnsDirectory } = config;
-  const devices = createPodDevices(netnsDirectory);
+  const devices = createPodDevices();
   const { classifier } = shaper;
   const queues = createQueues({ enabled: config.ingressQueue, tc: createTc(), devices, classifier, log });
   const agent = startAgent({
-    ...{ kubeConfig, nodeName, shaper, marker, cgroups, resyncMs, netnsDirectory, queues, log, monotonic },
+    kubeConfig,
+    nodeName,
+    shaper,
+    marker,
+    canEnterNamespaces,
+    cgroups,
+    resyncMs,
+    netnsDirectory,
+    queues,
+    log,
+    monotonic,
     clock: realClock,
     now: Date.now,
   });
-  const metrics = createMetrics(shaper, agent.state);
+  const metrics = () => renderMetrics(shaper, agent.state());
   const server = createServer(createHealthApp({ state: agent.state, metrics, resyncMs, monotonic }));
   server.once('error', (error) => {
     const advice = 'choose another one with --port, and the address with --address';
@@ -88,7 +99,7 @@ async function removeAll(config: Config): Promise<void> {
   const { shaper, marker, cgroups } = await openNode(config);
   const unmarked = await unmark(marker, await mountedNamespaces(config.netnsDir));
   for (const error of unmarked) log.error({ error: error.message }, 'a network namespace stays marked');
-  await removeQueues(createTc());
+  removeQueues(createTc());
   const failures = await uninstall(shaper, cgroups, wait);
   for (const { step, error } of failures) log.error({ step: step.kind, error: error.message }, 'a step failed');
   if (failures.length + unmarked.length > 0) {
@@ -99,7 +110,7 @@ async function removeAll(config: Config): Promise<void> {
   try {
     const kubeConfig = new KubeConfig();
     kubeConfig.loadFromDefault();
-    await tellUninstalled(kubeConfig, config.nodeName, realClock, Date.now);
+    await tellUninstalled(kubeConfig, config.nodeName, Date.now);
   } catch (error) {
     log.warn({ error: error instanceof Error ? error.message : String(error) }, 'the pods could not be told');
   }

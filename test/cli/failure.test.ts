@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { CommandError } from '../../cli/errors.ts';
 import { asksForJson, exitStatus, formatFailure } from '../../cli/failure.ts';
 import { ConfigError } from '../../nodeagent/config.ts';
-import { PreflightError } from '../../nodeagent/node.ts';
+import { PreflightError } from '../../nodeagent/open-node.ts';
 
 test.each([
   [new CommandError('cli/usage', 'no'), 2, 'cli/usage'],

@@ -1,12 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Listed } from '../../cli/list.ts';
-import { type Busy, top } from '../../cli/top.ts';
-import { openNode } from '../../nodeagent/node.ts';
-import type { Check } from '../../nodeagent/preflight.ts';
+import { type Busy, top } from '../../cli/commands/top.ts';
+import type { Listed } from '../../cli/limit/listed.ts';
+import { openNode } from '../../nodeagent/open-node.ts';
+import type { Check } from '../../nodeagent/preflight/checks.ts';
 import { podOf, uidOf } from '../nodeagent/pods.ts';
 import { makeScene, objectFile, type Scene, sendFrom } from '../nodeagent/scene.ts';
 import { podrate } from './podrate.ts';
@@ -202,8 +202,10 @@ test('top shows what flowed through a limit since the look before', async () => 
   const { path } = scene.make('backup');
   await attach(path, '--rate', '1M');
   const node = await openNode({
-    ...{ bpftool: 'bpftool', bpfObject: objectFile, pinDir: scene.pinDir },
-    ...{ cgroupRoot: scene.root, releaseCgroup: scene.root },
+    bpfObject: objectFile,
+    pinDir: scene.pinDir,
+    cgroupRoot: scene.root,
+    releaseCgroup: scene.root,
   });
   const seen: (readonly Busy[])[] = [];
   const show = (flows: readonly Busy[]) => seen.push(flows) < 2;
@@ -246,15 +248,16 @@ describe('what this machine lacks is named, with the remedy:', () => {
         'cgroup2',
         'cgroup-root',
         'bpffs',
-        'bpftool',
+        'libbpf',
         'object',
         'kernel',
         'older-connections',
         'marks',
         'queues',
+        'namespaces',
       ].map((name) => `${name} ok`),
     );
-    expect(await scene.pins.list()).toEqual([]);
+    await expect(readdir(scene.pinDir)).rejects.toThrow('ENOENT');
   });
 
   test('root', async () => {
@@ -266,19 +269,34 @@ describe('what this machine lacks is named, with the remedy:', () => {
   });
 
   test('a capability', async () => {
-    const wrapper = ['setpriv', '--bounding-set=-sys_admin'];
+    const wrapper = ['setpriv', '--bounding-set=-bpf,-sys_admin'];
     expect(await podrate(['list', ...where], wrapper)).toMatchObject({
       status: 3,
-      err: expect.stringContaining('root without CAP_SYS_ADMIN: give the container the capabilities'),
+      err: expect.stringContaining('root without CAP_BPF: give the container the capabilities BPF, NET_ADMIN and'),
     });
   });
 
-  test('bpftool', async () => {
-    const { status, err } = await podrate(['list', '--bpftool', '/nonexistent/bpftool', ...where]);
+  test('nothing but for marks and older connections with the three capabilities of the shipped agent', async () => {
+    const wrapper = ['setpriv', '--bounding-set=-all,+bpf,+net_admin,+perfmon'];
+    const { path } = scene.make('backup');
+    const attached = await podrate(['attach', '--cgroup', path, '--rate', '1M', ...where], wrapper);
+    expect(attached).toMatchObject({ status: 0, err: '' });
+    expect(await scene.attached(path)).toEqual(ours);
+    const { status, out } = await podrate(['doctor', '--json', ...where], wrapper);
+    expect(status).toBe(0);
+    const bad = (JSON.parse(out) as Check[]).filter(({ result }) => result !== 'ok');
+    expect(bad).toMatchObject([{ name: 'namespaces', result: 'warning' }]);
+    expect(await podrate(['detach', '--cgroup', path, ...where], wrapper)).toMatchObject({ status: 0, err: '' });
+    expect(await scene.attached(path)).toEqual([]);
+    expect(await podrate(['uninstall', ...where], wrapper)).toMatchObject({ status: 0, err: '' });
+  });
+
+  test('libbpf', async () => {
+    const hide =
+      'for file in $(ldconfig -p | sed -n "s/.*libbpf.so.1 .*=> //p"); do mount --bind /dev/null "$file"; done';
+    const { status, err } = await podrate(['list', ...where], mountNamespace(hide));
     expect(status).toBe(3);
-    expect(err).toContain(
-      '/nonexistent/bpftool is not installed: install it (Debian, Ubuntu: apt-get install bpftool)',
-    );
+    expect(err).toContain('libbpf.so.1 cannot be loaded: install libbpf 1.0 or newer (Debian, Ubuntu: apt-get install');
   });
 
   test('a BPF file system', async () => {
@@ -303,17 +321,13 @@ describe('what this machine lacks is named, with the remedy:', () => {
     );
   });
 
-  test('tc, which only marks and queues need', async () => {
-    const hide = mountNamespace('mount --bind /dev/null "$(command -v tc)"');
-    const { status, out } = await podrate(['doctor', '--json', ...where], hide);
+  test('nothing where only bpftool, ip and tc are missing', async () => {
+    const hidden = ['bpftool', 'ip', 'tc'].map((program) => `mount --bind /dev/null "$(command -v ${program})"`);
+    const { status, out } = await podrate(['doctor', '--json', ...where], mountNamespace(hidden.join(' && ')));
     expect(status).toBe(0);
-    const marks = (JSON.parse(out) as Check[]).find(({ name }) => name === 'marks');
-    expect(marks).toMatchObject({ result: 'warning', found: expect.stringContaining('which limits do not need: ') });
-    const queues = (JSON.parse(out) as Check[]).find(({ name }) => name === 'queues');
-    expect(queues).toMatchObject({ result: 'warning', remedy: expect.stringContaining('install iproute2') });
-    const { path } = scene.make('backup');
-    const attached = await podrate(['attach', '--cgroup', path, '--rate', '1M', ...where], hide);
-    expect(attached).toMatchObject({ status: 0, err: '' });
+    for (const name of ['marks', 'queues']) {
+      expect(JSON.parse(out)).toContainEqual(expect.objectContaining({ name, result: 'ok' }));
+    }
   });
 
   test('the compiled programs', async () => {
@@ -324,11 +338,11 @@ describe('what this machine lacks is named, with the remedy:', () => {
 
   test('all of it at once, for the agent too', async () => {
     const main = new URL('../../nodeagent/main.ts', import.meta.url).pathname;
-    const args = [...nobody, process.execPath, main, '--bpftool', '/nonexistent/bpftool', '--pin-dir', '/tmp/pins'];
+    const args = [...nobody, process.execPath, main, '--bpf-object', '/nonexistent.o', '--pin-dir', '/tmp/pins'];
     const { exitCode, stdout } = await execa(args[0] ?? '', args.slice(1), { reject: false });
     expect(exitCode).toBe(3);
     const checks = stdout.split('\n').map((line) => JSON.parse(line));
-    expect(checks.map(({ check }) => check)).toEqual(['privileges', 'bpffs', 'bpftool']);
+    expect(checks.map(({ check }) => check)).toEqual(['privileges', 'bpffs', 'object']);
     expect(checks.every(({ remedy }) => remedy.length > 0)).toBe(true);
   });
 });

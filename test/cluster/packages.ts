@@ -10,8 +10,8 @@ export const packageGroups = {
   unit: [],
   /** Compile the shaper and senders, load it, send traffic through it, also from containers. */
   kernel: [
-    ...['clang', 'llvm', 'libbpf-dev', 'libc6-dev', 'make', 'bpftool', 'iproute2', 'iperf3', 'util-linux', 'procps'],
-    ...['runc', 'crun', 'busybox-static', 'iptables', 'nftables'],
+    ...['clang', 'llvm', 'libbpf-dev', 'libc6-dev', 'make', 'libbpf1', 'bpftool', 'iproute2', 'iperf3', 'util-linux'],
+    ...['procps', 'runc', 'crun', 'busybox-static', 'iptables', 'nftables'],
   ],
   /** Network namespace, certificates, fetching etcd (which comes unpacked, not installed: installing would start a service). */
   controlplane: ['iproute2', 'iptables', 'util-linux', 'openssl', 'dpkg', 'ca-certificates'],

@@ -22,7 +22,7 @@ export const nodeRootfs: RootfsRecipe = {
   packages: [
     ...['systemd-sysv', 'dbus', 'kmod', 'util-linux', 'mount', 'procps', 'busybox-static'],
     ...['runc', 'iptables', 'nftables', 'conntrack', 'ethtool', 'iproute2'],
-    ...['bpftool', 'tcpdump', 'apparmor'],
+    ...['libbpf1', 'bpftool', 'tcpdump', 'apparmor'],
   ],
 };
 

@@ -2,10 +2,10 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { createBpftool } from '../../nodeagent/bpftool.ts';
-import { programsOf, readGeneration } from '../../nodeagent/observe.ts';
-import { createPins, generationOf } from '../../nodeagent/pins.ts';
+import { observe } from '../../nodeagent/shaper/observe.ts';
+import { digestOf, pinsIn } from '../../nodeagent/shaper/pins.ts';
 import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import { programsOf } from '../lab/attached.ts';
 import { findCgroup2, removeCgroup } from '../lab/cgroups.ts';
 import { inNetns, makeNetnsDirectory, type NetnsDirectory } from '../nodeagent/netns.ts';
 import { type HostAgent, hostAgent } from './agent-on-host.ts';
@@ -16,8 +16,6 @@ const node = 'agent-node';
 const name = `podrate-test-agent-${process.pid}`;
 const pinDir = `/sys/fs/bpf/${name}`;
 const objectFile = new URL('../../bpf/shaper.bpf.o', import.meta.url).pathname;
-const bpftool = createBpftool({ file: 'bpftool', timeoutMs: 30_000 });
-const pins = createPins({ directory: pinDir, bpftool });
 const ours = ['podrate_egress', 'podrate_ingress', 'podrate_sockops'];
 let cluster: Cluster;
 let webhook: HostWebhook;
@@ -117,15 +115,15 @@ const both = (rate: string, bytes: number) =>
   inForce(`The pod sends at most ${rate} (${bytes} bytes/s) and receives at most ${rate} (${bytes} bytes/s).`);
 
 async function attached(path: string): Promise<string[]> {
-  const programs = programsOf(await bpftool.run(['cgroup', 'show', path]));
+  const programs = await programsOf(path);
   return programs.map((program) => program.name).sort();
 }
 
-/** What the kernel holds: limits by owner, and how many cgroups the programs know. */
-async function kernel() {
-  const { slots, known } = await readGeneration(bpftool, pins, await generationOf(objectFile), []);
-  const limits = slots.map(({ owner, config, marked }) => [owner, { ...rates(config), marked }] as const);
-  return { limits: Object.fromEntries(limits), known: known.size };
+/** What the kernel holds: limits by owner. */
+function kernel() {
+  const slots = observe(pinsIn(pinDir), digestOf(objectFile));
+  const limits = slots.map(({ owner, config, isMapped }) => [owner, { ...rates(config), isMapped }] as const);
+  return { limits: Object.fromEntries(limits) };
 }
 const rates = (config: { egress: { rate: number }; ingress: { rate: number } }) => ({
   egress: config.egress.rate,
@@ -148,7 +146,7 @@ describe('a stamped pod of the node', () => {
       expect((await kernel()).limits[`pod/${pod.uid}`]).toEqual({
         egress: 1_000_000,
         ingress: 1_000_000,
-        marked: true,
+        isMapped: true,
       });
       await pod.end();
       await eventually(async () => expect((await kernel()).limits).toEqual({}));
@@ -168,12 +166,12 @@ describe('a stamped pod of the node', () => {
   test('follows its label while it runs, by config alone', async () => {
     const pod = await startPod('live', '1M');
     await eventually(async () => expect(await condition('live')).toEqual(both('1M', 1_000_000)));
-    const before = await bpftool.run(['cgroup', 'show', pod.path]);
+    const before = await programsOf(pod.path);
     await cluster.kubectl(['label', 'pod', 'live', '--overwrite', 'rate=5M', 'rate-ingress=none']);
     const message = 'The pod sends at most 5M (5000000 bytes/s) and receives without limit.';
     await eventually(async () => expect(await condition('live')).toEqual(inForce(message)));
-    expect((await kernel()).limits[`pod/${pod.uid}`]).toEqual({ egress: 5_000_000, ingress: 0, marked: true });
-    expect(await bpftool.run(['cgroup', 'show', pod.path])).toEqual(before);
+    expect((await kernel()).limits[`pod/${pod.uid}`]).toEqual({ egress: 5_000_000, ingress: 0, isMapped: true });
+    expect(await programsOf(pod.path)).toEqual(before);
     await eventually(async () =>
       expect(await events('live')).toEqual([
         { type: 'Normal', reason: 'RateApplied', note: both('1M', 1_000_000).message },
@@ -218,7 +216,7 @@ describe('a pod with a code point', () => {
     `The pod ${limits}. Its packets carry the code point ${dscp}.`;
   /** The test's namespaces have both ends of their devices. */
   const policed =
-    " Receiving is policed, not queued: its device has no other end in the agent's network: " +
+    " Receiving is policed, not queued: no veth of the agent's network leads to its address: " +
     'the agent needs hostNetwork, and the pod a veth of its own.';
   const marks = async (file: string) => (await inNetns(file, 'tc', 'filter', 'show', 'dev', 'eth0', 'egress')).trim();
   /** What a kubelet does once the network plugin is done. */
@@ -251,7 +249,7 @@ describe('a pod with a code point', () => {
     await eventually(async () => expect(await marks(file)).toBe(''));
     await cluster.kubectl(['delete', 'pod', 'marked', '--grace-period=0', '--force']);
     await cgroups.remove(pod);
-    await netns.remove('cni-marked');
+    netns.remove('cni-marked');
   });
 
   test('that nothing can be done about is told why', async () => {
@@ -297,7 +295,7 @@ describe('an agent that is killed', () => {
     const kept = await startPod('kept', '1M');
     const ended = await startPod('ended', '2M');
     await eventually(async () => expect(Object.keys((await kernel()).limits)).toHaveLength(2));
-    const before = await bpftool.run(['cgroup', 'show', kept.path]);
+    const before = await programsOf(kept.path);
     await agent.kill('SIGKILL');
     await ended.end();
     await cluster.kubectl(['label', 'pod', 'kept', '--overwrite', 'rate=3M']);
@@ -306,7 +304,7 @@ describe('an agent that is killed', () => {
     await agent.ready();
     await eventually(async () => expect(await condition('kept')).toEqual(both('3M', 3_000_000)));
     await eventually(async () => expect(Object.keys((await kernel()).limits)).toEqual([`pod/${kept.uid}`]));
-    expect(await bpftool.run(['cgroup', 'show', kept.path])).toEqual(before);
+    expect(await programsOf(kept.path)).toEqual(before);
     await kept.end();
   });
 
@@ -350,8 +348,8 @@ test('fifty pods that come and go leave no slot, no attachment and no pin behind
   });
   await cluster.kubectl(['delete', 'pods', '--grace-period=0', '--force', ...names]);
   await Promise.all(pods.map((pod) => cgroups.remove(kubeletPod(pod))));
-  await eventually(async () => expect(await kernel()).toEqual({ limits: {}, known: 0 }));
-  expect(await readdir(pinDir)).toEqual([await generationOf(objectFile)]);
+  await eventually(async () => expect(await kernel()).toEqual({ limits: {} }));
+  expect(await readdir(pinsIn(pinDir).links)).toEqual(['release']);
 });
 
 test('an uninstall takes everything off the node', async () => {

@@ -23,11 +23,11 @@ afterAll(async () => {
   await cluster?.stop();
 });
 
-/** Renders the shipped manifests with a component. */
-async function render(component: string): Promise<Manifest[]> {
+/** Renders the shipped manifests with components. */
+async function render(...components: string[]): Promise<Manifest[]> {
   const kustomization = {
     resources: [relative(folder, manifests)],
-    components: [relative(folder, join(manifests, component))],
+    components: components.map((component) => relative(folder, join(manifests, component))),
   };
   await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
   const { stdout } = await cluster.kubectl(['kustomize', folder]);
@@ -45,21 +45,38 @@ test('linux-5.10 adds the capability SYS_RESOURCE to those of the agent, and not
   expect(rendered).toEqual(parseAllDocuments(stdout).map((document) => document.toJS()));
 });
 
-test('openshift allows the agent what it asks for, and no more', async () => {
-  const rendered = await render('openshift');
-  const { hostNetwork = false, serviceAccountName, volumes, containers } = agentOf(rendered);
-  const [{ securityContext }] = containers;
-  const constraints = rendered.find(({ kind }) => kind === 'SecurityContextConstraints');
-  expect(constraints).toMatchObject({
-    allowedCapabilities: securityContext.capabilities.add,
-    allowHostNetwork: hostNetwork,
-    allowHostPorts: hostNetwork,
-    allowHostDirVolumePlugin: true,
-    allowPrivilegedContainer: false,
-    readOnlyRootFilesystem: securityContext.readOnlyRootFilesystem,
-    users: [`system:serviceaccount:podrate-system:${serviceAccountName}`],
-  });
-  expect(volumes.every((volume: Manifest) => 'hostPath' in volume)).toBe(true);
-  // The token of the service account is a projected volume.
-  expect(constraints.volumes).toEqual(['hostPath', 'projected']);
+test('namespaces adds the capability SYS_ADMIN, the folder of network namespaces, and nothing else', async () => {
+  const rendered = await render('namespaces');
+  const { volumes, containers } = agentOf(rendered);
+  const [{ securityContext, volumeMounts }] = containers;
+  expect(securityContext.capabilities.add.pop()).toBe('SYS_ADMIN');
+  expect(securityContext.allowPrivilegeEscalation).toBe(true);
+  securityContext.allowPrivilegeEscalation = false;
+  expect(volumes.pop()).toMatchObject({ name: 'netns', hostPath: { path: '/run/netns' } });
+  expect(volumeMounts.pop()).toMatchObject({ name: 'netns', mountPath: '/run/netns', readOnly: true });
+  const { stdout } = await cluster.kubectl(['kustomize', manifests]);
+  expect(rendered).toEqual(parseAllDocuments(stdout).map((document) => document.toJS()));
 });
+
+test.each([[['openshift']], [['openshift', 'namespaces']]])(
+  '%s allows the agent what it asks for, and no more',
+  async (components) => {
+    const rendered = await render(...components);
+    const { hostNetwork = false, serviceAccountName, volumes, containers } = agentOf(rendered);
+    const [{ securityContext }] = containers;
+    const constraints = rendered.find(({ kind }) => kind === 'SecurityContextConstraints');
+    expect(constraints).toMatchObject({
+      allowedCapabilities: securityContext.capabilities.add,
+      allowHostNetwork: hostNetwork,
+      allowHostPorts: hostNetwork,
+      allowHostDirVolumePlugin: true,
+      allowPrivilegedContainer: false,
+      allowPrivilegeEscalation: securityContext.allowPrivilegeEscalation,
+      readOnlyRootFilesystem: securityContext.readOnlyRootFilesystem,
+      users: [`system:serviceaccount:podrate-system:${serviceAccountName}`],
+    });
+    expect(volumes.every((volume: Manifest) => 'hostPath' in volume)).toBe(true);
+    // The token of the service account is a projected volume.
+    expect(constraints.volumes).toEqual(['hostPath', 'projected']);
+  },
+);

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Check } from '../../nodeagent/preflight.ts';
+import type { Check } from '../../nodeagent/preflight/checks.ts';
 import { defaultCache } from '../cluster/config.ts';
 import type { KernelVersion } from '../cluster/kernel.ts';
 import { installPackages } from '../cluster/packages.ts';
@@ -44,7 +44,9 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
     expect(status, output).toBe(0);
     const checks: Check[] = JSON.parse(output);
     expect(checks.find(({ name }) => name === 'kernel')).toMatchObject({ result: 'ok' });
-    expect(checks.find(({ name }) => name === 'older-connections')?.found).toContain(older[version].says);
+    expect(checks.find(({ name }) => name === 'namespaces')).toMatchObject({ result: 'warning' });
+    const more: Check[] = JSON.parse(command('doctor-namespaces').output);
+    expect(more.find(({ name }) => name === 'older-connections')?.found).toContain(older[version].says);
   });
 
   test('takes 64 KB of locked memory for enough only where BPF maps do not count as locked', () => {
@@ -57,7 +59,7 @@ describe.each(Object.keys(older) as KernelVersion[])('Linux %s', (version) => {
   });
 
   test('marks what the cgroup sends with a code point, over IPv4 and IPv6, and nothing else in its namespace', () => {
-    expect(JSON.parse(command('doctor').output)).toContainEqual(
+    expect(JSON.parse(command('doctor-namespaces').output)).toContainEqual(
       expect.objectContaining({ name: 'marks', result: 'ok' }),
     );
     const { status, output } = command('marked');

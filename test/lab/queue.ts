@@ -1,7 +1,7 @@
-import { podHandle, type Queue } from '../../nodeagent/queue.ts';
-import type { RootQueue } from '../../nodeagent/queue-state.ts';
-import { settleQueues } from '../../nodeagent/queue-steps.ts';
-import { createTc } from '../../nodeagent/tc.ts';
+import { podHandle, type Queue } from '../../nodeagent/ingress-queue/htb.ts';
+import { settleQueues } from '../../nodeagent/ingress-queue/settle.ts';
+import type { RootQueue } from '../../nodeagent/ingress-queue/state.ts';
+import { createTc } from '../../nodeagent/net/tc.ts';
 import type { PodNetwork } from './network.ts';
 import type { LabLimit, LoadedShaper } from './shaper.ts';
 
@@ -28,7 +28,7 @@ export async function unlimitPod(shaper: LoadedShaper, pod: LimitablePod): Promi
  *
  * @param rate undefined for no queue
  * @returns whether there is one
- * @throws TcError
+ * @throws NetlinkError
  */
 export async function putQueue(
   shaper: LoadedShaper,
@@ -39,7 +39,7 @@ export async function putQueue(
   const wanted = new Map<string, Queue>();
   if (rate !== undefined) wanted.set(hubPort, { rate, mtu: MTU, slot, classifier: await shaper.classifier() });
   const isOfPod = ({ device }: RootQueue) => device === hubPort;
-  const { failed } = await settleQueues(createTc(hubNetnsPath), podHandle, wanted, isOfPod);
+  const { failed } = settleQueues(createTc(hubNetnsPath), podHandle, wanted, isOfPod);
   for (const error of failed.values()) throw error;
   return rate !== undefined;
 }

@@ -1,11 +1,12 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { type Adopted, adoptConnections, adopterObject, pinAdopter } from '../../nodeagent/adopter.ts';
-import { parseBlocks } from '../../nodeagent/blocks.ts';
-import { createBpftool } from '../../nodeagent/bpftool.ts';
-import { encodeBlock } from '../../nodeagent/exempt.ts';
-import type { Classifier } from '../../nodeagent/queue.ts';
+import { type Adopted, adoptConnections } from '../../nodeagent/adoption/iterator.ts';
+import { loadObject, pinIterator } from '../../nodeagent/libbpf/object.ts';
+import { parseBlocks } from '../../nodeagent/net/blocks.ts';
+import { encodeBlock } from '../../nodeagent/shaper/exempt.ts';
+import { adopterObject } from '../../nodeagent/shaper/pins.ts';
+import type { Classifier } from '../../nodeagent/shaper/shaper.ts';
 
 /** Bytes per second of IP packets; 0 = no limit. */
 export interface LabLimit {
@@ -73,8 +74,9 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
   await mkdir(`${pins}/maps`, { recursive: true });
   await bpftool('prog', 'loadall', object, `${pins}/programs`, 'pinmaps', `${pins}/maps`);
   const adopter = `${pins}/adopter`;
-  const pinned = { object: adopterObject(object), socketsMap: `${pins}/maps/sockets`, path: adopter };
-  await pinAdopter(createBpftool({ file: 'bpftool', timeoutMs: 30_000 }), pinned);
+  const { programs, close } = loadObject(adopterObject(object), () => `${pins}/maps/sockets`);
+  pinIterator(programs.get('podrate_adopt') ?? -1, adopter);
+  close();
   const program = (attached: string) => ['pinned', `${pins}/programs/${attached}`];
   const map = (name: string) => ['pinned', `${pins}/maps/${name}`];
   const setLimit = (slot: number, limit: LabLimit) =>

@@ -134,7 +134,7 @@ test('a dry run has no side effects: only a quota has any at all', () => {
   }
 });
 
-test('no container is privileged, and only the agent adds capabilities', () => {
+test('no container is privileged, and only the agent adds capabilities: those that limits need', () => {
   const workloads = manifests.filter((manifest) => manifest.spec?.template?.spec?.containers);
   expect(workloads.length).toBeGreaterThanOrEqual(2);
   for (const { kind, spec } of workloads) {
@@ -142,7 +142,9 @@ test('no container is privileged, and only the agent adds capabilities', () => {
       expect(securityContext.privileged).toBeUndefined();
       expect(securityContext.readOnlyRootFilesystem).toBe(true);
       expect(securityContext.capabilities.drop).toEqual(['ALL']);
-      if (kind !== 'DaemonSet') expect(securityContext.capabilities.add).toBeUndefined();
+      expect(securityContext.allowPrivilegeEscalation).toBe(false);
+      const added = kind === 'DaemonSet' ? ['BPF', 'NET_ADMIN', 'PERFMON'] : undefined;
+      expect(securityContext.capabilities.add).toEqual(added);
     }
   }
 });

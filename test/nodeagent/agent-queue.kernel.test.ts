@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import type { V1PodSpec } from '@kubernetes/client-node';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { filterClassId, leavesOf, podHandle } from '../../nodeagent/queue.ts';
-import { readQueues } from '../../nodeagent/queue-steps.ts';
-import { createTc } from '../../nodeagent/tc.ts';
+import { filterClassId, leavesOf, podHandle } from '../../nodeagent/ingress-queue/htb.ts';
+import { readQueues } from '../../nodeagent/ingress-queue/settle.ts';
+import { createTc } from '../../nodeagent/net/tc.ts';
 import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.ts';
 import { jsonLines } from '../webhook/json-lines.ts';
 import { uidOf } from './pods.ts';
@@ -85,7 +85,7 @@ const put = (rates: object, spec: Partial<V1PodSpec> = {}) =>
   });
 /** Which of some rates a whole queue has. */
 const rate = async () => {
-  const { roots, filters } = await readQueues(createTc(), podHandle);
+  const { roots, filters } = readQueues(createTc(), podHandle);
   const leaves = roots.get(PORT)?.leaves;
   if (leaves === undefined || leaves.size === 0 || !filters.has(PORT)) return undefined;
   return [1e6, 4e6].find((bytes) =>
@@ -94,8 +94,8 @@ const rate = async () => {
 };
 /** The configs of all slots, as the kernel has them. */
 const slots = async () => {
-  await scene.shaper.install();
-  return (await scene.shaper.observe(() => [])).slots;
+  scene.shaper.install();
+  return scene.shaper.observe();
 };
 /** The agent's metrics, from where its log says that it listens. */
 const metrics = async () => {
@@ -113,7 +113,7 @@ test('the agent makes the queue of a pod without being asked, and changes its ra
   await eventually(async () => expect(told()).toContain('receives at most 1M (1000000 bytes/s)."'));
   await eventually(async () => expect((await slots())[0]?.config.queued).toBe(true));
   const [slot] = await slots();
-  const { filters } = await readQueues(createTc(), podHandle);
+  const { filters } = readQueues(createTc(), podHandle);
   expect(filters.get(PORT)).toEqual({
     programId: scene.shaper.classifier().id,
     classId: filterClassId(podHandle, slot?.slot ?? 0),
@@ -189,4 +189,24 @@ test('a pod with hostNetwork is policed, and the condition says so', async () =>
     expect(told()).toContain('Receiving is policed, not queued: with hostNetwork it has no device of its own');
   });
   expect(await rate()).toBeUndefined();
+});
+
+test('a pod that lost its label while no agent ran is told that its limit is gone', async () => {
+  put({ egress: 1_000_000 });
+  start();
+  await eventually(async () => expect(told()).toContain('"status":"True"'));
+  await stop();
+  const written = api.patches.length;
+  const condition = { type: 'podrate.dev/Limited', status: 'True', reason: 'InForce', message: 'in force' };
+  api.put({
+    spec: { containers: [] },
+    metadata: { namespace: 'default', name: 'web', uid },
+    status: { phase: 'Running', conditions: [condition] },
+  });
+  start();
+  await eventually(async () => {
+    expect(api.patches.length).toBeGreaterThan(written);
+    expect(told()).toContain('"reason":"NoLimit"');
+  });
+  expect(await slots()).toEqual([]);
 });

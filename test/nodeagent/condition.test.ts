@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { conditionOf, describe as words } from '../../nodeagent/condition.ts';
-import type { ShapedPod } from '../../nodeagent/desired.ts';
-import type { SlotState } from '../../nodeagent/state.ts';
+import type { ShapedPod } from '../../nodeagent/pods/desired.ts';
+import type { SlotState } from '../../nodeagent/shaper/steps.ts';
 import { type Dscp, parseDscp } from '../../rate/dscp.ts';
 
 const pod: ShapedPod = {
@@ -10,7 +10,12 @@ const pod: ShapedPod = {
   limit: {},
 };
 const slot: SlotState = {
-  ...{ generation: '0123456789ab', slot: 1, cgroupId: 1n, owner: 'pod/u', marked: true },
+  slot: 1,
+  cgroupId: 1n,
+  owner: 'pod/u',
+  isAlive: true,
+  isMapped: true,
+  attached: new Map(),
   config: {
     egress: { rate: 1_000_000, burstNs: 0 },
     ingress: { rate: 1_500_000, burstNs: 0 },

@@ -15,7 +15,9 @@ test('without anything the defaults hold', () => {
       address: '127.0.0.1',
       netnsDir: '/run/netns',
     },
-    ...{ bpftool: 'bpftool', pinDir: '/sys/fs/bpf/podrate', cgroupRoot: undefined, releaseCgroup: undefined },
+    pinDir: '/sys/fs/bpf/podrate',
+    cgroupRoot: undefined,
+    releaseCgroup: undefined,
     bpfObject: new URL('../../bpf/shaper.bpf.o', import.meta.url).pathname,
   });
 });
@@ -57,7 +59,6 @@ test('the address of the HTTP server is an IP address', () => {
 
 test('every flag is in the usage text', () => {
   for (const flag of [
-    'bpftool',
     'bpf-object',
     'pin-dir',
     'cgroup-root',

@@ -1,14 +1,15 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { execa } from 'execa';
+import { execa, execaSync } from 'execa';
 
 /** A directory with network namespaces, as a container runtime has one. */
 export interface NetnsDirectory {
   readonly path: string;
   /** Makes a namespace with a device eth0 that has an address. @returns its file */
   make(name: string, address: string): Promise<string>;
-  remove(name: string): Promise<void>;
+  remove(name: string): void;
   /** Removes all of it. */
   end(): Promise<void>;
 }
@@ -17,10 +18,10 @@ export interface NetnsDirectory {
 export async function makeNetnsDirectory(): Promise<NetnsDirectory> {
   const path = await mkdtemp(join(tmpdir(), 'podrate-netns-'));
   const names = new Set<string>();
-  const remove = async (name: string) => {
+  const remove = (name: string) => {
     if (!names.delete(name)) return;
-    await execa('umount', [join(path, name)]);
-    await rm(join(path, name));
+    execaSync('umount', [join(path, name)]);
+    rmSync(join(path, name));
   };
   return {
     path,
@@ -38,7 +39,7 @@ export async function makeNetnsDirectory(): Promise<NetnsDirectory> {
       return file;
     },
     async end() {
-      for (const name of [...names]) await remove(name);
+      for (const name of [...names]) remove(name);
       await rm(path, { recursive: true });
     },
   };

@@ -1,4 +1,4 @@
-import type { ShapedPod } from '../../nodeagent/desired.ts';
+import type { ShapedPod } from '../../nodeagent/pods/desired.ts';
 import type { Limit } from '../../rate/limit.ts';
 import { parseRate } from '../../rate/rate.ts';
 

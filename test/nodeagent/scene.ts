@@ -2,13 +2,11 @@ import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import { type Bpftool, type Command, createBpftool } from '../../nodeagent/bpftool.ts';
-import { createCgroups } from '../../nodeagent/cgroups.ts';
-import { programsOf } from '../../nodeagent/observe.ts';
-import { createPins, type Pins } from '../../nodeagent/pins.ts';
-import { createReconciler, type Reconciler } from '../../nodeagent/reconcile.ts';
-import { createShaper, type Shaper } from '../../nodeagent/shaper.ts';
-import type { Cgroup } from '../../nodeagent/state.ts';
+import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
+import { createCgroups } from '../../nodeagent/cgroup/tree.ts';
+import { createReconciler, type Reconciler } from '../../nodeagent/reconcile/reconcile.ts';
+import { createShaper, type Shaper } from '../../nodeagent/shaper/shaper.ts';
+import { programsOf } from '../lab/attached.ts';
 import { findCgroup2, removeCgroup } from '../lab/cgroups.ts';
 
 /** The compiled object. */
@@ -20,12 +18,10 @@ export interface Scene {
   readonly root: string;
   readonly mount: string;
   readonly pinDir: string;
-  readonly bpftool: Bpftool;
-  readonly pins: Pins;
   readonly shaper: Shaper;
   readonly reconciler: Reconciler;
   /** A shaper and a reconciler as a restarted agent has them: without any memory. */
-  restart(options?: { objectFile?: string; bpftool?: Bpftool }): { shaper: Shaper; reconciler: Reconciler };
+  restart(options?: { objectFile?: string }): { shaper: Shaper; reconciler: Reconciler };
   /** Makes a cgroup below the root. */
   make(path: string): Cgroup;
   /** Removes a cgroup below the root and all within it. */
@@ -42,15 +38,11 @@ export async function makeScene(name: string): Promise<Scene> {
   const id = `podrate-test-${name}-${process.pid}`;
   const root = join(mount, id);
   const pinDir = `/sys/fs/bpf/${id}`;
-  const bpftool = createBpftool({ file: 'bpftool', timeoutMs: 30_000 });
-  const pins = createPins({ directory: pinDir, bpftool });
   mkdirSync(root);
 
   const restart: Scene['restart'] = (options = {}) => {
-    const tool = options.bpftool ?? bpftool;
     const shaper = createShaper({
-      bpftool: tool,
-      pins: createPins({ directory: pinDir, bpftool: tool }),
+      pinDirectory: pinDir,
       objectFile: options.objectFile ?? objectFile,
       releaseCgroup: root,
       cgroupMount: mount,
@@ -59,12 +51,14 @@ export async function makeScene(name: string): Promise<Scene> {
     return { shaper, reconciler: createReconciler({ shaper, cgroups: createCgroups({ root, mount }), now }) };
   };
   const attached = async (cgroup: string) =>
-    programsOf(await bpftool.run(['cgroup', 'show', cgroup]))
-      .map(({ name: program, attachType }) => `${attachType} ${program}`)
-      .sort();
+    (await programsOf(cgroup)).map(({ name: program, attachType }) => `${attachType} ${program}`).sort();
 
   return {
-    ...{ root, mount, pinDir, bpftool, pins, restart, attached },
+    root,
+    mount,
+    pinDir,
+    restart,
+    attached,
     ...restart(),
     make(path) {
       const full = join(root, path);
@@ -77,22 +71,6 @@ export async function makeScene(name: string): Promise<Scene> {
       await execa('rm', ['-rf', pinDir]);
     },
   };
-}
-
-/** Counts the runs of bpftool. */
-export function countingBpftool(inner: Bpftool): Bpftool & { runs: number } {
-  const counter = {
-    runs: 0,
-    run: (command: Command) => {
-      counter.runs += 1;
-      return inner.run(command);
-    },
-    batch: (commands: readonly Command[]) => {
-      if (commands.length > 0) counter.runs += 1;
-      return inner.batch(commands);
-    },
-  };
-  return counter;
 }
 
 /** Sends UDP packets from within a cgroup, in a network namespace that ends with it. */

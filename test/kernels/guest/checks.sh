@@ -28,7 +28,7 @@ in_cgroup() {
   exec bash -c 'echo 0 > "$1/cgroup.procs" && net=/run/netns/${1##*/} && shift && exec nsenter --net="$net" "$@"' - "$cgroup" "$@"
 }
 # As the shipped DaemonSet runs the agent: root, but with these capabilities only.
-capabilities=+bpf,+net_admin,+perfmon,+sys_admin
+capabilities=+bpf,+net_admin,+perfmon
 # What looks into processes' namespaces is done by hand, as root: the agent finds namespaces in /run/netns.
 as_agent() { setpriv --bounding-set "-all,$capabilities" "$@"; }
 # What passes while traffic flows, after its beginning.
@@ -40,8 +40,8 @@ measure() {
 }
 start() { "$@" & flow=$!; }
 stop() { kill "$flow"; wait "$flow" 2> /dev/null; }
-# As the agent runs it.
-adopt() { run "$1" as_agent nsenter --net=/run/netns/pod sh -c "cat /sys/fs/bpf/podrate/*/adopter"; }
+# As an agent of the component namespaces runs it.
+adopt() { run "$1" nsenter --net=/run/netns/pod sh -c "cat /sys/fs/bpf/podrate/*/*/adopter"; }
 
 # What the peer sees of datagrams of the pod's cgroup to port 9, over both versions, and of a process beside it to port 10.
 marked() {
@@ -71,6 +71,11 @@ run doctor-bounded as_agent podrate doctor --json
 # What the component linux-5.10 adds.
 case "$(uname -r)" in 5.10.*) capabilities+=,+sys_resource ;; esac
 run doctor as_agent podrate doctor --json
+# What the component namespaces adds.
+capabilities_of_core=$capabilities
+capabilities+=,+sys_admin
+run doctor-namespaces as_agent podrate doctor --json
+capabilities=$capabilities_of_core
 
 start in_cgroup $pod source 10.77.0.2 5001 tcp 4
 measure unlimited

@@ -1,0 +1,133 @@
+/** Keeps the conditions of the pods as they should be: patches what differs, again and again until it is done. */
+import { backOffWithJitter } from '../base/back-off.ts';
+import type { Clock } from '../base/clock.ts';
+import type { ShapedPod } from '../pods/desired.ts';
+import type { LimitedCondition } from './limited-condition.ts';
+import type { PatchCondition } from './pods.ts';
+
+/** The pod whose condition is meant. */
+export type PodRef = Pick<ShapedPod, 'namespace' | 'name' | 'uid' | 'condition'>;
+
+/** A set of wanted conditions. */
+export interface Conditions {
+  /** Wants a condition on a pod. It is patched only if the pod does not have it. */
+  want(pod: PodRef, condition: LimitedCondition): void;
+  /** Forgets all pods but these, once nothing is left to be written on them. */
+  forgetBut(uids: ReadonlySet<string>): void;
+  /** Starts no more patches. */
+  stop(): void;
+}
+
+/** What it works with. */
+export interface ConditionsOptions {
+  readonly patch: PatchCondition;
+  /** Called when a condition was written in the place of another one, or where there was none. */
+  readonly onWritten: (pod: PodRef, condition: LimitedCondition, before: Said | undefined) => void;
+  /** Called when a patch failed; another try follows. */
+  readonly onError: (pod: PodRef, error: Error) => void;
+  readonly clock: Clock;
+  /** Wall clock, in ms since the epoch. */
+  readonly now: () => number;
+}
+
+interface Entry {
+  pod: PodRef;
+  condition: LimitedCondition;
+  /** What was last patched, and when. */
+  written: { condition: LimitedCondition; at: number } | undefined;
+  failures: number;
+  waiting: boolean;
+}
+
+const atOnce = 4;
+const backOffMs = { first: 500, longest: 60_000 };
+/** The watch echoes a patch within this time, in ms; a pod that still lacks it then has lost it to somebody else. */
+const echoMs = 30_000;
+
+/** Builds the set. It holds one entry for each pod that is wanted something of. */
+export function createConditions({ patch, onWritten, onError, clock, now }: ConditionsOptions): Conditions {
+  const entries = new Map<string, Entry>();
+  const queue = new Set<string>();
+  let running = 0;
+  let stopped = false;
+
+  const isDone = ({ pod, condition, written }: Entry) => {
+    if (pod.condition !== undefined && same(pod.condition, condition)) return true;
+    return written !== undefined && same(written.condition, condition) && now() - written.at < echoMs;
+  };
+  const pump = () => {
+    while (!stopped && running < atOnce) {
+      const [uid] = queue;
+      if (uid === undefined) return;
+      queue.delete(uid);
+      const entry = entries.get(uid);
+      if (entry === undefined || entry.waiting || isDone(entry)) continue;
+      running += 1;
+      entry.waiting = true;
+      void write(uid, entry).finally(() => {
+        running -= 1;
+        pump();
+      });
+    }
+  };
+  const tell = ({ written }: Entry, pod: PodRef, condition: LimitedCondition) => {
+    const before = written?.condition ?? pod.condition;
+    if (before === undefined || !same(before, condition)) onWritten(pod, condition, before);
+  };
+  const write = async (uid: string, entry: Entry) => {
+    const { pod, condition } = entry;
+    try {
+      const outcome = await patch(pod, { ...condition, lastTransitionTime: transition(pod, condition, now()) });
+      if (outcome === 'gone') entries.delete(uid);
+      else tell(entry, pod, condition);
+      entry.written = { condition, at: now() };
+      entry.failures = 0;
+      entry.waiting = false;
+      // It may have been wanted otherwise while the patch was on its way.
+      queue.add(uid);
+    } catch (error) {
+      onError(pod, error instanceof Error ? error : new Error(String(error)));
+      const waitMs = backOffWithJitter(backOffMs, entry.failures, clock.random());
+      entry.failures += 1;
+      clock.after(waitMs, () => {
+        entry.waiting = false;
+        queue.add(uid);
+        pump();
+      });
+    }
+  };
+
+  return {
+    want(pod, condition) {
+      const entry = entries.get(pod.uid);
+      if (entry === undefined) {
+        entries.set(pod.uid, { pod, condition, written: undefined, failures: 0, waiting: false });
+      } else {
+        entry.pod = pod;
+        entry.condition = condition;
+      }
+      queue.add(pod.uid);
+      pump();
+    },
+    forgetBut(uids) {
+      for (const [uid, entry] of entries) if (!uids.has(uid) && isDone(entry)) entries.delete(uid);
+    },
+    stop() {
+      stopped = true;
+    },
+  };
+}
+
+/** What a condition says. */
+export type Said = { readonly status: string; readonly reason?: string; readonly message?: string };
+
+function same(one: Said, other: Said): boolean {
+  return one.status === other.status && one.reason === other.reason && one.message === other.message;
+}
+
+/** The time since which a pod's condition has a status, in RFC 3339 and whole seconds, as Kubernetes writes it. */
+export function transition(pod: PodRef, { status }: LimitedCondition, nowMs: number): string {
+  const since = pod.condition?.status === status ? pod.condition.lastTransitionTime : undefined;
+  // Watched objects are plain JSON, listed ones have Dates.
+  return new Date(since ?? nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+}

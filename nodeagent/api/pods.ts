@@ -1,0 +1,177 @@
+/** The API server's view of this node's pods: the list, the watch, and the patch of a condition. */
+import { ApiException, type KubeConfig, type V1Pod, type V1PodList } from '@kubernetes/client-node';
+import { callApi } from '../../kube/call.ts';
+import { watchObjects } from '../../kube/watch.ts';
+import { limitedCondition, shapedLabel, shapedValue } from '../../rate/keys.ts';
+import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
+import type { Clock } from '../base/clock.ts';
+import type { LimitedCondition } from './limited-condition.ts';
+
+/** The pods of a node that the webhook marked as limited. */
+export interface Pods {
+  /** The pods as last heard of; while the API server is away, as they were. */
+  list(): readonly V1Pod[];
+  /** Whether a list has ever been complete: before that, nothing is known about what should be. */
+  synced(): boolean;
+  stop(): void;
+}
+
+/** What a watch is built from. */
+export interface PodsOptions {
+  readonly kubeConfig: KubeConfig;
+  readonly nodeName: string;
+  /** Called after each list and each event. */
+  readonly onChange: () => void;
+  /** Called when the list or the watch failed; another try follows. */
+  readonly onError: (error: Error, retryMs: number) => void;
+  readonly clock: Clock;
+  /** Waits before another try. */
+  readonly backOffMs?: BackOff;
+}
+
+const path = '/api/v1/pods';
+const answerTimeoutMs = 30_000;
+// As client-go: between five and ten minutes, so that the agents of a cluster do not come at once.
+const watchSeconds = 300;
+const reopenMs = 100;
+
+interface WatchEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: V1Pod;
+}
+
+/** What an event of type ERROR holds in place of a pod. */
+type Status = { readonly code?: number; readonly message?: string };
+
+/** What this node's pods are selected by, on the server. */
+function selectors(nodeName: string) {
+  return { fieldSelector: `spec.nodeName=${nodeName}`, labelSelector: `${shapedLabel}=${shapedValue}` };
+}
+
+// The API server answers such a list out of its memory; without a version old ones (1.30) read all pods from etcd.
+const anyVersion = { resourceVersion: '0' };
+
+async function list(kubeConfig: KubeConfig, query: Readonly<Record<string, string>>): Promise<V1PodList> {
+  const call = { method: 'GET', path, query, what: 'list the pods of this node', timeoutMs: answerTimeoutMs } as const;
+  return (await callApi<V1PodList>(kubeConfig, call)) as V1PodList;
+}
+
+/** Lists the pods of a node that are marked as limited, once. @throws if the API server does not answer */
+export async function listPods(kubeConfig: KubeConfig, nodeName: string): Promise<readonly V1Pod[]> {
+  return (await list(kubeConfig, selectors(nodeName))).items;
+}
+
+/**
+ * Lists the pods of a node that have some uids, whether or not they are marked as limited.
+ * @throws if the API server does not answer
+ */
+export async function findPods(
+  kubeConfig: KubeConfig,
+  nodeName: string,
+  uids: ReadonlySet<string>,
+): Promise<readonly V1Pod[]> {
+  const { fieldSelector } = selectors(nodeName);
+  const { items } = await list(kubeConfig, { fieldSelector, ...anyVersion });
+  return items.filter(({ metadata }) => uids.has(metadata?.uid ?? ''));
+}
+
+/** Starts to list and watch. After a failure it lists again; what is known stays meanwhile. */
+export function watchPods(options: PodsOptions): Pods {
+  const { kubeConfig, nodeName, onChange, onError, clock } = options;
+  const backOffMs = options.backOffMs ?? { first: 500, longest: 30_000 };
+  const end = new AbortController();
+  const { signal } = end;
+  let known: Map<string, V1Pod> | undefined;
+  let failures = 0;
+
+  /** Watches from a version on. @returns the version to go on from; undefined if the API server has forgotten it */
+  const watch = async (from: string, pods: Map<string, V1Pod>): Promise<string | undefined> => {
+    let version = from;
+    const onEvent = ({ type, object }: WatchEvent) => {
+      const { code = 0, message = '' } = object as Status;
+      if (type === 'ERROR') throw new ApiException(code, message, undefined, {});
+      version = object.metadata?.resourceVersion ?? version;
+      if (type === 'BOOKMARK') return;
+      const uid = object.metadata?.uid ?? '';
+      if (type === 'DELETED') pods.delete(uid);
+      else pods.set(uid, object);
+      if (!signal.aborted) onChange();
+    };
+    const query = { ...selectors(nodeName), resourceVersion: from };
+    const timeoutSeconds = Math.round(watchSeconds * (1 + clock.random()));
+    try {
+      await watchObjects<WatchEvent>({ kubeConfig, path, query, timeoutSeconds, onEvent, signal });
+    } catch (error) {
+      if (error instanceof ApiException && error.code === 410) return undefined;
+      throw error;
+    }
+    return version;
+  };
+  const wait = (ms: number) =>
+    new Promise<void>((resolve) => {
+      const done = () => {
+        cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const cancel = clock.after(ms, done);
+      signal.addEventListener('abort', done);
+    });
+  const run = async () => {
+    while (!signal.aborted) {
+      try {
+        const version = known === undefined && failures === 0 ? anyVersion : {};
+        const { items, metadata } = await list(kubeConfig, { ...selectors(nodeName), ...version });
+        if (signal.aborted) return;
+        const pods = new Map(items.map((pod) => [pod.metadata?.uid ?? '', pod]));
+        known = pods;
+        failures = 0;
+        onChange();
+        let from = metadata?.resourceVersion;
+        while (!signal.aborted && from !== undefined) {
+          from = await watch(from, pods);
+          // Something between here and the API server may end each watch at once.
+          await wait(reopenMs);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        const retryMs = Math.round(backOffWithJitter(backOffMs, failures, clock.random()));
+        failures += 1;
+        onError(error instanceof Error ? error : new Error(String(error)), retryMs);
+        await wait(retryMs);
+      }
+    }
+  };
+  void run();
+
+  return {
+    list: () => [...(known?.values() ?? [])],
+    synced: () => known !== undefined,
+    stop: () => end.abort(),
+  };
+}
+
+/** What became of the patch of a condition. */
+export type PatchOutcome = 'done' | 'gone';
+
+/** Writes the condition `podrate.dev/Limited` of a pod. */
+export type PatchCondition = (
+  pod: { readonly namespace: string; readonly name: string; readonly uid: string },
+  condition: LimitedCondition & { readonly lastTransitionTime: string },
+) => Promise<PatchOutcome>;
+
+/**
+ * Builds the patch: a strategic merge of one condition by its type, with the pod's uid as a precondition, so that a pod that was
+ * created anew under the same name is not told what was found about its predecessor.
+ */
+export function conditionPatch(kubeConfig: KubeConfig): PatchCondition {
+  return async ({ namespace, name, uid }, condition) => {
+    const body = { metadata: { uid }, status: { conditions: [{ type: limitedCondition, ...condition }] } };
+    const answer = await callApi(kubeConfig, {
+      ...{ method: 'PATCH', path: `/api/v1/namespaces/${namespace}/pods/${name}/status` },
+      ...{ body, type: 'application/strategic-merge-patch+json' },
+      ...{ what: `write the condition of pod ${namespace}/${name}`, timeoutMs: answerTimeoutMs, except: [404, 409] },
+    });
+    return answer === undefined ? 'gone' : 'done';
+  };
+}

@@ -1,0 +1,40 @@
+/** What the kernel must have for queues. */
+import { inNewNetworkNamespace } from '../libbpf/namespace.ts';
+import { NetlinkError } from '../net/netlink.ts';
+import { createTc, root } from '../net/tc.ts';
+
+/** What to do where the kernel has no queues. */
+export const queueRemedy =
+  'load the modules (modprobe -a sch_htb cls_bpf), or use a kernel with CONFIG_NET_SCH_HTB and CONFIG_NET_CLS_BPF';
+
+/** The kernel has no queues. */
+export class NoQueuesError extends Error {
+  override readonly name = 'NoQueuesError';
+}
+
+// What kernels answer that know no HTB, in two versions, and that know no BPF filters.
+const lacks = /qdisc kind is unknown|qdisc not found|classifier not found/;
+
+/** Returns a NoQueuesError with the remedy where the kernel lacks what queues need, else the same error. */
+export function explainQueueError(error: Error): Error {
+  if (!(error instanceof NetlinkError) || !lacks.test(error.message)) return error;
+  return new NoQueuesError(`the kernel has no HTB or no BPF filters: ${queueRemedy}`, { cause: error });
+}
+
+/** Tries a queue in a network namespace that ends with the attempt. @returns why there can be none, if so */
+export function tryQueue(): string | undefined {
+  try {
+    inNewNetworkNamespace(() =>
+      createTc().change([
+        { put: 'htb', device: 'lo', parent: root, handle: '1:', defaultClass: '1' },
+        // No program: a kernel that has BPF filters says so.
+        { put: 'filter', device: 'lo', parent: '1:', preference: 1, handle: 1, classId: '1:1', program: -1 },
+      ]),
+    );
+    return undefined;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === 'EBADF') return undefined;
+    if (error instanceof Error) return explainQueueError(error).message;
+    throw error;
+  }
+}

@@ -1,0 +1,52 @@
+/** Tells programs apart. */
+import { callUnless, openPin, readInfo, withDescriptor } from './call.ts';
+import { isMissing } from './error.ts';
+import { little } from './native.ts';
+
+/** The offset of the program's id in struct bpf_prog_info, and of its name and the name's room. */
+const [idOffset, nameOffset, nameBytes] = [4, 64, 16];
+const infoBytes = nameOffset + nameBytes;
+
+/** Returns the kernel's number of a program. @param descriptor its file descriptor @throws BpfError */
+export function programId(descriptor: number): number {
+  return readInfo(descriptor, infoBytes).getUint32(idOffset, little);
+}
+
+/** Returns the number of a pinned program. @returns undefined if it is not there @throws BpfError */
+export function pinnedProgramId(path: string): number | undefined {
+  try {
+    return withDescriptor(openPin(path), programId);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Opens a program by its number, which takes CAP_SYS_ADMIN.
+ * @returns its file descriptor; undefined if it has gone
+ * @throws BpfError
+ */
+export function openProgram(id: number): number | undefined {
+  return callUnless('ENOENT', `open program ${id}`, (libbpf) => libbpf.bpf_prog_get_fd_by_id(id));
+}
+
+/** Returns the name of an open program, of which the kernel keeps 15 bytes. @throws BpfError */
+export function programName(descriptor: number): string {
+  const info = readInfo(descriptor, infoBytes);
+  const bytes = new Uint8Array(info.buffer, nameOffset, nameBytes);
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(bytes.subarray(0, end === -1 ? nameBytes : end));
+}
+
+/** Reports whether the kernel has a program of a name, which takes CAP_SYS_ADMIN. @throws BpfError */
+export function isProgramLoaded(name: string): boolean {
+  const next = new Uint32Array(1);
+  for (let id = 0; ; id = next[0] ?? 0) {
+    const last = id;
+    const found = callUnless('ENOENT', 'list programs', (libbpf) => libbpf.bpf_prog_get_next_id(last, next));
+    if (found === undefined) return false;
+    const program = openProgram(next[0] ?? 0);
+    if (program !== undefined && withDescriptor(program, programName) === name) return true;
+  }
+}

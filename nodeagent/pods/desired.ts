@@ -1,0 +1,90 @@
+/** What the pods of this node ask for. */
+import type { V1Pod, V1PodCondition } from '@kubernetes/client-node';
+import { limitedCondition } from '../../rate/keys.ts';
+import { StampError, type Stamped, stampedLimit } from '../../rate/stamp.ts';
+
+/** A pod that the webhook marked with a stamp, as far as the agent cares. */
+export interface ShapedPod {
+  readonly namespace: string;
+  readonly name: string;
+  /** The API object's uid. */
+  readonly uid: string;
+  /** The uid in the name of its cgroup; another one for static pods. */
+  readonly cgroupUid: string;
+  /** Whether its containers run, so that a cgroup must be there. */
+  readonly running: boolean;
+  /** Whether it is about to end. */
+  readonly terminating: boolean;
+  /** Whether its ingress queue is in force; undefined while that is not known. */
+  readonly queued: boolean | undefined;
+  /** The condition `podrate.dev/Limited`, as the API server has it. */
+  readonly condition: V1PodCondition | undefined;
+  /** The limit and the code point, or why there are none that can be trusted. */
+  readonly limit: Stamped | StampError;
+  /** Where its packets are marked, and where a queue may be in front of it. */
+  readonly network: PodNetwork;
+}
+
+/** What tells a pod's network namespace. */
+export interface PodNetwork {
+  /** Whether it is the node's own. */
+  readonly isHost: boolean;
+  /** The pod's IP addresses; none before its kubelet has told them. */
+  readonly addresses: readonly string[];
+}
+
+/** What a kubelet writes on the API's image of a static pod: the cgroup is named after the hash. */
+const mirrorAnnotation = 'kubernetes.io/config.mirror';
+const hashAnnotation = 'kubernetes.io/config.hash';
+const staticPodHash = /^[0-9a-f]{32}$/;
+
+/** Picks the pods that are marked with a stamp and have not ended. The stamp is read again and never trusted. */
+export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
+  const shaped: ShapedPod[] = [];
+  for (const { metadata, spec, status } of pods) {
+    const { namespace, name, uid, annotations } = metadata ?? {};
+    if (namespace === undefined || name === undefined || uid === undefined) continue;
+    if (status?.phase === 'Succeeded' || status?.phase === 'Failed') continue;
+    const limit = limitOf(metadata ?? {});
+    if (limit === undefined) continue;
+    const hash = annotations?.[mirrorAnnotation] ?? annotations?.[hashAnnotation];
+    // Anyone can write annotations: only the hash of a static pod that its kubelet owns up to counts, never the uid of another pod.
+    const isStatic = metadata?.ownerReferences?.some(
+      ({ kind, name: owner }) => kind === 'Node' && owner === spec?.nodeName,
+    );
+    const cgroupUid = isStatic && hash !== undefined && staticPodHash.test(hash) ? hash : uid;
+    shaped.push({
+      ...{ namespace, name, uid, cgroupUid, limit },
+      running: status?.phase === 'Running',
+      queued: undefined,
+      terminating: metadata?.deletionTimestamp !== undefined,
+      condition: status?.conditions?.find(({ type }) => type === limitedCondition),
+      network: networkOf(spec, status),
+    });
+  }
+  return shaped;
+}
+
+/** Identifies a pod and its condition. */
+export function podRef({ metadata, status }: V1Pod): Pick<ShapedPod, 'namespace' | 'name' | 'uid' | 'condition'> {
+  return {
+    namespace: metadata?.namespace ?? '',
+    name: metadata?.name ?? '',
+    uid: metadata?.uid ?? '',
+    condition: status?.conditions?.find(({ type }) => type === limitedCondition),
+  };
+}
+
+function networkOf(spec: V1Pod['spec'], status: V1Pod['status']): PodNetwork {
+  const addresses = status?.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [];
+  return { isHost: spec?.hostNetwork === true, addresses };
+}
+
+function limitOf(metadata: NonNullable<V1Pod['metadata']>): Stamped | StampError | undefined {
+  try {
+    return stampedLimit(metadata);
+  } catch (error) {
+    if (error instanceof StampError) return error;
+    throw error;
+  }
+}

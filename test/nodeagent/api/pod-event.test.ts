@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import type { LimitedCondition } from '../../../nodeagent/api/limited-condition.ts';
+import { noLimitCondition, uninstalledCondition } from '../../../nodeagent/api/limited-condition.ts';
+import { podEvent } from '../../../nodeagent/api/pod-event.ts';
+
+const inForce: LimitedCondition = { status: 'True', reason: 'InForce', message: 'The pod sends at most 1M.' };
+const failed: LimitedCondition = { status: 'False', reason: 'AttachFailed', message: 'The limit is not in force.' };
+
+test.each([
+  ['a first limit', undefined, inForce, 'Normal', 'RateApplied'],
+  ['a limit after a failure', 'False', inForce, 'Normal', 'RateApplied'],
+  ['another limit', 'True', inForce, 'Normal', 'RateUpdated'],
+  ['a limit that is not in force', 'True', failed, 'Warning', 'RateFailed'],
+  ['a limit that nobody wants any more', 'True', noLimitCondition, 'Normal', 'RateRemoved'],
+  ['a limit that was uninstalled', 'True', uninstalledCondition, 'Normal', 'RateRemoved'],
+] as const)('%s is told as what it is', (_, before, condition, type, reason) => {
+  expect(podEvent(before, condition)).toEqual({ type, reason, note: condition.message });
+});
+
+test.each(['x', 'é', '€', '😀'])(
+  'a note of many %s is cut to what the API server takes, between characters',
+  (piece) => {
+    const { note } = podEvent(undefined, { ...failed, message: piece.repeat(1_000) + piece.repeat(100) });
+    expect(Buffer.byteLength(note)).toBeLessThanOrEqual(1024);
+    expect(Buffer.byteLength(note)).toBeGreaterThan(1000);
+    expect(note.replaceAll(piece, '')).toBe('…');
+    expect(podEvent(undefined, failed).note).toBe(failed.message);
+  },
+);
