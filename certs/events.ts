@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
-import { type KubeConfig, V1MicroTime } from '@kubernetes/client-node';
-import { callApi } from '../kube/call.ts';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { createEvent } from '../kube/event.ts';
 
 /** An event about the webhook's certificates. */
 export interface CertificateEvent {
@@ -23,21 +23,20 @@ export function certificateEvents(
   namespace: string,
   secret: string,
 ): (event: CertificateEvent) => Promise<void> {
-  return async ({ type, reason, note }) => {
-    const body = {
-      apiVersion: 'events.k8s.io/v1',
-      kind: 'Event',
-      metadata: { namespace, generateName: `${secret}-` },
-      eventTime: new V1MicroTime(Date.now()),
-      regarding: { apiVersion: 'v1', kind: 'Secret', namespace, name: secret },
-      type,
-      reason,
-      note,
-      action: 'KeepCertificate',
-      reportingController: 'podrate.dev/webhook',
-      reportingInstance: hostname(),
-    };
-    const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
-    await callApi(kubeConfig, { method: 'POST', path, body, what: `write event ${reason}`, timeoutMs });
-  };
+  return ({ type, reason, note }) =>
+    createEvent(
+      kubeConfig,
+      {
+        metadata: { generateName: `${secret}-` },
+        regarding: { kind: 'Secret', namespace, name: secret },
+        type,
+        reason,
+        note,
+        action: 'KeepCertificate',
+        reportingController: 'podrate.dev/webhook',
+        reportingInstance: hostname(),
+      },
+      Date.now(),
+      { what: `write event ${reason}`, timeoutMs },
+    );
 }

@@ -9,7 +9,10 @@ const PORT = 9875;
 
 const SAMPLE_INTERVAL_SECONDS = 0.1;
 
-/** A flow begins when kubectl and the runtime have started its process, which takes a slow node seconds. The samples end with it. */
+/**
+ * A flow begins when kubectl and the runtime have started its process, which takes a slow node seconds. The samples end
+ * with it.
+ */
 const START_SECONDS = 60;
 
 /** The other end of the traffic: a pod without a limit. */

@@ -53,3 +53,48 @@ export async function watchObjects<Event>(call: WatchCall<Event>): Promise<void>
     clearTimeout(timer);
   }
 }
+
+/** A change of an object, or a bookmark, which has a version only. */
+export interface ObjectEvent<Item> {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  readonly object: Item;
+}
+
+/** What an event of type ERROR holds in place of an object. */
+interface ErrorEvent {
+  readonly type: 'ERROR';
+  readonly object: { readonly code?: number; readonly message?: string };
+}
+
+/** What is watched from a version on. */
+export interface WatchFromCall<Item> extends WatchCall<ObjectEvent<Item>> {
+  /** Whether a silence is an end like the API server's own: the connection may be dead. */
+  readonly outlivesSilence?: boolean;
+}
+
+/**
+ * Watches objects from a resource version on, until the API server ends it.
+ * @returns the version to go on from; undefined if the API server has forgotten the one before
+ * @throws as watchObjects does; ApiException for what the API server says in an event
+ */
+export async function watchFrom<Item extends { readonly metadata?: { readonly resourceVersion?: string } }>(
+  { outlivesSilence = false, ...call }: WatchFromCall<Item>,
+  from: string,
+): Promise<string | undefined> {
+  let version = from;
+  const onEvent = (event: ObjectEvent<Item> | ErrorEvent) => {
+    if (event.type === 'ERROR') {
+      const { code = 0, message = '' } = event.object;
+      throw new ApiException(code, message, undefined, {});
+    }
+    version = event.object.metadata?.resourceVersion ?? version;
+    call.onEvent(event);
+  };
+  try {
+    await watchObjects({ ...call, query: { ...call.query, resourceVersion: from }, onEvent });
+  } catch (error) {
+    if (error instanceof ApiException && error.code === 410) return undefined;
+    if (!outlivesSilence || !(error instanceof Error) || error.name !== 'TimeoutError') throw error;
+  }
+  return version;
+}

@@ -1,6 +1,6 @@
 /** The API server's events about pods, as `kubectl describe pod` shows them. */
 import type { KubeConfig } from '@kubernetes/client-node';
-import { callApi } from '../../kube/call.ts';
+import { createEvent } from '../../kube/event.ts';
 import type { ShapedPod } from '../pods/desired.ts';
 import type { PodEvent } from './pod-event.ts';
 
@@ -28,16 +28,16 @@ export function eventWriter(kubeConfig: KubeConfig, nodeName: string, now: () =>
     count += 1;
     // As client-go names events; those of one millisecond differ by the count.
     const suffix = `.${(BigInt(time) * 1_000_000n + BigInt(count % 1_000_000)).toString(16)}`;
-    const body = {
-      apiVersion: 'events.k8s.io/v1',
-      kind: 'Event',
-      metadata: { namespace, name: `${name.slice(0, longestName - suffix.length)}${suffix}` },
-      eventTime: new Date(time).toISOString().replace('Z', '000Z'),
-      regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
-      ...{ type, reason, note, action: 'Limit' },
-      ...{ reportingController: eventController, reportingInstance: nodeName },
-    };
-    const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
-    await callApi(kubeConfig, { method: 'POST', path, body, what: `write event ${reason}`, timeoutMs });
+    const event = {
+      metadata: { name: `${name.slice(0, longestName - suffix.length)}${suffix}` },
+      regarding: { kind: 'Pod', namespace, name, uid },
+      type,
+      reason,
+      note,
+      action: 'Limit',
+      reportingController: eventController,
+      reportingInstance: nodeName,
+    } as const;
+    await createEvent(kubeConfig, event, time, { what: `write event ${reason}`, timeoutMs });
   };
 }

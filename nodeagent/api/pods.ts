@@ -1,7 +1,7 @@
 /** The API server's view of this node's pods: the list, the watch, and the patch of a condition. */
-import { ApiException, type KubeConfig, type V1Pod, type V1PodList } from '@kubernetes/client-node';
+import type { KubeConfig, V1Pod, V1PodList } from '@kubernetes/client-node';
 import { callApi } from '../../kube/call.ts';
-import { watchObjects } from '../../kube/watch.ts';
+import { type ObjectEvent, watchFrom } from '../../kube/watch.ts';
 import { limitedCondition, shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
@@ -34,14 +34,6 @@ const answerTimeoutMs = 30_000;
 // As client-go: between five and ten minutes, so that the agents of a cluster do not come at once.
 const watchSeconds = 300;
 const reopenMs = 100;
-
-interface WatchEvent {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-  readonly object: V1Pod;
-}
-
-/** What an event of type ERROR holds in place of a pod. */
-type Status = { readonly code?: number; readonly message?: string };
 
 /** What this node's pods are selected by, on the server. */
 function selectors(nodeName: string) {
@@ -85,27 +77,16 @@ export function watchPods(options: PodsOptions): Pods {
   let failures = 0;
 
   /** Watches from a version on. @returns the version to go on from; undefined if the API server has forgotten it */
-  const watch = async (from: string, pods: Map<string, V1Pod>): Promise<string | undefined> => {
-    let version = from;
-    const onEvent = ({ type, object }: WatchEvent) => {
-      const { code = 0, message = '' } = object as Status;
-      if (type === 'ERROR') throw new ApiException(code, message, undefined, {});
-      version = object.metadata?.resourceVersion ?? version;
+  const watch = (from: string, pods: Map<string, V1Pod>): Promise<string | undefined> => {
+    const onEvent = ({ type, object }: ObjectEvent<V1Pod>) => {
       if (type === 'BOOKMARK') return;
       const uid = object.metadata?.uid ?? '';
       if (type === 'DELETED') pods.delete(uid);
       else pods.set(uid, object);
       if (!signal.aborted) onChange();
     };
-    const query = { ...selectors(nodeName), resourceVersion: from };
     const timeoutSeconds = Math.round(watchSeconds * (1 + clock.random()));
-    try {
-      await watchObjects<WatchEvent>({ kubeConfig, path, query, timeoutSeconds, onEvent, signal });
-    } catch (error) {
-      if (error instanceof ApiException && error.code === 410) return undefined;
-      throw error;
-    }
-    return version;
+    return watchFrom({ kubeConfig, path, query: selectors(nodeName), timeoutSeconds, onEvent, signal }, from);
   };
   const wait = (ms: number) =>
     new Promise<void>((resolve) => {
@@ -161,16 +142,20 @@ export type PatchCondition = (
 ) => Promise<PatchOutcome>;
 
 /**
- * Builds the patch: a strategic merge of one condition by its type, with the pod's uid as a precondition, so that a pod that was
- * created anew under the same name is not told what was found about its predecessor.
+ * Builds the patch: a strategic merge of one condition by its type, with the pod's uid as a precondition, so that a pod
+ * that was created anew under the same name does not get the condition of its predecessor.
  */
 export function conditionPatch(kubeConfig: KubeConfig): PatchCondition {
   return async ({ namespace, name, uid }, condition) => {
     const body = { metadata: { uid }, status: { conditions: [{ type: limitedCondition, ...condition }] } };
     const answer = await callApi(kubeConfig, {
-      ...{ method: 'PATCH', path: `/api/v1/namespaces/${namespace}/pods/${name}/status` },
-      ...{ body, type: 'application/strategic-merge-patch+json' },
-      ...{ what: `write the condition of pod ${namespace}/${name}`, timeoutMs: answerTimeoutMs, except: [404, 409] },
+      method: 'PATCH',
+      path: `/api/v1/namespaces/${namespace}/pods/${name}/status`,
+      body,
+      type: 'application/strategic-merge-patch+json',
+      what: `write the condition of pod ${namespace}/${name}`,
+      timeoutMs: answerTimeoutMs,
+      except: [404, 409],
     });
     return answer === undefined ? 'gone' : 'done';
   };

@@ -27,7 +27,7 @@ export interface MarkingsOptions {
 /** Keeps the marks of a node's pods. */
 export interface Markings {
   /**
-   * Makes the marks those that pods ask for, and no others. Never fails: a pod that is not marked is told so.
+   * Makes the marks those that pods ask for, and no others. Never fails: `of` says why a pod is not marked.
    * @param full whether to look at all devices again, also where everything was as it should be
    * @returns whether nothing failed
    */
@@ -58,7 +58,8 @@ export function createMarkings({ marker, netnsDirectory, log }: MarkingsOptions)
     if (isKnown && !needsLook(before, wanted, full)) return;
     const look = marker.look(namespace.file);
     if (look === undefined) return;
-    // Whoever may set up a pod's network may give it the address of another pod: the namespace that had it first counts.
+    // Whoever may set up a pod's network may give it the address of another pod: the namespace that had it first
+    // counts.
     const others = new Set([...seen].flatMap(([other, { addresses }]) => (other === key ? [] : addresses)));
     const addresses = look.devices.flatMap((device) => device.addresses).filter((address) => !others.has(address));
     const mark = wantedMark(pods, addresses);

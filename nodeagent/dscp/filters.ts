@@ -3,7 +3,7 @@ import { withDescriptor } from '../libbpf/call.ts';
 import { openProgram, programName } from '../libbpf/program.ts';
 import { listAddresses, listLinks } from '../net/links.ts';
 import { NetlinkError, withNetlink } from '../net/netlink.ts';
-import { clsact, createTc } from '../net/tc.ts';
+import { clsact, createTc, type Tc } from '../net/tc.ts';
 import type { Device, Mark } from './plan.ts';
 
 /** The marking program: bpf/dscp.bpf.c. */
@@ -38,7 +38,7 @@ export function devicesIn(namespace: string): Device[] {
 /** Lists the marks on the devices of a namespace. @throws NetlinkError, NamespaceGoneError, BpfError */
 export function marksIn(namespace: string): Mark[] {
   const tc = createTc(namespace);
-  return [...tc.filters([...placesIn(namespace)], clsact.egress)].flatMap(([device, filters]) =>
+  return [...tc.filters([...placesIn(tc)], clsact.egress)].flatMap(([device, filters]) =>
     filters.flatMap(({ handle, classId, programId }) =>
       isMarkProgram(programId) ? [{ device, handle, classId }] : [],
     ),
@@ -52,7 +52,7 @@ export function marksIn(namespace: string): Mark[] {
  */
 export function setMark(namespace: string, { device, handle, classId }: Mark, program: number): void {
   const tc = createTc(namespace);
-  if (!placesIn(namespace).has(device)) tc.change([{ put: 'clsact', device, parent: clsact.parent }]);
+  if (!placesIn(tc).has(device)) tc.change([{ put: 'clsact', device, parent: clsact.parent }]);
   tc.change([{ put: 'filter', device, parent: clsact.egress, preference, handle, classId, program }]);
 }
 
@@ -63,15 +63,15 @@ export function setMark(namespace: string, { device, handle, classId }: Mark, pr
 export function removeMark(namespace: string, { device, handle }: Mark): void {
   const tc = createTc(namespace);
   unlessGone(() => tc.change([{ remove: 'filter', device, parent: clsact.egress, preference, handle }]));
-  if (!placesIn(namespace).has(device)) return;
+  if (!placesIn(tc).has(device)) return;
   const left = [clsact.ingress, clsact.egress].flatMap((parent) => tc.filters([device], parent).get(device) ?? []);
   if (left.length === 0) unlessGone(() => tc.change([{ remove: 'qdisc', device, parent: clsact.parent }]));
 }
 
 /** Devices that have a place for filters like ours. */
-function placesIn(namespace: string): Set<string> {
-  const places = createTc(namespace).qdiscs();
-  return new Set(places.filter(({ kind }) => kind === 'clsact').map(({ device }) => device));
+function placesIn(tc: Tc): Set<string> {
+  const places = tc.qdiscs().filter(({ kind }) => kind === 'clsact');
+  return new Set(places.map(({ device }) => device));
 }
 
 /** To look a program up takes CAP_SYS_ADMIN, as to enter its namespace does. */

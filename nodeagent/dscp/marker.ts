@@ -1,4 +1,7 @@
-/** Marks what network namespaces, or cgroups in them, send: the program bpf/dscp.bpf.c as a filter on the namespaces' devices. */
+/**
+ * Marks what network namespaces, or cgroups in them, send: the program bpf/dscp.bpf.c as a filter on the namespaces'
+ * devices.
+ */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -30,7 +33,10 @@ export interface Marking {
   readonly dscp: number | undefined;
 }
 
-/** The verbs of a marker. Namespaces are given by a file such as /run/netns/NAME. Nothing is kept but the filters themselves. */
+/**
+ * The verbs of a marker. Namespaces are given by a file such as /run/netns/NAME. Nothing is kept but the filters
+ * themselves.
+ */
 export interface Marker {
   /** Reads what is there. @returns undefined if the namespace has vanished @throws NetlinkError, BpfError */
   look(namespace: string): NamespaceLook | undefined;

@@ -1,8 +1,8 @@
 /** Before Linux 5.11 BPF maps count as locked memory (RLIMIT_MEMLOCK), of which a process has 64 KB or some MB. */
 import { readFile } from 'node:fs/promises';
 import { release as kernelRelease } from 'node:os';
-import koffi from 'koffi';
 import { isLinuxBefore } from '../base/linux-version.ts';
+import { libc } from './libc.ts';
 
 /** RLIMIT_MEMLOCK, and RLIM_INFINITY as both halves of a struct rlimit. */
 const lockedMemory = 8;
@@ -20,7 +20,7 @@ export function unboundLockedMemory(release: string = kernelRelease(), raise: ()
 }
 
 function raiseLimit(): void {
-  koffi.load(null).func('int setrlimit(int resource, const void *limit)')(lockedMemory, unlimited);
+  libc().setrlimit(lockedMemory, unlimited);
 }
 
 /**

@@ -2,6 +2,7 @@
 import { closeSync, openSync } from 'node:fs';
 import koffi from 'koffi';
 import { refused } from './error.ts';
+import { libc } from './libc.ts';
 
 /** CLONE_NEWNET of include/uapi/linux/sched.h. */
 const networkNamespace = 0x4000_0000;
@@ -58,21 +59,4 @@ function open(file: string): number | undefined {
     if (code === 'ENOENT' || code === 'ESRCH') return undefined;
     throw error;
   }
-}
-
-interface Libc {
-  setns(descriptor: number, kind: number): number;
-  unshare(kind: number): number;
-}
-
-let bound: Libc | undefined;
-
-function libc(): Libc {
-  bound ??= bind();
-  return bound;
-}
-
-function bind(): Libc {
-  const library = koffi.load(null);
-  return { setns: library.func('int setns(int fd, int nstype)'), unshare: library.func('int unshare(int flags)') };
 }

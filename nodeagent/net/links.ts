@@ -67,7 +67,11 @@ export function indexOf(netlink: Netlink, name: string): number {
   return linkOf(found).index;
 }
 
-/** Returns the number that another namespace has in this one. @param file such as /proc/PID/ns/net @throws NetlinkError */
+/**
+ * Returns the number that another namespace has in this one.
+ * @param file such as /proc/PID/ns/net
+ * @throws NetlinkError
+ */
 export function namespaceOf(netlink: Netlink, file: string): number | undefined {
   const other = openSync(file, 'r');
   try {

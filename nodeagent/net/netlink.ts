@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
+import { libc } from '../libbpf/libc.ts';
 import { inNetworkNamespace } from '../libbpf/namespace.ts';
 import { little } from '../libbpf/native.ts';
 
@@ -65,34 +66,11 @@ export function withNetlink<T>(namespace: string | undefined, use: (netlink: Net
   }
 }
 
-interface Libc {
-  socket(family: number, type: number, protocol: number): number;
-  setsockopt(socket: number, level: number, option: number, value: Uint32Array, size: number): number;
-  send(socket: number, message: Uint8Array, size: number, flags: number): number;
-  recv(socket: number, message: Uint8Array, size: number, flags: number): number;
-}
-
-let bound: Libc | undefined;
-
-function libc(): Libc {
-  bound ??= bind();
-  return bound;
-}
-
-function bind(): Libc {
-  const library = koffi.load(null);
-  return {
-    socket: library.func('int socket(int family, int type, int protocol)'),
-    setsockopt: library.func('int setsockopt(int socket, int level, int option, const void *value, uint32_t size)'),
-    send: library.func('intptr_t send(int socket, const void *message, size_t size, int flags)'),
-    recv: library.func('intptr_t recv(int socket, void *message, size_t size, int flags)'),
-  };
-}
-
 function openSocket(): number {
   const { socket, setsockopt } = libc();
   const descriptor = checked(socket(family, rawCloseOnExec, 0));
-  // Without strict checks the kernel ignores the namespace that is asked about, and answers about this one (Linux 4.20).
+  // Without strict checks the kernel ignores the namespace that is asked about, and answers about this one (Linux
+  // 4.20).
   const { level, ...options } = socketOptions;
   for (const option of Object.values(options)) setsockopt(descriptor, level, option, Uint32Array.of(1), 4);
   return descriptor;

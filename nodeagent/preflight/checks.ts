@@ -37,7 +37,10 @@ const ok = (name: Name, found: string): Check => ({ name, result: 'ok', found })
 const warning = (name: Name, found: string, remedy: string): Check => ({ name, result: 'warning', found, remedy });
 const failed = (name: Name, found: string, remedy: string): Check => ({ name, result: 'failed', found, remedy });
 
-/** Checks everything that can be checked. A check that depends on a failed one is left out: its failure would say nothing. */
+/**
+ * Checks everything that can be checked. A check that depends on a failed one is left out: its failure would say
+ * nothing.
+ */
 export function preflight(facts: Facts): Check[] {
   const checks: Check[] = [
     privileges(facts),
@@ -84,7 +87,8 @@ function cgroup2({ cgroupMount }: Facts): Check {
   if (cgroupMount !== undefined) return ok(name, `cgroup v2 is mounted at ${cgroupMount}`);
   const remedy =
     'boot with systemd.unified_cgroup_hierarchy=1, or mount it: ' +
-    'mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified; in a container, mount the host directory /sys/fs/cgroup';
+    'mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified; ' +
+    'in a container, mount the host directory /sys/fs/cgroup';
   return failed(name, 'no cgroup v2 mount in /proc/self/mountinfo', remedy);
 }
 
@@ -174,11 +178,14 @@ function kernel({ release, error }: Load): Check {
   return failed(name, `Linux ${release} refuses the programs: ${error}`, remedy);
 }
 
-// Kernel 3cee6fb8e69e (5.15) lets the TCP iterator set socket options, d53050934e66 (6.12) the callback flags among them.
+// Kernel 3cee6fb8e69e (5.15) lets the TCP iterator set socket options, d53050934e66 (6.12) the callback flags among
+// them.
 function olderConnections({ release, adopterError }: Load): Check {
   const name = 'older-connections';
   if (adopterError !== undefined) {
-    const found = `Linux ${release} cannot reach connections that are older than a limit: they are held by dropping until they close`;
+    const found =
+      `Linux ${release} cannot reach connections that are older than a limit: ` +
+      'they are held by dropping until they close';
     return warning(name, found, 'it takes Linux 5.15 or newer with CONFIG_DEBUG_INFO_BTF=y');
   }
   const found = isLinuxBefore(release, 6, 12)

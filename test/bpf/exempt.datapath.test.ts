@@ -21,6 +21,21 @@ afterEach(async () => {
   for (const program of running.splice(2)) await program.stop();
 });
 
+// First of all: in the tests below c gets data, which it acknowledges for some seconds after they have ended.
+test('what an exempt peer sends is not limited and not counted', async () => {
+  const { a, b } = lab.pods;
+  await lab.shaper.attach(a.cgroup, 1, { ingress: rate });
+  try {
+    const sink = await startSink(a);
+    running.push(sink, await startStreams(b, a.ipv4, 1));
+    await sleep(300);
+    expect(await measureRate(() => readDelivered(a), 500)).toBeGreaterThan(50 * rate);
+    expect((await lab.shaper.readCounters(1)).ingress.passed.packets).toBe(0);
+  } finally {
+    await lab.shaper.detach(a.cgroup);
+  }
+});
+
 test.each(['ipv4', 'ipv6'] as const)(
   'a peer on the list is reached without a limit over %s, another one with it',
   async (family) => {
@@ -41,20 +56,6 @@ test.each(['ipv4', 'ipv6'] as const)(
     }
   },
 );
-
-test('what an exempt peer sends is not limited and not counted', async () => {
-  const { a, b } = lab.pods;
-  await lab.shaper.attach(a.cgroup, 1, { ingress: rate });
-  try {
-    const sink = await startSink(a);
-    running.push(sink, await startStreams(b, a.ipv4, 1));
-    await sleep(300);
-    expect(await measureRate(() => readDelivered(a), 500)).toBeGreaterThan(50 * rate);
-    expect((await lab.shaper.readCounters(1)).ingress.passed.packets).toBe(0);
-  } finally {
-    await lab.shaper.detach(a.cgroup);
-  }
-});
 
 test('a paced connection is set free when its peer becomes exempt', async () => {
   const { a, c } = lab.pods;

@@ -100,7 +100,8 @@ function kubelet(cgroupDriver: CgroupDriver): object {
     tlsPrivateKeyFile: '/etc/kubernetes/kubelet-server.key',
     // There is no cluster DNS and no way out; pods get no name server.
     resolvConf: '',
-    // Nothing is evicted here, so nothing needs to be measured for it. On emulated processors that takes a tenth of one.
+    // Nothing is evicted here, so nothing needs to be measured for it. On emulated processors that takes a tenth of
+    // one.
     evictionHard: {},
     localStorageCapacityIsolation: false,
     volumeStatsAggPeriod: '-1s',
@@ -139,8 +140,8 @@ disabled_plugins = ['io.containerd.nri.v1.nri']
   snapshotter = 'overlayfs'
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = 'localhost/pause:1'
-# Since 2.3 containerd asks each container's shim for its statistics once a second, which with twenty pods keeps emulated processors
-# busy with nothing else; only 'kubectl top' wants them.
+# Since 2.3 containerd asks each container's shim for its statistics once a second, which with twenty pods keeps emulated
+# processors busy with nothing else; only 'kubectl top' needs them.
 [plugins.'io.containerd.cri.v1.runtime']
   stats_collect_period = '1h'
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]

@@ -1,7 +1,6 @@
-import { ApiException } from '@kubernetes/client-node';
 import { apiFailure } from '../../kube/api-failure.ts';
 import { type Collection, listMetadata, type ObjectMeta } from '../../kube/list.ts';
-import { watchObjects } from '../../kube/watch.ts';
+import { type ObjectEvent, watchFrom } from '../../kube/watch.ts';
 import type { Clock } from './clock.ts';
 
 /** What keeps the state of a collection. */
@@ -34,12 +33,6 @@ const reopenMs = 100;
 const retryMs = 1_000;
 const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 
-interface WatchEvent {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-  /** Of type ERROR it is a Status. */
-  readonly object: { readonly metadata?: ObjectMeta; readonly code?: number; readonly message?: string };
-}
-
 /**
  * Lists the metadata of a collection, and watches it, until the signal is aborted. It lists again after a failure, and
  * where the API server has forgotten the version to go on from.
@@ -66,22 +59,16 @@ export async function runInformer<T>(options: InformerOptions<T>): Promise<void>
 /** @returns the resource version to go on from; undefined if the API server has forgotten it */
 async function watch<T>(options: InformerOptions<T>, from: string): Promise<string | undefined> {
   const { kubeConfig, path, selection, what, handler, signal } = options;
-  let version = from;
-  const onEvent = ({ type, object }: WatchEvent) => {
-    if (type === 'ERROR') throw new ApiException(object.code ?? 0, object.message ?? '', undefined, {});
-    const metadata = object.metadata ?? {};
-    version = metadata.resourceVersion ?? version;
-    if (type === 'BOOKMARK') handler.reach?.(BigInt(version));
-    else if (type === 'DELETED') handler.remove(handler.parse(metadata));
-    else handler.put(handler.parse(metadata));
+  const onEvent = ({ type, object: { metadata = {} } }: ObjectEvent<{ readonly metadata?: ObjectMeta }>) => {
+    if (type === 'DELETED') handler.remove(handler.parse(metadata));
+    else if (type !== 'BOOKMARK') handler.put(handler.parse(metadata));
+    else if (metadata.resourceVersion !== undefined) handler.reach?.(BigInt(metadata.resourceVersion));
   };
-  const query = { ...selection, resourceVersion: from };
+  const call = { kubeConfig, path, query: { ...selection }, timeoutSeconds: watchSeconds, accept, onEvent, signal };
   try {
-    await watchObjects({ kubeConfig, path, query, timeoutSeconds: watchSeconds, accept, onEvent, signal });
+    // Over another connection where one is dead.
+    return await watchFrom({ ...call, outlivesSilence: true }, from);
   } catch (error) {
-    if (error instanceof ApiException && error.code === 410) return undefined;
-    // The connection may be dead: the watch goes on over another one.
-    if (!(error instanceof Error) || error.name !== 'TimeoutError') throw apiFailure(`watch ${what}`, error);
+    throw apiFailure(`watch ${what}`, error);
   }
-  return version;
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { ApiFailure } from '../../kube/api-failure.ts';
 import { callApi } from '../../kube/call.ts';
+import { createEvent } from '../../kube/event.ts';
 import type { ObjectMeta } from '../../kube/list.ts';
 import { shapedLabel, wantedValue } from '../../rate/keys.ts';
 import type { Candidate } from './candidates.ts';
@@ -64,24 +65,17 @@ export async function reportUnstamped(kubeConfig: KubeConfig, pod: ObjectMeta, r
     1_000,
   );
   const hash = createHash('sha256').update(`${uid} ${note}`).digest('hex').slice(0, 16);
-  const body = {
-    apiVersion: 'events.k8s.io/v1',
-    kind: 'Event',
-    metadata: { namespace, name: `${name.slice(0, 200)}.podrate-${hash}` },
-    eventTime: new Date().toISOString().replace('Z', '000Z'),
+  const event = {
+    metadata: { name: `${name.slice(0, 200)}.podrate-${hash}` },
+    regarding: { kind: 'Pod', namespace, name, uid },
     type: 'Warning',
     reason: 'RateMissing',
-    action: 'Stamp',
     note,
-    regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+    action: 'Stamp',
     reportingController: 'podrate.dev/webhook',
     reportingInstance: 'podrate-webhook',
-  };
-  const path = `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`;
-  await callApi(kubeConfig, {
-    method: 'POST',
-    path,
-    body,
+  } as const;
+  await createEvent(kubeConfig, event, Date.now(), {
     what: `write an event about pod ${namespace}/${name}`,
     timeoutMs: eventTimeoutMs,
     // The namespace may be ending, or the event may be there.

@@ -1,7 +1,7 @@
-// shaped-slices DIRECTORY COUNT SECONDS: waits for pods' slices below DIRECTORY (kubepods.slice) that appear from now on. As soon as
-// a program of podrate is attached to one at all three hooks of a limit, prints the seconds since the node's boot and its path. Ends
-// after COUNT of them, or SECONDS. Asking the kernel takes microseconds here; bpftool, which reads the kernel's type information
-// first, would take the processor from the very pods that are started.
+// shaped-slices DIRECTORY COUNT SECONDS: waits for pods' slices below DIRECTORY (kubepods.slice) that appear from now
+// on. As soon as a program of podrate is attached to one at all three hooks of a limit, prints the seconds since the
+// node's boot and its path. Ends after COUNT of them, or SECONDS. Asking the kernel takes microseconds here; bpftool,
+// which reads the kernel's type information first, would take the processor from the very pods that are started.
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
