@@ -63,7 +63,7 @@ const review = {
 };
 
 test('the program waits for its certificate, serves, takes a new one, and ends with code 0 on SIGTERM', async () => {
-  const { child, line, lines } = start('--tls-poll', '0.1', '--drain', '3', '--log-level', 'debug');
+  const { child, line, lines } = start('--tls-poll', '0.1', '--drain', '0.5', '--log-level', 'debug');
   const http = `http://localhost:${(await line('probes and metrics')).httpPort}`;
   await line('certificate check failed');
   expect(await request(http).get('/healthz')).toMatchObject({ status: 200 });

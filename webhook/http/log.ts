@@ -8,27 +8,11 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
-// At level debug there is a line for each admission, and a write for each would cost a large part of its processor
-// time.
-const batchBytes = 4096;
-// The lines of a quiet webhook appear soon. Each flush wakes the process, whether there are lines or not.
-const flushMs = 1_000;
-// Memory is bounded, also where the collector of the lines is slower than they come.
-const heldBytes = 1024 * 1024;
-
 /**
- * Builds the log on standard output: lines of JSON, written several at a time, and the last ones when the process ends
- * by itself.
+ * Builds the log on standard output: lines of JSON. Each is written before the program goes on, so that none is lost
+ * when the process ends, however it ends.
  * @param level the lowest level that is written, in pino's words
- * @param onLost called for each line that is given up because nothing takes them
  */
-export function createLog(level: string, onLost: () => void) {
-  const output = pino.destination({
-    sync: false,
-    minLength: batchBytes,
-    maxLength: heldBytes,
-    periodicFlush: flushMs,
-  });
-  output.on('drop', onLost);
-  return pino({ base: null, level }, output);
+export function createLog(level: string): Log {
+  return pino({ base: null, level }, pino.destination({ sync: true }));
 }
