@@ -13,6 +13,6 @@ export interface Log {
  * when the process ends, however it ends.
  * @param level the lowest level that is written, in pino's words
  */
-export function createLog(level: string): Log {
+export function createLog(level: string) {
   return pino({ base: null, level }, pino.destination({ sync: true }));
 }
