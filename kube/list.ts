@@ -15,18 +15,12 @@ export interface ObjectMeta {
   readonly managedFields?: readonly { readonly time?: string; readonly fieldsV1?: object }[];
 }
 
-/** Which objects, by their labels and fields. */
-export interface Selection {
-  readonly labelSelector?: string;
-  readonly fieldSelector?: string;
-}
-
 /** A collection of objects. */
 export interface Collection {
   readonly kubeConfig: KubeConfig;
   /** As in `/api/v1/pods`. */
   readonly path: string;
-  readonly selection: Selection;
+  readonly selection: { readonly labelSelector?: string; readonly fieldSelector?: string };
   /** The name of the objects in an error. */
   readonly what: string;
 }
@@ -41,21 +35,16 @@ const pageTimeoutMs = 10_000;
 const pageSize = '500';
 const accept = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 
-/** A list of objects as it was at a resource version. */
-export interface MetadataList<T> {
-  readonly items: readonly T[];
-  readonly version: string;
-}
-
 /**
  * Lists the metadata of objects, page by page.
  * @param parse takes from each object's metadata what is kept of it
+ * @returns them as they were at a resource version
  * @throws ApiFailure, and what `parse` throws
  */
 export async function listMetadata<T>(
   { kubeConfig, path, selection, what }: Collection,
   parse: (metadata: ObjectMeta) => T,
-): Promise<MetadataList<T>> {
+): Promise<{ readonly items: readonly T[]; readonly version: string }> {
   const parsed: T[] = [];
   let version = '';
   let page = '';

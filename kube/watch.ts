@@ -29,22 +29,28 @@ const usualSilentMs = 150_000;
 export async function watchObjects<Event>(call: WatchCall<Event>): Promise<void> {
   const { kubeConfig, timeoutSeconds, onEvent, signal, silentMs = usualSilentMs, ...request } = call;
   const query = { ...call.query, watch: true, allowWatchBookmarks: true, timeoutSeconds };
-  const end = { signal, headersTimeout: silentMs, bodyTimeout: silentMs };
+  // undici's own timeouts wake the process twice a second for as long as a request lasts.
+  const silence = new AbortController();
+  const error = new Error(`The API server said nothing for ${silentMs / 1000} s.`);
+  const timer = setTimeout(() => silence.abort(Object.assign(error, { name: 'TimeoutError' })), silentMs);
+  const end = { signal: AbortSignal.any([signal, silence.signal]), headersTimeout: 0, bodyTimeout: 0 };
   try {
     const { statusCode, body } = await sendRequest(kubeConfig, { ...request, method: 'GET', query }, end);
     if (statusCode !== 200) throw new ApiException(statusCode, request.path, await body.text(), {});
     try {
       // Its errors are those of the body.
       const lines = createInterface({ input: body }).on('error', () => {});
-      for await (const line of lines) onEvent(JSON.parse(line));
+      for await (const line of lines) {
+        timer.refresh();
+        onEvent(JSON.parse(line));
+      }
     } finally {
       body.destroy();
     }
-  } catch (error) {
-    if (signal.aborted) return;
-    if (!(error instanceof Error) || !/^(Headers|Body)TimeoutError$/.test(error.name)) throw error;
-    const message = `The API server said nothing for ${silentMs / 1000} s.`;
-    throw Object.assign(new Error(message, { cause: error }), { name: 'TimeoutError' });
+  } catch (cause) {
+    if (!signal.aborted) throw silence.signal.aborted ? error : cause;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

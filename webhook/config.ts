@@ -39,14 +39,29 @@ Exit codes: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 wrong usage.
 
 const port = z.coerce.number().int().min(0).max(65_535);
 const seconds = z.coerce.number().positive().max(3_600);
+/** A text that a parser of the domain reads. */
+const parsed = <T>(parse: (text: string) => T) =>
+  z.string().transform((text, { addIssue }) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof KeyError || error instanceof RateError)) throw error;
+      addIssue({ code: 'custom', message: error.message.replace(/\.$/, '') });
+      return z.NEVER;
+    }
+  });
+const limit = parsed((text): Limit => {
+  const rate = parseRate(text);
+  return { egress: rate, ingress: rate };
+});
 const optionsSchema = z.object({
   port: port.default(8443),
   'http-port': port.default(8080),
   'tls-dir': z.string().min(1).optional(),
   'tls-poll': seconds.default(10),
-  'label-key': z.string().default(defaultLabelKey),
-  default: z.string().optional(),
-  max: z.string().optional(),
+  'label-key': parsed(labelKeys).prefault(defaultLabelKey),
+  default: limit.default({}),
+  max: limit.default({}),
   kubeconfig: z.string().min(1).optional(),
   namespace: z.string().min(1).default('podrate-system'),
   'request-timeout': seconds.default(60),
@@ -88,8 +103,8 @@ function settings(options: z.infer<typeof optionsSchema>) {
     /** The folder of another program's certificate; undefined: the webhook keeps its own. */
     tlsDir: options['tls-dir'],
     tlsPollMs: options['tls-poll'] * 1000,
-    keys: readOption('label-key', () => labelKeys(options['label-key'])),
-    installation: readInstallation(options.default, options.max),
+    keys: options['label-key'],
+    installation: installationOf(options),
     /** Undefined: the service account of the pod. */
     kubeconfig: options.kubeconfig,
     /** podrate's own namespace, about which admission is never asked. */
@@ -102,29 +117,11 @@ function settings(options: z.infer<typeof optionsSchema>) {
   };
 }
 
-/** Reads the value of an option. @throws ConfigError for one that the reader refuses */
-function readOption<T>(option: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof KeyError || error instanceof RateError)) throw error;
-    throw new ConfigError(`--${option} is wrong: ${error.message.replace(/\.?$/, '.')}`);
-  }
-}
-
-function readInstallation(given: string | undefined, most: string | undefined): InstallationPolicy {
-  const limit = readLimit('default', given);
-  const max = readLimit('max', most);
+function installationOf({ default: limit, max }: InstallationPolicy): InstallationPolicy {
   if (limit.egress !== undefined && max.egress !== undefined && limit.egress > max.egress) {
     throw new ConfigError(`--default is wrong: it is above --max; write ${formatRate(max.egress)} or less.`);
   }
   return { default: limit, max };
-}
-
-function readLimit(option: string, text: string | undefined): Limit {
-  if (text === undefined) return {};
-  const rate = readOption(option, () => parseRate(text));
-  return { egress: rate, ingress: rate };
 }
 
 function parse(args: readonly string[]): Record<string, string | boolean | undefined> {

@@ -15,7 +15,7 @@ import { startCertificate } from './tls/start.ts';
 
 async function run(config: Config): Promise<void> {
   const metrics = createMetrics();
-  const log = createLog(config.logLevel, metrics.logLineLost);
+  const log = createLog(config.logLevel);
   const { registry } = metrics;
   const stop = new AbortController();
   const { signal } = stop;

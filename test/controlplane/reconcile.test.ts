@@ -138,9 +138,11 @@ test('pods that were created while the webhook was away are stamped once when it
   const since = `/api/v1/pods?watch=1&resourceVersion=${resourceVersion}&timeoutSeconds=3`;
   const events = (await cluster.kubectl(['get', '--raw', since])).stdout.trim().split('\n');
   const changed = events.map((event) => JSON.parse(event)).map(({ type, object }) => `${type} ${object.metadata.name}`);
-  expect(changed.toSorted()).toEqual(
+  expect([...new Set(changed)].toSorted()).toEqual(
     [...names, 'half', 'point', 'younger', 'plain', winner].map((name) => `MODIFIED ${name}`).toSorted(),
   );
+  // A replica that begins before the API server can ask the other one updates three pods in vain and waits then.
+  expect(changed.length).toBeLessThanOrEqual(13 + 3);
   const late = await Promise.all([8080, secondPort].map(metrics));
   expect(late.reduce((sum, text) => sum + read(text, 'podrate_late_stamps_total{outcome="stamped"}'), 0)).toBe(13);
 });

@@ -2,12 +2,17 @@
 import type { Decision } from './decision.ts';
 import { FieldError, fieldsOf, optionalFields, optionalText } from './fields.ts';
 
-/** A body that is no AdmissionReview, which no user can cause. It is answered by an HTTP error. */
+/** A request that is no AdmissionReview, which no user can cause. It is answered by an HTTP error. */
 export class ReviewError extends Error {
   override readonly name = 'ReviewError';
   readonly code = 'review/invalid';
   /** The HTTP status of the answer. */
-  readonly status = 400;
+  readonly status: 400 | 415;
+
+  constructor(message: string, status: ReviewError['status'] = 400) {
+    super(message);
+    this.status = status;
+  }
 }
 
 /** The request of a review; its objects are not read yet. */

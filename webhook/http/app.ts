@@ -3,7 +3,7 @@ import type { Admission } from '../admission/admission.ts';
 import type { Decision } from '../admission/decision.ts';
 import { readReview, writeReview } from '../admission/review.ts';
 import { createBodyReader } from './body.ts';
-import { clientStatus, notFound, sendStatus, unexpected } from './errors.ts';
+import { notFound, sendError, unexpected } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 
@@ -18,11 +18,6 @@ export interface AppParts {
   readonly nowMs: () => number;
 }
 
-// The timeout of a registration that does not say one, and the longest that one can say, in ms.
-const usualTimeoutMs = 10_000;
-const longestTimeoutMs = 30_000;
-// The answer must arrive in time.
-const ownPart = 0.95;
 // Of a name in the log: whoever sends a review itself can write a longer one.
 const longestName = 300;
 
@@ -69,7 +64,7 @@ export function createApp({ admission, metrics, log, isDraining, nowMs }: AppPar
         record(response, decision.outcome, operation, { ...about, uid, code });
       };
       try {
-        const signal = hasPolicy ? signalOf(request, response) : undefined;
+        const signal = hasPolicy ? signalOf(response) : undefined;
         const body = await readBody(request);
         if ('tooLargeFor' in body) return answer(body.tooLargeFor, tooLarge);
         const review = readReview(body.json);
@@ -78,15 +73,10 @@ export function createApp({ admission, metrics, log, isDraining, nowMs }: AppPar
         about = { path, uid, namespace: cut(namespace), name: cut(name), operation, dryRun };
         answer(uid, await decide(review, { hasPolicy, signal }));
       } catch (err) {
-        const code = clientStatus(err);
-        if (code !== undefined && err instanceof Error) {
-          sendStatus(response, code, err.message);
-          record(response, 'bad-request', operation, { ...about, code, reason: cut(err.message) });
-          return;
-        }
-        // Not an answer with "allowed": false, which would refuse the object even where failurePolicy says Ignore.
-        sendStatus(response, 500, 'podrate failed to decide about this object; its log says why');
-        record(response, 'fault', operation, { ...about, code: 500, err });
+        // A fault is no answer with "allowed": false, which would refuse the object even where failurePolicy says Ignore.
+        const code = sendError(response, err, 'podrate failed to decide about this object; its log says why');
+        const reason = code === 500 ? { err } : { reason: cut(String(err)) };
+        record(response, code === 500 ? 'fault' : 'bad-request', operation, { ...about, code, ...reason });
       }
     };
   };
@@ -101,18 +91,13 @@ export function createApp({ admission, metrics, log, isDraining, nowMs }: AppPar
   return app;
 }
 
-/**
- * Returns a signal that is aborted when the API server no longer waits: it says its timeout with each call, as in
- * `?timeout=5s`.
- */
-function signalOf({ url }: Request, response: Response): AbortSignal {
+/** Returns a signal that is aborted when the API server closes the connection, because it no longer waits. */
+function signalOf(response: Response): AbortSignal {
   const gone = new AbortController();
   response.once('close', () => {
     if (!response.writableEnded) gone.abort(new Error('The API server no longer waits for the answer.'));
   });
-  const [, seconds] = /[?&]timeout=(\d{1,4})s(?:&|$)/.exec(url) ?? [];
-  const timeoutMs = seconds === undefined ? usualTimeoutMs : Math.min(Number(seconds) * 1000, longestTimeoutMs);
-  return AbortSignal.any([gone.signal, AbortSignal.timeout(timeoutMs * ownPart)]);
+  return gone.signal;
 }
 
 function cut(text: string): string {

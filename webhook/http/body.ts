@@ -1,4 +1,5 @@
 import type { Request } from 'express';
+import { ReviewError } from '../admission/review.ts';
 
 // etcd takes objects of 1.5 MiB, an update carries two, and Go writes each `<` in six bytes.
 const bodyLimit = 20 * 1024 * 1024;
@@ -8,23 +9,10 @@ const structureLimit = 250_000;
 const usualSize = 128 * 1024;
 const largeAtOnce = 4;
 
-/** A body that cannot be read. The message says why. */
-export class BodyError extends Error {
-  override readonly name = 'BodyError';
-  readonly code = 'webhook/body';
-  /** The HTTP status of the answer. */
-  readonly status: 400 | 415;
-
-  constructor(status: BodyError['status'], message: string) {
-    super(message);
-    this.status = status;
-  }
-}
-
 /** A body of JSON; or what is known of one that is too large to be read: the uid in its first bytes. */
 export type Body = { readonly json: unknown } | { readonly tooLargeFor: string };
 
-/** Reads a body. @throws BodyError */
+/** Reads a body. @throws ReviewError */
 export type ReadBody = (request: Request) => Promise<Body>;
 
 /** Builds a reader of bodies. */
@@ -48,11 +36,11 @@ export function createBodyReader(): ReadBody {
 
 function requireJson(request: Request): void {
   if (request.is('application/json') !== 'application/json') {
-    throw new BodyError(415, 'The content type must be application/json, and there must be a body.');
+    throw new ReviewError('The content type must be application/json, and there must be a body.', 415);
   }
   // A small compressed body could become a large one.
   const encoding = request.get('Content-Encoding')?.toLowerCase() ?? 'identity';
-  if (encoding !== 'identity') throw new BodyError(415, 'The body must not be compressed.');
+  if (encoding !== 'identity') throw new ReviewError('The body must not be compressed.', 415);
 }
 
 async function readJson(request: Request): Promise<Body> {
@@ -63,7 +51,7 @@ async function readJson(request: Request): Promise<Body> {
   try {
     return { json: JSON.parse(text) };
   } catch (cause) {
-    throw new BodyError(400, `The body is not JSON: ${cause instanceof Error ? cause.message : cause}.`);
+    throw new ReviewError(`The body is not JSON: ${cause instanceof Error ? cause.message : cause}.`);
   }
 }
 
@@ -78,7 +66,7 @@ async function readBytes(request: Request): Promise<Buffer> {
       if (size > bodyLimit) break;
     }
   } catch (cause) {
-    throw new BodyError(400, `The body ended too early: ${cause instanceof Error ? cause.message : cause}.`);
+    throw new ReviewError(`The body ended too early: ${cause instanceof Error ? cause.message : cause}.`);
   }
   request.resume();
   return Buffer.concat(chunks);
@@ -95,9 +83,9 @@ function hasManyStructures(text: string): boolean {
   return false;
 }
 
-/** Returns the uid of a review; API servers write it before everything that a user can write. @throws BodyError */
+/** Returns the uid of a review; API servers write it before everything that a user can write. @throws ReviewError */
 function uidIn(bytes: Buffer): string {
   const [, uid] = /"request":\{"uid":"([\w-]{1,64})"/.exec(bytes.toString('latin1', 0, 512)) ?? [];
-  if (uid === undefined) throw new BodyError(400, `The body has more than ${bodyLimit} bytes.`);
+  if (uid === undefined) throw new ReviewError(`The body has more than ${bodyLimit} bytes.`);
   return uid;
 }

@@ -21,16 +21,20 @@ export function clientStatus(error: unknown): number | undefined {
   return error.status >= 400 && error.status < 500 ? error.status : undefined;
 }
 
-/** Answers what no handler caught: the client's errors as such, the rest as 500 without details. */
+/**
+ * Answers with an error: a client's as such, any other as 500 without its details.
+ * @returns the HTTP status
+ */
+export function sendError(response: Response, error: unknown, ownFault: string): number {
+  const status = clientStatus(error);
+  sendStatus(response, status ?? 500, status !== undefined && error instanceof Error ? error.message : ownFault);
+  return status ?? 500;
+}
+
+/** Answers what no handler caught, and logs what no client caused. */
 export function unexpected(log: (error: unknown) => void) {
   return (error: unknown, _request: Request, response: Response, next: NextFunction): void => {
-    if (response.headersSent) {
-      next(error);
-      return;
-    }
-    const status = clientStatus(error);
-    if (status === undefined) log(error);
-    const message = status !== undefined && error instanceof Error ? error.message : 'The webhook failed.';
-    sendStatus(response, status ?? 500, message);
+    if (response.headersSent) next(error);
+    else if (sendError(response, error, 'The webhook failed.') === 500) log(error);
   };
 }

@@ -8,17 +8,11 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
-// Memory is bounded, also where the collector of the lines is slower than they come.
-const heldBytes = 1024 * 1024;
-
 /**
- * Builds the log on standard output: lines of JSON. A line is written at once, and those that come meanwhile together
- * after it; the last ones when the process ends by itself.
+ * Builds the log on standard output: lines of JSON. Each is written before the program goes on, so that none is lost
+ * when the process ends, however it ends.
  * @param level the lowest level that is written, in pino's words
- * @param onLost called for each line that is given up because nothing takes them
  */
-export function createLog(level: string, onLost: () => void) {
-  const output = pino.destination({ sync: false, maxLength: heldBytes });
-  output.on('drop', onLost);
-  return pino({ base: null, level }, output);
+export function createLog(level: string) {
+  return pino({ base: null, level }, pino.destination({ sync: true }));
 }

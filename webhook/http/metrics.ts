@@ -30,11 +30,6 @@ export function createMetrics() {
     buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1],
     registers,
   });
-  const lostLines = new Counter({
-    name: 'podrate_log_lines_lost_total',
-    help: 'Lines of the log that were given up because whoever collects them was too slow.',
-    registers,
-  });
   return {
     registry,
     /** Counts a request and its time in seconds. */
@@ -44,7 +39,5 @@ export function createMetrics() {
     },
     /** Counts what would have been refused if the namespace's mode were to enforce. */
     fault: (mode: string, code: string) => faults.inc({ mode, code }),
-    /** Counts a line of the log that nothing took. */
-    logLineLost: () => lostLines.inc(),
   };
 }

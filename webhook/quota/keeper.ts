@@ -7,7 +7,7 @@ import { createSwaps, type SwapParts } from './swap.ts';
 /** Decides whether pods fit into their namespace's quota; exact for any number of keepers (ledger.ts says why). */
 export type QuotaKeeper = ReturnType<typeof createQuotaKeeper>;
 
-// How long to try where nothing says how long an answer is waited for.
+// How long to try: less than API servers wait, which do not always come to close the connection.
 const patienceMs = 8_000;
 
 /** Builds a keeper. Nothing runs by itself: start.ts does that. */
@@ -26,11 +26,12 @@ export function createQuotaKeeper(parts: SwapParts) {
      * allowed.
      * @param signal aborted when nobody waits for the answer any more: a grant for a pod that will not come keeps
      * others out for a while
-     * @throws QuotaError, ApiFailure where nothing could be decided, or the signal's reason
+     * @throws QuotaError, ApiFailure where nothing could be decided, or the reason of an end
      */
-    async check(namespace: string, claim: Claim, signal = AbortSignal.timeout(patienceMs)): Promise<QuotaAnswer> {
+    async check(namespace: string, claim: Claim, signal?: AbortSignal): Promise<QuotaAnswer> {
       if (!isRaised(claim.wanted, claim.before ?? nothing, claim.hard)) return { allowed: true };
-      return enter(namespace, claim, signal);
+      const patience = AbortSignal.timeout(patienceMs);
+      return enter(namespace, claim, signal === undefined ? patience : AbortSignal.any([signal, patience]));
     },
     /**
      * Finds the ledgers that other keepers changed, that hold grants, or that show another sum than the pods have.

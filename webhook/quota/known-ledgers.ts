@@ -2,25 +2,18 @@ import type { Clock } from '../cluster/clock.ts';
 import { grantKey, type Ledger } from './ledger.ts';
 import type { LedgerStore, StoredLedger } from './ledger-store.ts';
 
-/** What {@link createKnownLedgers} works with. */
-export interface KnownLedgersOptions {
-  readonly store: LedgerStore;
-  readonly clock: Pick<Clock, 'nowMs'>;
-  /** How long a grant can take effect, in ms. */
-  readonly lifeMs: number;
-}
-
 interface KnownLedger extends StoredLedger {
   /** When each grant was first seen. */
   readonly seenMs: ReadonlyMap<string, number>;
 }
 
 /**
- * Builds the knowledge of a replica that has just started. Its methods throw QuotaError and ApiFailure. Each replica
+ * Builds the knowledge of a replica that has just started. Its methods throw ApiFailure. Each replica
  * measures how long it has seen a grant itself, with a clock that never goes back: no two clocks are compared, and one
  * that is set cannot end a grant early. A restart begins anew, which is only later.
+ * @param lifeMs how long a grant can take effect, in ms
  */
-export function createKnownLedgers({ store, clock, lifeMs }: KnownLedgersOptions) {
+export function createKnownLedgers(store: LedgerStore, clock: Pick<Clock, 'nowMs'>, lifeMs: number) {
   /** As they were last read or written, by namespace. */
   const all = new Map<string, KnownLedger>();
 

@@ -27,17 +27,13 @@ export interface Count {
 /** A table of counted pods of all namespaces, fed by a list and a watch. */
 export type PodTable = ReturnType<typeof createPodTable>;
 
-/** The clocks of a table, in ms: one that never goes back, and one that counts from 1970. */
-export interface TableClocks {
-  readonly nowMs: () => number;
-  readonly dateMs: () => number;
-}
-
 /**
  * Builds an empty table.
  * @param keepMs how long pods that left are remembered
+ * @param clocks in ms: one that never goes back, and one that counts from 1970
  */
-export function createPodTable(keepMs: number, { nowMs, dateMs }: TableClocks) {
+export function createPodTable(keepMs: number, clocks: Record<'nowMs' | 'dateMs', () => number>) {
+  const { nowMs, dateMs } = clocks;
   /** By namespace and name. */
   let namespaces = new Map<string, Map<string, CountedPod>>();
   let version: bigint | undefined;

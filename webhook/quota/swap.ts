@@ -34,8 +34,8 @@ const allowed: QuotaAnswer = { allowed: true };
 
 /** Builds what decides about batches of claims; it knows no ledger yet. */
 export function createSwaps(parts: SwapParts) {
-  const { table, countNow, clock, limits } = parts;
-  const known = createKnownLedgers({ ...parts, lifeMs: limits.lifeMs });
+  const { store, table, countNow, clock, limits } = parts;
+  const known = createKnownLedgers(store, clock, limits.lifeMs);
 
   const waitForWatch = async (settled: bigint): Promise<void> => {
     const isBehind = () => (table.version() ?? settled) < settled;

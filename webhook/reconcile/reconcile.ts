@@ -2,7 +2,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Clock } from '../cluster/clock.ts';
 import type { Log } from '../http/log.ts';
 import { type Candidate, type CandidateOptions, findCandidates } from './candidates.ts';
-import { type RestampOutcome, reportUnstamped, restamp } from './restamp.ts';
+import { reportUnstamped, restamp } from './restamp.ts';
 
 /** What the pods with a wrong stamp, or none, are reconciled with. */
 export interface ReconcileOptions extends CandidateOptions {
@@ -26,8 +26,8 @@ const everyMs = 60_000;
 const fullEvery = 10;
 // Between two pods: at most twenty a second from each replica, a small part of what an API server allows a client.
 const gapMs = 50;
-// Before a refused pod is tried again: a quota may have room by then, and a policy may have changed.
-const refusedMs = 600_000;
+// Before a pod is tried again. One that was refused may find room in its quota by then, or another policy.
+const waitMs = { refused: 600_000, failed: everyMs, unanswered: 0 };
 // Before a failed round is tried again; each wait doubles the one before.
 const firstRetryMs = 1_000;
 
@@ -57,47 +57,38 @@ export async function reconcilePods(options: ReconcileOptions): Promise<void> {
     },
   });
 
-  const settle = async ({ metadata: pod }: Candidate, result: RestampOutcome) => {
-    const { namespace, name, uid = '' } = pod;
+  /** Tries one pod. @returns whether it should be tried again soon */
+  const attempt = async (candidate: Candidate): Promise<boolean> => {
+    const { namespace, name, uid = '' } = candidate.metadata;
+    const result = await restamp(kubeConfig, candidate);
     tries.inc({ outcome: result.outcome });
     const before = unstamped.get(uid);
     unstamped.delete(uid);
     if (result.outcome === 'stamped') log.info({ namespace, name, uid }, 'stamped a pod late');
-    if (result.outcome === 'stamped' || result.outcome === 'changed') return;
-    const isRefused = result.outcome === 'refused';
-    const reason = isRefused ? result.reason : 'the update did not get to podrate, or did not change the stamp';
-    const dueMs = clock.nowMs() + (isRefused ? refusedMs : 0);
-    unstamped.set(uid, { state: isRefused ? 'refused' : 'waiting', dueMs });
+    if (!('reason' in result)) return false;
+    const { outcome, reason } = result;
+    const isRefused = outcome === 'refused';
     // At the start of the webhook API servers may not know yet that they can ask it.
-    if (!isRefused && before === undefined) throw new Error(reason);
+    const isFirst = before === undefined && !isRefused;
+    const dueMs = isFirst ? 0 : clock.nowMs() + waitMs[outcome];
+    unstamped.set(uid, { state: isRefused ? 'refused' : 'waiting', dueMs });
     if (before?.state !== 'refused') log.warn({ namespace, name, uid, reason }, 'a pod stays without its stamp');
-    await reportUnstamped(kubeConfig, pod, reason);
-  };
-  const attempt = async (candidate: Candidate) => {
-    const { malformed } = candidate;
-    if (malformed !== undefined) return settle(candidate, { outcome: 'refused', reason: malformed });
-    return settle(candidate, await restamp(kubeConfig, candidate));
+    if (isFirst || outcome === 'failed') return true;
+    await reportUnstamped(kubeConfig, candidate.metadata, reason);
+    return false;
   };
   const round = async (scope: 'all' | 'labelled') => {
     const found = await findCandidates(options, scope);
     unstamped = new Map([...unstamped].filter(([uid]) => found.has(uid)));
-    let failures = 0;
+    let again = 0;
     for (const [uid, candidate] of found) {
-      if (signal.aborted) return;
-      const before = unstamped.get(uid);
-      if ((before?.dueMs ?? 0) > clock.nowMs()) continue;
-      try {
-        await attempt(candidate);
-      } catch (error) {
-        // If it is this pod alone that fails, the others go on.
-        failures += 1;
-        unstamped.set(uid, { state: 'waiting', dueMs: before === undefined ? 0 : clock.nowMs() + everyMs });
-        if (failures === 3) throw error;
-        onFailure(error);
-      }
+      if ((unstamped.get(uid)?.dueMs ?? 0) > clock.nowMs()) continue;
+      if (await attempt(candidate)) again += 1;
+      // If it is one pod alone that fails, the others go on.
+      if (again === 3 || signal.aborted) break;
       await clock.sleep(gapMs, signal);
     }
-    if (failures > 0) throw new Error(`${failures} pods are tried again`);
+    if (again > 0) throw new Error(`${again} pods are tried again`);
   };
   const onFailure = (error: unknown) => {
     tries.inc({ outcome: 'failed' });

@@ -10,12 +10,13 @@ import type { Candidate } from './candidates.ts';
 
 /** The outcome of the update. */
 export type RestampOutcome =
-  | { readonly outcome: 'stamped' }
-  /** The update changed nothing: admission was not asked, or could not be. */
-  | { readonly outcome: 'unanswered' }
-  /** The pod is another version by now, or gone. */
-  | { readonly outcome: 'changed' }
-  | { readonly outcome: 'refused'; readonly reason: string };
+  /** Changed: the pod is another version by now, or gone. */
+  | { readonly outcome: 'stamped' | 'changed' }
+  /**
+   * Unanswered: the update changed nothing, because admission was not asked or could not be. Failed: the API server did
+   * not comply for a reason that is not the pod's.
+   */
+  | { readonly outcome: 'unanswered' | 'refused' | 'failed'; readonly reason: string };
 
 // Longer than the API server waits for both webhooks.
 const updateTimeoutMs = 25_000;
@@ -25,9 +26,10 @@ const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
 /**
  * Asks for the right stamp by an update of the version that was seen, about which the API server asks admission as
  * about any other. So one place decides, a quota counts, and of several replicas the first one changes the version.
- * @throws ApiFailure where the API server did not comply for a reason that is not the pod's
  */
-export async function restamp(kubeConfig: KubeConfig, { metadata: pod, isWrong }: Candidate): Promise<RestampOutcome> {
+export async function restamp(kubeConfig: KubeConfig, candidate: Candidate): Promise<RestampOutcome> {
+  const { metadata: pod, malformed, isWrong } = candidate;
+  if (malformed !== undefined) return { outcome: 'refused', reason: malformed };
   const { namespace = '', name = '', uid, resourceVersion } = pod;
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
   const body = { metadata: { uid, resourceVersion, labels: { [shapedLabel]: wantedValue } } };
@@ -43,10 +45,12 @@ export async function restamp(kubeConfig: KubeConfig, { metadata: pod, isWrong }
       except: [404, 409],
     });
     if (updated === undefined) return { outcome: 'changed' };
-    return { outcome: isWrong(updated.metadata) ? 'unanswered' : 'stamped' };
+    if (!isWrong(updated.metadata)) return { outcome: 'stamped' };
+    return { outcome: 'unanswered', reason: 'the update did not get to podrate, or did not change the stamp' };
   } catch (error) {
-    if (!(error instanceof ApiFailure) || ![400, 403, 413, 422].includes(error.status ?? 0)) throw error;
-    return { outcome: 'refused', reason: error.message };
+    if (!(error instanceof ApiFailure)) throw error;
+    const isOfPod = [400, 403, 413, 422].includes(error.status ?? 0);
+    return { outcome: isOfPod ? 'refused' : 'failed', reason: error.message };
   }
 }
 

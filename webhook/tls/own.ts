@@ -8,7 +8,6 @@ import { registrations } from '../../certs/registrations.ts';
 import type { Clock } from '../cluster/clock.ts';
 import type { Log } from '../http/log.ts';
 import { type CertificateSink, servingPair } from './certificate.ts';
-import type { CertificateMetrics } from './metrics.ts';
 
 /** How the webhook's own authority and certificate are kept. */
 export interface OwnOptions {
@@ -18,7 +17,8 @@ export interface OwnOptions {
   readonly intervalMs: number;
   readonly clock: Clock;
   readonly log: Log;
-  readonly metrics: CertificateMetrics;
+  /** Called when a foreign caBundle was replaced. */
+  readonly onRepair: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -42,7 +42,7 @@ export async function keepOwnCertificate(options: OwnOptions, sink: CertificateS
 }
 
 /** Builds the function that tells people of a change: log, metric and event. */
-function reporter({ kubeConfig, namespace, log, metrics }: OwnOptions): (change: Change) => void {
+function reporter({ kubeConfig, namespace, log, onRepair }: OwnOptions): (change: Change) => void {
   const write = certificateEvents(kubeConfig, namespace, names.authoritySecret);
   const writeEvent = (type: 'Normal' | 'Warning', reason: string, note: string) => {
     write({ type, reason, note }).catch((err: unknown) => log.warn({ err }, 'no event'));
@@ -54,7 +54,7 @@ function reporter({ kubeConfig, namespace, log, metrics }: OwnOptions): (change:
       return;
     }
     log.warn({ change: kind }, message);
-    metrics.bundleRepair();
+    onRepair();
     writeEvent('Warning', 'CABundleRepaired', message);
   };
 }

@@ -1,9 +1,8 @@
 import type { KubeConfig } from '@kubernetes/client-node';
-import type { Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Clock } from '../cluster/clock.ts';
 import type { Log } from '../http/log.ts';
 import type { CertificateSink, ServingPair } from './certificate.ts';
-import { certificateMetrics } from './metrics.ts';
 import { watchMountedCertificate } from './mounted.ts';
 import { keepOwnCertificate } from './own.ts';
 
@@ -21,14 +20,29 @@ export interface CertificateOptions {
 /** Starts to keep a certificate for the webhook's server. */
 export function startCertificate(options: CertificateOptions) {
   const { source, registry, log } = options;
-  const metrics = certificateMetrics(registry);
+  const registers = [registry];
+  const expiry = new Gauge({
+    name: 'podrate_webhook_certificate_expiry_timestamp_seconds',
+    help: 'When the served certificate expires, in seconds since 1970.',
+    registers,
+  });
+  const failures = new Counter({
+    name: 'podrate_webhook_certificate_failures_total',
+    help: 'Failed attempts to read, renew or publish the certificate; the last good one stays in use.',
+    registers,
+  });
+  const repairs = new Counter({
+    name: 'podrate_webhook_ca_bundle_repairs_total',
+    help: "Webhook configurations whose caBundle was not the webhook's own and was restored.",
+    registers,
+  });
   const first = Promise.withResolvers<ServingPair | undefined>();
   let current: ServingPair | undefined;
   let distrust = 'folder' in source ? undefined : 'the caBundle was not checked yet';
   let use = (_pair: ServingPair): void => {};
   const sink: CertificateSink = {
     onPair(pair) {
-      metrics.expiry(pair.expires);
+      expiry.set(pair.expires.getTime() / 1000);
       const { serial, expires } = pair;
       log.info({ serial, expires }, current === undefined ? 'first certificate' : 'certificate renewed');
       current = pair;
@@ -40,7 +54,7 @@ export function startCertificate(options: CertificateOptions) {
       distrust = reason;
     },
     onFailure(error, failuresInARow) {
-      metrics.failure();
+      failures.inc();
       const reason = error instanceof Error ? error.message : String(error);
       log.warn({ failuresInARow, reason }, 'certificate check failed');
     },
@@ -48,7 +62,7 @@ export function startCertificate(options: CertificateOptions) {
   const ended =
     'folder' in source
       ? watchMountedCertificate({ ...options, ...source }, sink)
-      : keepOwnCertificate({ ...options, ...source, metrics }, sink);
+      : keepOwnCertificate({ ...options, ...source, onRepair: () => repairs.inc() }, sink);
   ended.then(() => first.resolve(undefined), first.reject);
   return {
     /** Resolves with the first pair; undefined if the signal is aborted before. */

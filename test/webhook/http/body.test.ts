@@ -66,7 +66,7 @@ test('a client that hangs up half-way is at fault itself', async () => {
   });
   const socket = connect(port, 'localhost', () => socket.write(`${head}Content-Length: 100\r\n\r\n{"a":`));
   server.once('request', () => socket.destroy());
-  expect(await seen).toMatchObject({ name: 'BodyError', status: 400, message: 'The body ended too early: aborted.' });
+  expect(await seen).toMatchObject({ name: 'ReviewError', status: 400, message: 'The body ended too early: aborted.' });
 });
 
 test('of large bodies that come and stall few are read at once, small ones are read all the same, and others in their turn', async () => {
