@@ -48,6 +48,9 @@ async function main(args: readonly string[]): Promise<number> {
         file: { type: 'string', short: 'f' },
         'namespace-file': { type: 'string' },
         'label-key': { type: 'string' },
+        default: { type: 'string' },
+        max: { type: 'string' },
+        template: { type: 'string', multiple: true },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -96,8 +99,9 @@ async function main(args: readonly string[]): Promise<number> {
     case 'admit': {
       // It alone needs the webhook's decisions and YAML.
       const { admit, formatAdmitted } = await import('./commands/admit.ts');
-      const labelKey = values['label-key'] ?? process.env.PODRATE_LABEL_KEY;
-      const answers = await admit({ ...values, 'label-key': labelKey });
+      const { PODRATE_LABEL_KEY, PODRATE_DEFAULT, PODRATE_MAX } = process.env;
+      const installation = { 'label-key': PODRATE_LABEL_KEY, default: PODRATE_DEFAULT, max: PODRATE_MAX };
+      const answers = await admit({ ...installation, ...values });
       const { stored, said } = formatAdmitted(answers);
       process.stdout.write(values.json ? `${asJson(answers)}\n` : stored);
       if (!values.json) for (const line of said) process.stderr.write(`${line}\n`);

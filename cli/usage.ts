@@ -36,6 +36,10 @@ admit:
   -f, --file FILE        manifests as YAML or JSON; - is standard input
   --namespace-file FILE  the namespaces that they go into, with their policies
   --label-key KEY        the installation's key of the rate label (PODRATE_LABEL_KEY; default: rate)
+  --default RATE         the installation's default, in namespaces with a policy (PODRATE_DEFAULT; default: none)
+  --max RATE             the installation's maximum, in namespaces with a policy (PODRATE_MAX; default: none)
+  --template KIND=PATH   where a kind that admission does not know has its pod template, such as
+                         argoproj.io/Rollout=spec.template; can be given more than once
 All but run:
   --json                 print JSON, errors too (on standard error)
 All commands:
@@ -55,6 +59,7 @@ Examples:
   podrate detach --cgroup /sys/fs/cgroup/backup.slice
   podrate list --json
   podrate admit -f pods.yaml --namespace-file shop.yaml | kubectl apply -f -
+  kubectl get namespaces,pods,deployments -A -o yaml | podrate admit -f - >/dev/null
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 this machine lacks something (it is named, with the remedy),
 4 admit: something is refused.

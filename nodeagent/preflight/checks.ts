@@ -165,7 +165,7 @@ function namespaces({ canEnterNamespaces }: Facts): Check {
 function object({ objectFile, digest }: Facts): Check {
   const name = 'object';
   if (digest !== undefined) return ok(name, `${objectFile}, version ${digest}`);
-  const remedy = 'build them with: make -C bpf, or name them with --bpf-object';
+  const remedy = 'install clang, make and libbpf-dev and build them with: make -C bpf; or name them with --bpf-object';
   return failed(name, `the compiled programs ${objectFile} cannot be read`, remedy);
 }
 

@@ -333,7 +333,7 @@ describe('what this machine lacks is named, with the remedy:', () => {
   test('the compiled programs', async () => {
     const { status, err } = await podrate(['list', '--bpf-object', '/nonexistent.o', ...where]);
     expect(status).toBe(3);
-    expect(err).toContain('the compiled programs /nonexistent.o cannot be read: build them with: make -C bpf');
+    expect(err).toContain('the compiled programs /nonexistent.o cannot be read: install clang');
   });
 
   test('all of it at once, for the agent too', async () => {

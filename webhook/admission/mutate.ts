@@ -1,3 +1,4 @@
+import { bandwidthWarnings } from '../../rate/bandwidth.ts';
 import { type LabelKeys, shapedLabel, stampAnnotation } from '../../rate/keys.ts';
 import { canonicalLabels, directions, isLimited } from '../../rate/limit.ts';
 import type { Policy } from '../../rate/policy.ts';
@@ -68,11 +69,5 @@ function warnings(pod: Pod, limit: Stamped): string[] {
   if (pod.hostNetwork && limited) {
     found.push("hostNetwork: the limit counts this pod's own sockets, without traffic over the node's loopback");
   }
-  for (const direction of limited ? directions : []) {
-    const key = `kubernetes.io/${direction}-bandwidth`;
-    if (Object.hasOwn(pod.annotations ?? {}, key)) {
-      found.push(`annotation ${key} is there too: a CNI plugin may limit the pod a second time`);
-    }
-  }
-  return found;
+  return limited ? [...found, ...bandwidthWarnings(pod.annotations)] : found;
 }

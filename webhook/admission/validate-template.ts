@@ -1,5 +1,7 @@
 import { applyPolicy } from '../../rate/apply-policy.ts';
+import { bandwidthWarnings } from '../../rate/bandwidth.ts';
 import type { LabelKeys } from '../../rate/keys.ts';
+import { isLimited } from '../../rate/limit.ts';
 import type { Policy } from '../../rate/policy.ts';
 import { admit, type Decision, type Fault, good, joinFaults } from './decision.ts';
 import { fieldsOf, optionalFields, optionalStrings } from './fields.ts';
@@ -39,8 +41,9 @@ export function validateTemplate(
   if (old !== undefined && hasSameRateLabels(template, old, keys)) return good;
   const mode = policy?.mode ?? 'enforce';
   const { asked, malformed } = requestedRates(template, keys);
-  const fault = malformed ?? joinFaults(applyPolicy(asked, policy).violations);
-  if (fault === undefined) return good;
+  const { limit, violations } = applyPolicy(asked ?? {}, policy);
+  const fault = malformed ?? joinFaults(violations);
+  if (fault === undefined) return isLimited(limit) ? { ...good, warnings: bandwidthWarnings(template.annotations) } : good;
   // A template that says nothing about rates may get them from another webhook, on its pods.
   return admit(inTemplate(fault), mode === 'enforce' && !hasRateLabel(template, keys) ? 'warn' : mode);
 }

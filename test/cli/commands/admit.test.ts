@@ -96,7 +96,57 @@ test('judges namespaces, Lists and JSON, and passes on what is none of its busin
   ]);
   expect(formatAdmitted(answers).said).toEqual([
     expect.stringContaining('Refused (422): namespace/x: label podrate.dev/max does nothing'),
+    'not judged: Service',
   ]);
+});
+
+test('judges a whole cluster: pods before their namespaces, and nothing that admission is never asked about', async () => {
+  const object = (kind: string, namespace: string, name: string, labels = {}, annotations = {}) => ({
+    ...{ apiVersion: 'v1', kind },
+    metadata: { name, ...(kind === 'Pod' && { namespace }), labels, annotations },
+  });
+  const items = [
+    object('Pod', 'shop', 'much', { rate: '9M' }),
+    object('Pod', 'other', 'else', { rate: 'fast' }),
+    object('Pod', 'kube-system', 'own', { rate: 'fast' }),
+    object('Pod', 'other', 'static', { rate: 'fast' }, { 'kubernetes.io/config.mirror': 'x' }),
+    object('Namespace', '', 'shop', { 'podrate.dev/mode': 'enforce', 'podrate.dev/max': '5M' }),
+  ];
+  const file = await write('cluster.json', JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+  const { said } = formatAdmitted(await admit({ file }));
+  expect(said).toEqual([
+    'Refused (403): shop/pod/much: maximum rate per Pod is 5M, but limit is 9M',
+    expect.stringContaining('Refused (422): other/pod/else: label rate: "fast"'),
+    'not judged: Pod (2 objects)',
+  ]);
+});
+
+test("judges by the installation's default and maximum, by option or environment", async () => {
+  const namespace = shop('enforce').replace('podrate.dev/default: 1M, podrate.dev/max: 5M', 'x: y');
+  const file = await write('installation.yaml', [namespace, pod('plain'), pod('much', '8M')].join('---\n'));
+  for (const how of [['--default', '2M', '--max', '4M'], []]) {
+    const wrapper = how.length > 0 ? [] : ['env', 'PODRATE_DEFAULT=2M', 'PODRATE_MAX=4M'];
+    const { status, out, err } = await podrate(['admit', '-f', file, ...how], wrapper);
+    expect([status, err]).toEqual([4, 'Refused (403): shop/pod/much: maximum rate per Pod is 4M, but limit is 8M\n']);
+    expect(out).toContain('{"egress":2000000,"ingress":2000000}');
+  }
+  const wrong = await podrate(['admit', '-f', file, '--max', '4']);
+  expect([wrong.status, wrong.err]).toEqual([2, expect.stringContaining('--max: "4" has no unit')]);
+});
+
+test('judges templates of a kind that it is told about, and says of which kinds it judged nothing', async () => {
+  const rollout = deployment('9M').replace('apps/v1', 'argoproj.io/v1alpha1').replace('Deployment', 'Rollout');
+  const file = await write('rollout.yaml', [shop('enforce'), rollout].join('---\n'));
+  const unknown = await podrate(['admit', '-f', file]);
+  expect([unknown.status, unknown.err]).toEqual([0, 'not judged: argoproj.io/Rollout\n']);
+  const told = await podrate(['admit', '-f', file, '--template', 'argoproj.io/Rollout=spec.template']);
+  expect([told.status, told.err]).toEqual([4, expect.stringContaining('shop/rollout/web: pod template: maximum rate')]);
+});
+
+test('writes words that YAML 1.1 takes for booleans so that kubectl reads text', async () => {
+  const odd = pod('odd').replace('namespace: shop', 'namespace: shop, annotations: { answer: "yes" }');
+  const { stored } = formatAdmitted(await admit({ file: await write('odd.yaml', odd) }));
+  expect(stored).toContain('answer: "yes"');
 });
 
 test("takes the rate from the installation's label, by option or environment, and refuses a key that is none", async () => {

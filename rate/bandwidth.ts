@@ -1,0 +1,46 @@
+/**
+ * Kubernetes' own annotations for a pod's bandwidth, which CNI plugins read: quantities of bits per second from 1k to
+ * 1P (k8s.io/kubernetes/pkg/util/bandwidth).
+ */
+import { type Direction, directions, type Labels } from './limit.ts';
+import { formatRate } from './rate.ts';
+
+/** Returns the key of a direction's annotation. */
+export function bandwidthAnnotation(direction: Direction): string {
+  return `kubernetes.io/${direction}-bandwidth`;
+}
+
+// Longer than any quantity that somebody writes.
+const maxLength = 63;
+// resource.Quantity: decimal or binary suffix, or a decimal exponent.
+const form = /^\+?(\d+)(?:\.(\d*))?(?:([kMGTPE])|([KMGTPE])i|[eE](\d{1,2}))?$/;
+const powers: Readonly<Record<string, bigint>> = { k: 1n, K: 1n, M: 2n, G: 3n, T: 4n, P: 5n, E: 6n };
+
+/**
+ * Reads the value of such an annotation.
+ * @returns whole bytes per second, rounded down; undefined for what a CNI plugin would refuse
+ */
+export function parseBandwidth(text: string): number | undefined {
+  const match = text.length > maxLength ? null : form.exec(text);
+  if (match === null) return undefined;
+  const [, whole = '', fraction = '', decimal, binary, exponent = '0'] = match;
+  const unit = binary === undefined ? 1000n ** (powers[decimal ?? ''] ?? 0n) : 1024n ** (powers[binary] ?? 0n);
+  const scaled = BigInt(whole + fraction) * unit * 10n ** BigInt(exponent);
+  const bits = scaled / 10n ** BigInt(fraction.length);
+  return bits >= 1_000n && bits <= 10n ** 15n ? Number(bits / 8n) : undefined;
+}
+
+/**
+ * Returns what the writer of a limit should know about such annotations beside it: they count bits, where rates count
+ * bytes, and somebody else obeys them.
+ */
+export function bandwidthWarnings(annotations: Labels = {}): string[] {
+  return directions.flatMap((direction) => {
+    const key = bandwidthAnnotation(direction);
+    const text = Object.hasOwn(annotations, key) ? annotations[key] : undefined;
+    if (text === undefined) return [];
+    const bytes = parseBandwidth(text);
+    const is = bytes === undefined ? 'is there too' : `counts bits, ${text} is rate ${formatRate(bytes)}`;
+    return [`annotation ${key} ${is}: a CNI plugin may limit the pod a second time`];
+  });
+}

@@ -1,0 +1,45 @@
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+const root = new URL('../..', import.meta.url).pathname;
+let clone: string;
+
+beforeAll(async () => {
+  clone = await mkdtemp(join(tmpdir(), 'podrate-clone-'));
+  await execa('sh', ['-c', `git ls-files -z | xargs -0 cp --parents -t '${clone}'`], { cwd: root });
+  await symlink(join(root, 'node_modules'), join(clone, 'node_modules'));
+});
+afterAll(() => rm(clone, { recursive: true, force: true }));
+
+test('the commands by hand work in a fresh clone, which builds the programs', async () => {
+  const { stdout } = await execa('npm', ['run', '-s', 'podrate', '--', 'doctor', '--json'], { cwd: clone, reject: false });
+  const checks: { name: string; result: string }[] = JSON.parse(stdout);
+  expect(checks.find(({ name }) => name === 'object')).toMatchObject({ result: 'ok' });
+  const run = ['run', '-s', 'podrate', '--', 'run', '--rate', '1M', '--', 'echo', 'limited'];
+  expect((await execa('npm', run, { cwd: clone })).stdout).toBe('limited');
+});
+
+test('a command that needs no programs runs where there is no compiler, and the others say how to get them', async () => {
+  await rm(join(clone, 'bpf/shaper.bpf.o'), { force: true });
+  const path = join(clone, 'node_modules/.bin');
+  const tools = await mkdtemp(join(tmpdir(), 'podrate-tools-'));
+  try {
+    for (const tool of ['sh', 'cat', 'cut', 'dirname', 'sha256sum']) await symlink(`/usr/bin/${tool}`, join(tools, tool));
+    const env = { PATH: `${path}:${tools}` };
+    const options = { cwd: clone, env, extendEnv: false, reject: false } as const;
+    const npm = (await execa('sh', ['-c', 'readlink -f "$(command -v npm)"'])).stdout;
+    const podrate = async (...args: string[]) => {
+      const input = 'apiVersion: v1\nkind: Pod\nmetadata: { name: web }\n';
+      const started = execa(process.execPath, [npm, 'run', '-s', 'podrate', '--', ...args], { ...options, input });
+      const { exitCode, stderr } = await started;
+      return [exitCode, stderr];
+    };
+    expect(await podrate('admit', '-f', '-')).toEqual([0, '']);
+    expect(await podrate('list')).toEqual([3, expect.stringContaining('install clang, make and libbpf-dev')]);
+  } finally {
+    await rm(tools, { recursive: true });
+  }
+});
