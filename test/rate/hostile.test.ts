@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import * as bandwidth from '../../rate/bandwidth.ts';
 import * as dscp from '../../rate/dscp.ts';
 import * as grammar from '../../rate/grammar.ts';
 import * as keys from '../../rate/keys.ts';
@@ -25,6 +26,8 @@ const parsers: Record<string, (text: string) => unknown> = {
   readQuantity: grammar.readQuantity,
   explainForm: (text) => refusal.explainForm(text, () => false),
   quote: quoting.quote,
+  parseBandwidth: bandwidth.parseBandwidth,
+  bandwidthWarnings: (text) => bandwidth.bandwidthWarnings({ 'kubernetes.io/egress-bandwidth': text }),
   parseDscp: dscp.parseDscp,
   parseStamp: stamp.parseStamp,
   stampedLimit: (text) => stamp.stampedLimit({ labels: shaped, annotations: { 'podrate.dev/limit': text } }),
