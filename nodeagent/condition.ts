@@ -1,6 +1,7 @@
 /** What the pod's condition `podrate.dev/Limited` says. */
 import { formatDscp } from '../rate/dscp.ts';
 import { formatRate, isRate } from '../rate/rate.ts';
+import { isSandbox } from '../rate/sandbox.ts';
 import type { LimitedCondition } from './api/limited-condition.ts';
 import type { MarkState } from './dscp/controller.ts';
 import type { ShapedPod } from './pods/desired.ts';
@@ -16,6 +17,7 @@ import type { DirectionConfig, SlotConfig } from './shaper/layout.ts';
 export function conditionOf(result: PodResult, mark?: MarkState, noQueue?: string): LimitedCondition | undefined {
   switch (result.state) {
     case 'in-force':
+      if (isSandbox(result.pod.runtimeClass)) return failed('Sandboxed', sandboxed(result.pod));
       return inForce(result.pod, result.slot.config, mark, noQueue);
     case 'no-limit':
       return inForce(result.pod, configOfLimit({}), mark);
@@ -25,6 +27,13 @@ export function conditionOf(result: PodResult, mark?: MarkState, noQueue?: strin
       return failed('AttachFailed', `The limit is not in force: ${result.reason.message}`);
     case 'no-slot':
       return failed('NoFreeSlot', 'The limit is not in force: all 1023 slots of the node are taken.');
+    case 'no-process':
+      if (isSandbox(result.pod.runtimeClass)) return failed('Sandboxed', sandboxed(result.pod));
+      return failed(
+        'NoProcess',
+        'The limit holds nothing: the pod runs, but none of its processes is in its cgroup. ' +
+          "The kubelet's and the container runtime's cgroup drivers must be the same.",
+      );
     case 'no-cgroup':
       if (!result.pod.running) return undefined;
       return failed(
@@ -33,6 +42,13 @@ export function conditionOf(result: PodResult, mark?: MarkState, noQueue?: strin
           'The kubelet must have cgroupsPerQOS on, and the agent must see its cgroup root (--cgroup-root).',
       );
   }
+}
+
+function sandboxed({ runtimeClass }: ShapedPod): string {
+  return (
+    `The limit does not hold: runtime class ${runtimeClass} runs the pod in a sandbox, whose traffic no cgroup of the ` +
+    'node sees. Run it with another runtime class.'
+  );
 }
 
 // Limit and mark must be as the stamp says: a pod that is limited and not marked is told what it lacks. The limit holds without a queue.

@@ -10,6 +10,8 @@ export interface LimitedCondition {
     | 'AttachFailed'
     | 'NoFreeSlot'
     | 'NoCgroup'
+    | 'NoProcess'
+    | 'Sandboxed'
     | 'NotMarked'
     | 'NoLimit'
     | 'Uninstalled';

@@ -13,6 +13,10 @@ export interface ShapedPod {
   readonly cgroupUid: string;
   /** Whether its containers run, so that a cgroup must be there. */
   readonly running: boolean;
+  /** Whether one of its containers runs, so that a process must be in its cgroup. */
+  readonly hasProcess: boolean;
+  /** The name of its runtime class; undefined for the node's usual one. */
+  readonly runtimeClass: string | undefined;
   /** Whether it is about to end. */
   readonly terminating: boolean;
   /** Whether its ingress queue is in force; undefined while that is not known. */
@@ -56,6 +60,8 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
     shaped.push({
       ...{ namespace, name, uid, cgroupUid, limit },
       running: status?.phase === 'Running',
+      hasProcess: status?.containerStatuses?.some(({ state }) => state?.running !== undefined) ?? false,
+      runtimeClass: spec?.runtimeClassName,
       queued: undefined,
       terminating: metadata?.deletionTimestamp !== undefined,
       condition: status?.conditions?.find(({ type }) => type === limitedCondition),

@@ -9,6 +9,7 @@ import { ownerOf } from '../pods/owner.ts';
 import { configOfPod } from '../pods/slot-config.ts';
 import type { Shaper } from '../shaper/shaper.ts';
 import { type SlotState, type StepFailure, slotKey } from '../shaper/steps.ts';
+import { createEmptyCgroups, type RunningPod } from './empty.ts';
 import { type Plan, plan, sameConfig } from './plan.ts';
 import { createStopwatches } from './stopwatches.ts';
 import { keptOwners, targetsOf } from './targets.ts';
@@ -17,8 +18,8 @@ import { keptOwners, targetsOf } from './targets.ts';
 export type PodResult =
   | { readonly pod: ShapedPod; readonly state: 'in-force'; readonly slot: SlotState }
   | { readonly pod: ShapedPod; readonly state: 'invalid-stamp' | 'failed'; readonly reason: Error }
-  /** `no-limit`: it asks only for a mark. */
-  | { readonly pod: ShapedPod; readonly state: 'no-cgroup' | 'no-slot' | 'no-limit' };
+  /** `no-limit`: it asks only for a mark. `no-process`: its cgroup is limited and empty, although its containers run. */
+  | { readonly pod: ShapedPod; readonly state: 'no-cgroup' | 'no-slot' | 'no-limit' | 'no-process' };
 
 /** What a pass did and saw. */
 export interface Report {
@@ -43,7 +44,7 @@ export interface Report {
 export interface Reconciler {
   /**
    * @param pods what should be limited
-   * @param full also searches for new pod trees, and removes what other versions have left
+   * @param full also searches for new pod trees, looks for processes in the pods' cgroups, and removes what other versions have left
    * @throws if nothing can be observed at all
    */
   pass(pods: readonly ShapedPod[], full: boolean): Promise<Report>;
@@ -66,6 +67,7 @@ const missingMs = { first: 250, longest: 10_000 };
 export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): Reconciler {
   const released = createStopwatches(now);
   const gone = createStopwatches(now);
+  const empty = createEmptyCgroups();
   let missingPasses = 0;
   const leaveOtherLayouts = async (free: readonly Cgroup[], full: boolean) => {
     try {
@@ -115,6 +117,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
       const results = pods.map((pod) => resultOf(pod, tree, held, next, failures));
       const leftover = await leaveOtherLayouts(cgroupsToLeave(results, tree), full);
       if (full) shaper.tidy();
+      if (full) await empty.look(runningPods(results, tree));
       const missing = results.some(({ state, pod }) => state === 'no-cgroup' && pod.running);
       missingPasses = missing ? missingPasses + 1 : 0;
       const retryMs = missing ? backOff(missingMs, missingPasses - 1) : undefined;
@@ -122,7 +125,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
       const unfinished = next.steps.length > 0 && failures.length === 0 ? missingMs.first : undefined;
       const again = [next.againInMs, retryMs, unfinished].filter((ms) => ms !== undefined);
       return {
-        pods: results,
+        pods: results.map((result) => (result.state === 'in-force' && empty.has(result.pod.uid) ? { pod: result.pod, state: 'no-process' } : result)),
         failures,
         steps,
         slots,
@@ -139,6 +142,14 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
 /** The hash of a static pod is written on a pod that anybody may create: it counts only where the pod has no other cgroup. */
 function withOwnCgroup(pod: ShapedPod, { byUid }: PodCgroups): ShapedPod {
   return byUid.has(pod.uid) ? { ...pod, cgroupUid: pod.uid } : pod;
+}
+
+/** The limited pods of which a container runs, with their cgroups. */
+function runningPods(results: readonly PodResult[], { byUid }: PodCgroups): RunningPod[] {
+  return results.flatMap(({ pod, state }) => {
+    const cgroup = byUid.get(pod.cgroupUid);
+    return state === 'in-force' && pod.hasProcess && cgroup !== undefined ? [{ uid: pod.uid, cgroup }] : [];
+  });
 }
 
 /** The pods' cgroups on which nothing of another version is needed: the limit of this version is in force, or none is wanted. */

@@ -6,6 +6,7 @@ import { type Dscp, parseDscp } from '../../rate/dscp.ts';
 
 const pod: ShapedPod = {
   ...{ namespace: 'default', name: 'web', uid: 'u', cgroupUid: 'u', running: true, terminating: false },
+  ...{ hasProcess: true, runtimeClass: undefined },
   ...{ condition: undefined, network: { isHost: false, addresses: [] }, queued: false },
   limit: {},
 };
@@ -78,6 +79,18 @@ test('a failed attach says why', () => {
 test('a missing cgroup is told of a pod that runs, and of no pod that is still being set up', () => {
   expect(conditionOf({ pod, state: 'no-cgroup' })).toMatchObject({ status: 'False', reason: 'NoCgroup' });
   expect(conditionOf({ pod: { ...pod, running: false }, state: 'no-cgroup' })).toBeUndefined();
+});
+
+test('a limit that holds nothing is told: no process in the cgroup, or a sandbox', () => {
+  expect(conditionOf({ pod, state: 'no-process' })).toMatchObject({ status: 'False', reason: 'NoProcess' });
+  const kata = { ...pod, runtimeClass: 'kata-qemu' };
+  for (const result of [{ pod: kata, state: 'in-force', slot } as const, { pod: kata, state: 'no-process' } as const]) {
+    expect(conditionOf(result)).toMatchObject({
+      status: 'False',
+      reason: 'Sandboxed',
+      message: expect.stringContaining('runtime class kata-qemu'),
+    });
+  }
 });
 
 test('a node without a free slot, and a stamp that cannot be read, are told', () => {

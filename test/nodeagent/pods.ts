@@ -12,6 +12,7 @@ export function podOf(uid: string, rate: string | { egress?: string; ingress?: s
   const name = `pod-${uid.slice(-4)}`;
   return {
     ...{ namespace: 'default', name, uid, cgroupUid: uid, running: true, terminating: false, limit },
+    ...{ hasProcess: false, runtimeClass: undefined },
     ...{ condition: undefined, network: { isHost: false, addresses: [] }, queued: false },
   };
 }

@@ -44,8 +44,8 @@ test('a warning tells the annotation as a rate, or that it is there where it is 
     'kubernetes.io/ingress-bandwidth': 'x'.repeat(100_000),
   });
   expect(warnings).toEqual([
-    'annotation kubernetes.io/egress-bandwidth counts bits, 10M is rate 1.25M: a CNI plugin may limit the pod a second time',
-    'annotation kubernetes.io/ingress-bandwidth is there too: a CNI plugin may limit the pod a second time',
+    'annotation kubernetes.io/egress-bandwidth counts bits (10M is rate 1.25M): a CNI plugin may limit the pod as well',
+    'annotation kubernetes.io/ingress-bandwidth is there too: a CNI plugin may limit the pod as well',
   ]);
   expect(bandwidthWarnings(undefined)).toEqual([]);
 });

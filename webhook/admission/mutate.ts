@@ -3,6 +3,7 @@ import { type LabelKeys, shapedLabel, stampAnnotation } from '../../rate/keys.ts
 import { canonicalLabels, directions, isLimited } from '../../rate/limit.ts';
 import type { Policy } from '../../rate/policy.ts';
 import { formatRate } from '../../rate/rate.ts';
+import { isSandbox } from '../../rate/sandbox.ts';
 import type { Stamped } from '../../rate/stamp.ts';
 import type { Decision } from './decision.ts';
 import { evaluate, type PodChange, stampOf } from './evaluate.ts';
@@ -68,6 +69,9 @@ function warnings(pod: Pod, limit: Stamped): string[] {
   }
   if (pod.hostNetwork && limited) {
     found.push("hostNetwork: the limit counts this pod's own sockets, without traffic over the node's loopback");
+  }
+  if (limited && isSandbox(pod.runtimeClass)) {
+    found.push(`runtimeClassName ${pod.runtimeClass}: the limit does not hold for a pod in a sandbox`);
   }
   return limited ? [...found, ...bandwidthWarnings(pod.annotations)] : found;
 }

@@ -20,6 +20,8 @@ export interface Pod extends Labelled {
   /** Whether somebody applies it declaratively, and would see a changed field as drift. */
   readonly isApplied: boolean;
   readonly hostNetwork: boolean;
+  /** The name of its runtime class; undefined for the nodes' usual one. */
+  readonly runtimeClass: string | undefined;
   readonly phase: string | undefined;
 }
 
@@ -33,6 +35,7 @@ export function readPod(object: unknown): Pod {
   const annotations = optionalStrings(fields.annotations, 'object.metadata.annotations');
   const owners = optionalList(fields.ownerReferences, 'object.metadata.ownerReferences');
   const managers = optionalList(fields.managedFields, 'object.metadata.managedFields');
+  const specFields = optionalFields(spec, 'object.spec');
   const generated = `${optionalText(fields.generateName, 'object.metadata.generateName') ?? ''}*`;
   return {
     name: optionalText(fields.name, 'object.metadata.name') || generated,
@@ -47,7 +50,8 @@ export function readPod(object: unknown): Pod {
     isApplied:
       Object.hasOwn(annotations ?? {}, lastApplied) ||
       managers.some((entry) => optionalFields(entry, 'object.metadata.managedFields[]').operation === 'Apply'),
-    hostNetwork: optionalFields(spec, 'object.spec').hostNetwork === true,
+    hostNetwork: specFields.hostNetwork === true,
+    runtimeClass: optionalText(specFields.runtimeClassName, 'object.spec.runtimeClassName'),
     phase: optionalText(optionalFields(status, 'object.status').phase, 'object.status.phase'),
   };
 }

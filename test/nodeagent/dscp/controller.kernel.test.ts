@@ -58,6 +58,7 @@ function podOf(address: string | undefined, dscp: number | StampError, more: Par
   const addresses = address === undefined ? [] : [address];
   return {
     ...{ namespace: 'default', name: 'web', uid: `uid-${address}`, cgroupUid: 'u', running: true, terminating: false },
+    ...{ hasProcess: true, runtimeClass: undefined },
     condition: undefined,
     limit: dscp instanceof StampError ? dscp : isDscp(dscp) ? { dscp } : {},
     ...{ queued: false, network: { isHost: false, addresses } },

@@ -32,6 +32,7 @@ test('a marked pod asks for what its stamp says', () => {
   expect(shapedPods([pod({ stamp: limited })])).toEqual([
     {
       ...{ namespace: 'default', name: 'web', uid, cgroupUid: uid, running: true, terminating: false },
+      ...{ hasProcess: false, runtimeClass: undefined },
       ...{ condition: undefined, network: { isHost: false, addresses: ['10.1.0.7', 'fd00::7'] }, queued: undefined },
       limit: { egress: 1_000_000, ingress: 2_000_000 },
     },
@@ -45,6 +46,16 @@ test("a pod tells where its packets are: its addresses, and whether its network 
   marked.status = { ...marked.status, podIPs: [{ ip: '10.1.0.1' }, { ip: 'fd01::1' }] };
   marked.spec = { containers: [], hostNetwork: true };
   expect(shapedPods([marked])[0]?.network).toEqual({ isHost: true, addresses: ['10.1.0.1', 'fd01::1'] });
+});
+
+test('a pod tells whether one of its containers runs, and its runtime class', () => {
+  const marked = pod({ stamp: limited });
+  const status = (...states: object[]) => ({ containerStatuses: states.map((state) => ({ state })) as never });
+  marked.spec = { containers: [], runtimeClassName: 'kata' };
+  marked.status = { ...marked.status, ...status({ waiting: { reason: 'CrashLoopBackOff' } }) };
+  expect(shapedPods([marked])[0]).toMatchObject({ hasProcess: false, runtimeClass: 'kata' });
+  marked.status = { ...marked.status, ...status({ waiting: {} }, { running: { startedAt: 'x' } }) };
+  expect(shapedPods([marked])[0]).toMatchObject({ hasProcess: true });
 });
 
 test.each(['Succeeded', 'Failed'])('a pod that has %s asks for nothing', (phase) => {

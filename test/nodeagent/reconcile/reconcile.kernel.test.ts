@@ -74,6 +74,23 @@ describe('pods get their limit', () => {
     expect(await scene.attached(`${cgroup.path}/container`)).toEqual([]);
   });
 
+  test('and are told where it holds nothing, because no process is in the cgroup', async () => {
+    const uid = uidOf(1);
+    const cgroup = scene.make(burstable(uid));
+    const pod = { ...podOf(uid), hasProcess: true };
+    expect(await statesOf(scene.reconciler, [pod], true)).toEqual(['in-force']);
+    expect(await statesOf(scene.reconciler, [pod], true)).toEqual(['no-process']);
+    expect(await statesOf(scene.reconciler, [pod])).toEqual(['no-process']);
+    const process = execa('sleep', ['60'], { reject: false });
+    try {
+      await writeFile(join(cgroup.path, 'cgroup.procs'), String(process.pid));
+      expect(await statesOf(scene.reconciler, [pod], true)).toEqual(['in-force']);
+    } finally {
+      process.kill();
+      await process;
+    }
+  });
+
   test('but not where they ask only for a mark, also from then on when they lose their rate', async () => {
     const [uid, other] = [uidOf(1), uidOf(2)];
     const [marked, limited] = [scene.make(burstable(uid)), scene.make(burstable(other))];

@@ -164,6 +164,13 @@ describe('a warning', () => {
     expect(told(create({ annotations }, { hostNetwork: true }))).toEqual([]);
   });
 
+  test('is given for the runtime class of a sandbox, if the pod has a limit', () => {
+    const words = 'runtimeClassName kata-qemu: the limit does not hold for a pod in a sandbox';
+    expect(told(create({ labels: { rate: '1M' } }, { runtimeClassName: 'kata-qemu' }))).toEqual([words]);
+    expect(told(create({ labels: { rate: '1M' } }, { runtimeClassName: 'nvidia' }))).toEqual([]);
+    expect(told(create({}, { runtimeClassName: 'kata-qemu' }))).toEqual([]);
+  });
+
   test('is given once, not with every change of the pod', () => {
     const json = podJson({ labels: { rate: '1K' } });
     const after = readPod(applied(json, create(json.metadata)));
@@ -171,7 +178,7 @@ describe('a warning', () => {
   });
 
   test('fits into the 120 characters that Kubernetes promises to show', () => {
-    const annotations = { 'kubernetes.io/egress-bandwidth': '1M', 'kubernetes.io/ingress-bandwidth': '1M' };
+    const annotations = { 'kubernetes.io/egress-bandwidth': '1M', 'kubernetes.io/ingress-bandwidth': '1.001234567M' };
     const all = told(create({ labels: { rate: '1.001K' }, annotations }, { hostNetwork: true }));
     expect(all).toHaveLength(5);
     for (const line of all) expect(line.length).toBeLessThanOrEqual(120);
