@@ -1,6 +1,7 @@
 /** The agent without its process: pods in, kernel and conditions out. */
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeConfig } from '@kubernetes/client-node';
+import { conditionPatch } from '../kube/pod-condition.ts';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import { adoptConnections } from './adoption/iterator.ts';
 import { mayHaveConnections } from './adoption/late.ts';
@@ -9,7 +10,7 @@ import { createConditions } from './api/condition-writer.ts';
 import { eventWriter } from './api/events.ts';
 import { noLimitCondition } from './api/limited-condition.ts';
 import { podEvent } from './api/pod-event.ts';
-import { conditionPatch, findPods, watchPods } from './api/pods.ts';
+import { findPods, watchPods } from './api/pods.ts';
 import type { Clock } from './base/clock.ts';
 import type { Log } from './base/log.ts';
 import type { Cgroups } from './cgroup/tree.ts';
@@ -179,7 +180,7 @@ export function startAgent(options: AgentOptions): Agent {
     findPods(shared, nodeName, released)
       .then((found) => {
         for (const pod of found.map(podRef)) {
-          if (pod.condition?.status === 'True') conditions.want(pod, noLimitCondition);
+          if (pod.condition !== undefined && pod.condition.status !== 'False') conditions.want(pod, noLimitCondition);
         }
       })
       .catch((error: unknown) => {

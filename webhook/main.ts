@@ -11,6 +11,7 @@ import { createMetrics } from './http/metrics.ts';
 import { countRequests, createPlainServer, createTlsServer, drain, listen, useCertificate } from './http/server.ts';
 import { startQuota } from './quota/start.ts';
 import { reconcilePods } from './reconcile/reconcile.ts';
+import { reportSilentAgents } from './reconcile/silent-agents.ts';
 import { startCertificate } from './tls/start.ts';
 
 async function run(config: Config): Promise<void> {
@@ -61,6 +62,8 @@ async function run(config: Config): Promise<void> {
   const exemptNamespaces = ['kube-system', config.namespace];
   const reconcile = { ...cluster, keys, installation, policies: policies.all, exemptNamespaces, log };
   void policies.ready.then(() => reconcilePods(reconcile));
+  const { namespace } = config;
+  void reportSilentAgents({ ...cluster, namespace, dateMs: Date.now, onError: warn('agents') });
 
   await certificate.ended;
 

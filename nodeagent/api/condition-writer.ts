@@ -1,9 +1,9 @@
 /** Keeps the conditions of the pods as they should be: patches what differs, again and again until it is done. */
+import { conditionTime, type PatchCondition } from '../../kube/pod-condition.ts';
 import { backOffWithJitter } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ShapedPod } from '../pods/desired.ts';
 import type { LimitedCondition } from './limited-condition.ts';
-import type { PatchCondition } from './pods.ts';
 
 /** The pod whose condition is meant. */
 export type PodRef = Pick<ShapedPod, 'namespace' | 'name' | 'uid' | 'condition'>;
@@ -128,6 +128,5 @@ function same(one: Said, other: Said): boolean {
 /** The time since which a pod's condition has a status, in RFC 3339 and whole seconds, as Kubernetes writes it. */
 export function transition(pod: PodRef, { status }: LimitedCondition, nowMs: number): string {
   const since = pod.condition?.status === status ? pod.condition.lastTransitionTime : undefined;
-  // Watched objects are plain JSON, listed ones have Dates.
-  return new Date(since ?? nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  return conditionTime(since === undefined ? nowMs : new Date(since).getTime());
 }

@@ -1,11 +1,10 @@
-/** The API server's view of this node's pods: the list, the watch, and the patch of a condition. */
+/** The API server's view of this node's pods: the list and the watch. */
 import type { KubeConfig, V1Pod, V1PodList } from '@kubernetes/client-node';
 import { callApi } from '../../kube/call.ts';
 import { type ObjectEvent, watchFrom } from '../../kube/watch.ts';
-import { limitedCondition, shapedLabel, shapedValue } from '../../rate/keys.ts';
+import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
-import type { LimitedCondition } from './limited-condition.ts';
 
 /** The pods of a node that the webhook marked as limited. */
 export interface Pods {
@@ -129,34 +128,5 @@ export function watchPods(options: PodsOptions): Pods {
     list: () => [...(known?.values() ?? [])],
     synced: () => known !== undefined,
     stop: () => end.abort(),
-  };
-}
-
-/** What became of the patch of a condition. */
-export type PatchOutcome = 'done' | 'gone';
-
-/** Writes the condition `podrate.dev/Limited` of a pod. */
-export type PatchCondition = (
-  pod: { readonly namespace: string; readonly name: string; readonly uid: string },
-  condition: LimitedCondition & { readonly lastTransitionTime: string },
-) => Promise<PatchOutcome>;
-
-/**
- * Builds the patch: a strategic merge of one condition by its type, with the pod's uid as a precondition, so that a pod
- * that was created anew under the same name does not get the condition of its predecessor.
- */
-export function conditionPatch(kubeConfig: KubeConfig): PatchCondition {
-  return async ({ namespace, name, uid }, condition) => {
-    const body = { metadata: { uid }, status: { conditions: [{ type: limitedCondition, ...condition }] } };
-    const answer = await callApi(kubeConfig, {
-      method: 'PATCH',
-      path: `/api/v1/namespaces/${namespace}/pods/${name}/status`,
-      body,
-      type: 'application/strategic-merge-patch+json',
-      what: `write the condition of pod ${namespace}/${name}`,
-      timeoutMs: answerTimeoutMs,
-      except: [404, 409],
-    });
-    return answer === undefined ? 'gone' : 'done';
   };
 }

@@ -181,15 +181,24 @@ test('all that an admission may wait for has a priority level of its own, and wh
       resources.flatMap((resource: string) => verbs.map((verb: string) => `${verb} ${resource}`)),
     );
   const granted = new Set(each(roles.flatMap(({ rules }) => rules)));
-  const late = new Set(['patch pods', 'list namespaces', 'watch namespaces', 'create events']);
+  const late = new Set([
+    ...['patch pods', 'patch pods/status', 'create events'],
+    ...['list namespaces', 'watch namespaces', 'list endpointslices'],
+  ]);
   const { spec } = find('FlowSchema', 'podrate-webhook');
   expect(new Set(each(spec.rules[0].resourceRules))).toEqual(granted.difference(late));
   expect(granted.isSupersetOf(late)).toBe(true);
   expect(find('PriorityLevelConfiguration', spec.priorityLevelConfiguration.name).spec.type).toBe('Limited');
 });
 
+test('the Service whose endpoints tell where agents are ready selects the agents', () => {
+  const { selector, clusterIP } = find('Service', 'podrate-agent').spec;
+  expect(find('DaemonSet', 'podrate-agent').spec.template.metadata.labels).toMatchObject(selector);
+  expect(clusterIP).toBe('None');
+});
+
 test('the policy that binds the agent to its node knows its account and its condition', () => {
-  const text = JSON.stringify(find('ValidatingAdmissionPolicy', 'podrate-agent-own-node'));
+  const text = JSON.stringify(find('ValidatingAdmissionPolicy', 'podrate-own-condition'));
   expect(text).toContain('system:serviceaccount:podrate-system:podrate-agent');
   expect(text).toContain(limitedCondition);
   expect(find('DaemonSet', 'podrate-agent').spec.template.spec.serviceAccountName).toBe('podrate-agent');

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { conditionPatch, type Pods, watchPods } from '../../../nodeagent/api/pods.ts';
+import { type Pods, watchPods } from '../../../nodeagent/api/pods.ts';
 import { realClock } from '../../../nodeagent/base/clock.ts';
 import { expectToGoOnFromBookmark } from '../../kube/bookmarks.ts';
 import { type FakeApiServer, startFakeApiServer } from '../../kube/fake-api-server.ts';
@@ -170,36 +170,5 @@ describe('stop', () => {
     watched.stop();
     await wait(300);
     expect(server.lists).toHaveLength(1);
-  });
-});
-
-describe('the patch of a condition', () => {
-  const target = { namespace: 'team', name: 'web', uid: 'u-1' };
-  const condition = {
-    status: 'True',
-    reason: 'InForce',
-    message: 'm',
-    lastTransitionTime: '2030-01-01T00:00:00Z',
-  } as const;
-
-  test('merges one condition by its type, for the very pod that was meant', async () => {
-    expect(await conditionPatch(server.kubeConfig)(target, condition)).toBe('done');
-    expect(server.patches).toEqual([
-      {
-        path: '/api/v1/namespaces/team/pods/web/status',
-        contentType: 'application/strategic-merge-patch+json',
-        body: { metadata: { uid: 'u-1' }, status: { conditions: [{ type: 'podrate.dev/Limited', ...condition }] } },
-      },
-    ]);
-  });
-
-  test.each([404, 409])('answered with %d means that the pod is gone', async (status) => {
-    server.answerPatches(status);
-    expect(await conditionPatch(server.kubeConfig)(target, condition)).toBe('gone');
-  });
-
-  test('answered with 500 fails', async () => {
-    server.answerPatches(500);
-    await expect(conditionPatch(server.kubeConfig)(target, condition)).rejects.toThrow();
   });
 });
