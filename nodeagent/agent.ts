@@ -56,6 +56,8 @@ export interface AgentOptions {
   /** Directory with the pods' network namespaces. */
   readonly netnsDirectory: string;
   readonly queues: Queues;
+  /** Called once, after the first pass that went through. */
+  readonly onFirstPass: () => void;
   readonly log: Log;
   readonly clock: Clock;
   /** Milliseconds of a clock that never steps. */
@@ -98,6 +100,7 @@ export function startAgent(options: AgentOptions): Agent {
     resyncMs,
     netnsDirectory,
     queues,
+    onFirstPass,
     log,
     clock,
     monotonic,
@@ -137,6 +140,7 @@ export function startAgent(options: AgentOptions): Agent {
       passes += 1;
       passMs += ms;
       last = { report, at: monotonic(), ms };
+      if (passes === 1) onFirstPass();
       watch.set(report.parents);
       if (!(await markings.settle(shaped, full))) count('mark');
       tell(report, queueProblems(report, queued, bypassed));

@@ -34,6 +34,8 @@ export interface Config extends ShaperConfig {
   readonly netnsDir: string;
   /** Whether pods with an ingress limit get a queue. */
   readonly ingressQueue: boolean;
+  /** Whether the node loses its startup taint once the agent is ready. */
+  readonly startupTaint: boolean;
   readonly uninstall: boolean;
   readonly help: boolean;
 }
@@ -67,6 +69,8 @@ ${shaperUsage}
   --exempt CIDR[,CIDR…]  peers to which no limit applies, such as the cluster's own addresses (EXEMPT; default: none)
   --ingress-queue BOOL   whether pods with an ingress limit get a queue on the node's end of their device, which needs
                          the node's network namespace; false: they are policed (INGRESS_QUEUE; default: true)
+  --startup-taint BOOL   whether the node loses the taint podrate.dev/agent-not-ready once the agent is ready (STARTUP_TAINT;
+                         default: false)
   --uninstall            take all limits off this node, remove all pins, and exit
   --help                 print this
 
@@ -91,6 +95,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
         exempt: { type: 'string' },
         address: { type: 'string' },
         'ingress-queue': { type: 'string' },
+        'startup-taint': { type: 'string' },
         uninstall: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -110,6 +115,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
     netnsDir: values['netns-dir'] ?? env.NETNS_DIR ?? '/run/netns',
     exempt: readExempt(values.exempt ?? env.EXEMPT ?? ''),
     ingressQueue: readSwitch('--ingress-queue', values['ingress-queue'] ?? (env.INGRESS_QUEUE || 'true')),
+    startupTaint: readSwitch('--startup-taint', values['startup-taint'] ?? (env.STARTUP_TAINT || 'false')),
     uninstall: values.uninstall,
     help: values.help,
   };

@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { noAdopter, noNamespaces, noRelease, startAgent } from './agent.ts';
+import { keepRemovingStartupTaint } from './api/startup-taint.ts';
 import { tellUninstalled } from './api/uninstall-notice.ts';
 import { realClock } from './base/clock.ts';
 import { type Config, ConfigError, readConfig, usage } from './config.ts';
@@ -67,6 +68,9 @@ async function run(config: Config): Promise<void> {
     resyncMs,
     netnsDirectory,
     queues,
+    onFirstPass: () => {
+      if (config.startupTaint) keepRemovingStartupTaint(kubeConfig, nodeName, realClock, log);
+    },
     log,
     monotonic,
     clock: realClock,

@@ -58,6 +58,16 @@ test('namespaces adds the capability SYS_ADMIN, the folder of network namespaces
   expect(rendered).toEqual(parseAllDocuments(stdout).map((document) => document.toJS()));
 });
 
+test('startup-taint adds a setting of the agent and the rights for it, and nothing else', async () => {
+  const rendered = await render('startup-taint');
+  expect(agentOf(rendered).containers[0].env.pop()).toEqual({ name: 'STARTUP_TAINT', value: 'true' });
+  const added = ({ metadata }: Manifest) => metadata.name === 'podrate-agent-startup-taint';
+  expect(rendered.filter(added)).toHaveLength(4);
+  const { stdout } = await cluster.kubectl(['kustomize', manifests]);
+  const base = parseAllDocuments(stdout).map((document) => document.toJS());
+  expect(rendered.filter((manifest) => !added(manifest))).toEqual(base);
+});
+
 test.each([[['openshift']], [['openshift', 'namespaces']]])(
   '%s allows the agent what it asks for, and no more',
   async (components) => {

@@ -160,14 +160,19 @@ test.each(Object.entries(rights))(
   120_000,
 );
 
-/** Patches a pod with an account's token, which may not read it first as kubectl would. @returns the status and its text */
-async function patchPod(kubeconfig: string, namespace: string, path: string, body: object): Promise<string> {
+/** Patches a pod with an account's token. @returns the status and its text */
+function patchPod(kubeconfig: string, namespace: string, path: string, body: object): Promise<string> {
+  return patchAt(kubeconfig, `/api/v1/namespaces/${namespace}/pods/${path}`, body);
+}
+
+/** Patches an object with an account's token, which may not read it first as kubectl would. */
+async function patchAt(kubeconfig: string, path: string, body: object, type = 'strategic-merge-patch'): Promise<string> {
   const { users, clusters } = JSON.parse(await readFile(kubeconfig, 'utf8'));
   const headers = {
     Authorization: `Bearer ${users[0].user.token}`,
-    'Content-Type': 'application/strategic-merge-patch+json',
+    'Content-Type': `application/${type}+json`,
   };
-  const url = `${clusters[0].cluster.server}/api/v1/namespaces/${namespace}/pods/${path}`;
+  const url = `${clusters[0].cluster.server}${path}`;
   const options = JSON.stringify({ method: 'PATCH', headers, body: JSON.stringify(body) });
   const script = `const answer = await fetch(${JSON.stringify(url)}, ${options}); console.log(answer.status, await answer.text())`;
   const env = { NODE_TLS_REJECT_UNAUTHORIZED: '0' };
@@ -252,6 +257,25 @@ describe('the agent of a node', () => {
       expect.stringContaining('podrate may change nothing of a pod but its status'),
       expect.stringContaining('cannot patch resource \\"pods\\"'),
     ]);
+  });
+
+  test('may take its startup taint off its node with the component, and change nothing else of a node', async () => {
+    const taints = (...keys: string[]) => ({ spec: { taints: keys.map((key) => ({ key, effect: 'NoExecute' })) } });
+    const [ours, other] = ['podrate.dev/agent-not-ready', 'example.com/other'];
+    const change = (node: string, body: object) => patchAt(kubeconfig, `/api/v1/nodes/${node}`, body, 'merge-patch');
+    for (const name of ['one', 'two']) {
+      await cluster.kubectl(['patch', 'node', name, '--type=merge', '-p', JSON.stringify(taints(other, ours))]);
+    }
+    expect(await change('one', taints(other))).toContain('cannot patch resource \\"nodes\\"');
+    await cluster.kubectl(['apply', '-f', 'manifests/startup-taint/rights.yaml']);
+    // Until the API server knows the policy.
+    await vi.waitFor(async () => expect(await change('two', { spec: { unschedulable: true } })).toMatch(/^422 /), soon);
+    expect(await change('two', taints(other))).toContain("the agent on node 'one' may not change another node");
+    const others = [taints(), taints(ours), taints(other, 'example.com/more'), { spec: { unschedulable: true } }];
+    for (const body of [...others, { metadata: { labels: { a: 'b' } } }, { metadata: { annotations: { a: 'b' } } }]) {
+      expect(await change('one', body)).toContain('may change nothing of its node but take off the taint');
+    }
+    expect(await change('one', taints(other))).toMatch(/^200 /);
   });
 
   test('may write events about rates of pods, in its own name', async () => {

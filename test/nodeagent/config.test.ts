@@ -50,6 +50,12 @@ test('queues are switched off by the word false, in the flag or the environment;
   expect(() => readConfig([], { INGRESS_QUEUE: 'yes' })).toThrow('--ingress-queue yes: must be true or false');
 });
 
+test('the startup taint is left alone unless the configuration says so', () => {
+  expect(readConfig([], {}).startupTaint).toBe(false);
+  expect(readConfig([], { STARTUP_TAINT: 'true' }).startupTaint).toBe(true);
+  expect(() => readConfig(['--startup-taint', 'x'], {})).toThrow('--startup-taint x: must be true or false');
+});
+
 test('the address of the HTTP server is an IP address', () => {
   expect(readConfig(['--address', '::'], { ADDRESS: '0.0.0.0' }).address).toBe('::');
   expect(readConfig([], { ADDRESS: '0.0.0.0' }).address).toBe('0.0.0.0');
@@ -70,6 +76,7 @@ test('every flag is in the usage text', () => {
     'exempt',
     'netns-dir',
     'ingress-queue',
+    'startup-taint',
     'uninstall',
     'help',
   ]) {
