@@ -50,6 +50,7 @@ async function main(args: readonly string[]): Promise<number> {
         'label-key': { type: 'string' },
         default: { type: 'string' },
         max: { type: 'string' },
+        'bandwidth-annotations': { type: 'boolean' },
         template: { type: 'string', multiple: true },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },

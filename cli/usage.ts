@@ -38,6 +38,7 @@ admit:
   --label-key KEY        the installation's key of the rate label (PODRATE_LABEL_KEY; default: rate)
   --default RATE         the installation's default, in namespaces with a policy (PODRATE_DEFAULT; default: none)
   --max RATE             the installation's maximum, in namespaces with a policy (PODRATE_MAX; default: none)
+  --bandwidth-annotations  limit pods without a rate label by kubernetes.io/egress-bandwidth and ingress-bandwidth
   --template KIND=PATH   where a kind that admission does not know has its pod template, such as
                          argoproj.io/Rollout=spec.template; can be given more than once
 All but run:

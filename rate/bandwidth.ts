@@ -2,8 +2,9 @@
  * Kubernetes' own annotations for a pod's bandwidth, which CNI plugins read: quantities of bits per second from 1k to
  * 1P (k8s.io/kubernetes/pkg/util/bandwidth).
  */
+import type { LabelKeys } from './keys.ts';
 import { type Direction, directions, type Labels } from './limit.ts';
-import { formatRate } from './rate.ts';
+import { formatRate, maxRate, minRate } from './rate.ts';
 
 /** Returns the key of a direction's annotation. */
 export function bandwidthAnnotation(direction: Direction): string {
@@ -44,4 +45,18 @@ export function bandwidthWarnings(annotations: Labels = {}): string[] {
     const is = bytes === undefined ? 'is there too' : `counts bits (${text} is rate ${formatRate(bytes)})`;
     return [`annotation ${key} ${is}: a CNI plugin may limit the pod as well`];
   });
+}
+
+/**
+ * Returns the rate labels that ask for what such annotations ask for; none for a direction whose annotation a CNI plugin
+ * would refuse, or is above every rate. What is below the smallest rate asks for that.
+ */
+export function bandwidthLabels(annotations: Labels = {}, keys: LabelKeys): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    directions.flatMap((direction) => {
+      const key = bandwidthAnnotation(direction);
+      const bytes = Object.hasOwn(annotations, key) ? parseBandwidth(annotations[key] ?? '') : undefined;
+      return bytes === undefined || bytes > maxRate ? [] : [[keys[direction], formatRate(Math.max(bytes, minRate))]];
+    }),
+  );
 }

@@ -26,6 +26,8 @@ Options, each with its environment variable:
   --label-key KEY      label that carries the rate; -egress and -ingress are derived (${defaultLabelKey}; $PODRATE_LABEL_KEY)
   --default RATE       limit of pods without a rate label in namespaces with a policy that has none (no; $PODRATE_DEFAULT)
   --max RATE           largest rate of a pod in namespaces with a policy (no; $PODRATE_MAX)
+  --bandwidth-annotations true  whether pods without a rate label are limited by kubernetes.io/egress-bandwidth and
+                       kubernetes.io/ingress-bandwidth (false; $PODRATE_BANDWIDTH_ANNOTATIONS)
   --kubeconfig FILE    how the API server is found (the pod's service account; $PODRATE_KUBECONFIG)
   --namespace NAME     podrate's own namespace, about which it is never asked (podrate-system; $PODRATE_NAMESPACE)
   --request-timeout SECONDS  the API server's option of that name, if it has another one than usual (60; $PODRATE_REQUEST_TIMEOUT)
@@ -62,6 +64,7 @@ const optionsSchema = z.object({
   'label-key': parsed(labelKeys).prefault(defaultLabelKey),
   default: limit.default({}),
   max: limit.default({}),
+  'bandwidth-annotations': z.enum(['true', 'false']).default('false'),
   kubeconfig: z.string().min(1).optional(),
   namespace: z.string().min(1).default('podrate-system'),
   'request-timeout': seconds.default(60),
@@ -105,6 +108,7 @@ function settings(options: z.infer<typeof optionsSchema>) {
     tlsPollMs: options['tls-poll'] * 1000,
     keys: options['label-key'],
     installation: installationOf(options),
+    obeysBandwidth: options['bandwidth-annotations'] === 'true',
     /** Undefined: the service account of the pod. */
     kubeconfig: options.kubeconfig,
     /** podrate's own namespace, about which admission is never asked. */

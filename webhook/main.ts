@@ -44,13 +44,13 @@ async function run(config: Config): Promise<void> {
     return;
   }
 
-  const { keys, installation } = config;
+  const { keys, installation, obeysBandwidth } = config;
   const warn = (what: string) => (err: unknown) => log.warn({ err }, what);
   const cluster = { kubeConfig, registry, clock, random: Math.random, signal };
   const policies = watchPolicies({ ...cluster, onError: warn('policies') });
   const { firstQuota: isNeeded, labelsOf } = policies;
   const quota = startQuota({ ...cluster, isNeeded, lifeMs: config.requestLifeMs, onError: warn('quota') });
-  const admission = createAdmission({ keys, installation, labelsOf, quota });
+  const admission = createAdmission({ keys, installation, obeysBandwidth, labelsOf, quota });
   const nowMs = () => performance.now();
   const app = createApp({ admission, metrics, log, isDraining: () => signal.aborted, nowMs });
   const server = createTlsServer(app, pair);

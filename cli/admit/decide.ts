@@ -34,6 +34,8 @@ export interface Admitted {
 export interface Setup {
   readonly keys: LabelKeys;
   readonly installation: InstallationPolicy;
+  /** Whether pods without a rate label are limited by their annotations of CNI plugins. */
+  readonly obeysBandwidth: boolean;
   readonly templates: Templates;
 }
 
@@ -52,11 +54,11 @@ const described = z.object({ metadata: z.object({ labels: strings, annotations: 
 export async function decide(
   objects: readonly ManifestObject[],
   others: readonly ManifestObject[],
-  { keys, installation, templates }: Setup,
+  { templates, ...setup }: Setup,
 ): Promise<Admitted[]> {
   const namespaces = new Map<string, Labels>();
   const labelsOf = async (name: string) => namespaces.get(name);
-  const admission = createAdmission({ keys, installation, labelsOf, quota: undefined });
+  const admission = createAdmission({ ...setup, labelsOf, quota: undefined });
   const refused: Admitted[] = [];
   for (const object of [...others, ...objects].filter(isNamespace)) {
     const answer = await answerAbout(object, admission, templates);

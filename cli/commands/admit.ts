@@ -17,6 +17,8 @@ export interface AdmitOptions {
   /** The installation's default and maximum. */
   readonly default?: string | undefined;
   readonly max?: string | undefined;
+  /** Whether pods without a rate label are limited by their annotations of CNI plugins. */
+  readonly 'bandwidth-annotations'?: boolean | undefined;
   /** Where kinds that admission does not know have their pod template. */
   readonly template?: readonly string[] | undefined;
 }
@@ -28,6 +30,7 @@ export async function admit(options: AdmitOptions): Promise<Admitted[]> {
   const setup = {
     keys: read('label-key', options['label-key'] || defaultLabelKey, labelKeys),
     installation: { default: read('default', options.default, bothOf), max: read('max', options.max, bothOf) },
+    obeysBandwidth: options['bandwidth-annotations'] ?? false,
     templates: readTemplates(options.template ?? []),
   };
   const others = namespaces === undefined ? [] : await readManifests(namespaces);

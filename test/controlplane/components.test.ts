@@ -68,6 +68,15 @@ test('startup-taint adds a setting of the agent and the rights for it, and nothi
   expect(rendered.filter((manifest) => !added(manifest))).toEqual(base);
 });
 
+test('bandwidth-annotations adds a setting and a registration to the webhook, and nothing else', async () => {
+  const rendered = await render('bandwidth-annotations');
+  const find = (kind: string) => rendered.find((manifest) => manifest.kind === kind);
+  expect(find('Deployment').spec.template.spec.containers[0].env.pop()).toMatchObject({ value: 'true' });
+  expect(find('MutatingWebhookConfiguration').webhooks.pop()).toMatchObject({ name: 'bandwidth-pods.podrate.dev' });
+  const { stdout } = await cluster.kubectl(['kustomize', manifests]);
+  expect(rendered).toEqual(parseAllDocuments(stdout).map((document) => document.toJS()));
+});
+
 test.each([[['openshift']], [['openshift', 'namespaces']]])(
   '%s allows the agent what it asks for, and no more',
   async (components) => {

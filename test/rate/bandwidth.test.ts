@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { bandwidthAnnotation, bandwidthWarnings, parseBandwidth } from '../../rate/bandwidth.ts';
+import { bandwidthAnnotation, bandwidthLabels, bandwidthWarnings, parseBandwidth } from '../../rate/bandwidth.ts';
+import { labelKeys } from '../../rate/keys.ts';
 
 test.each([
   ['10M', 1_250_000],
@@ -48,4 +49,15 @@ test('a warning tells the annotation as a rate, or that it is there where it is 
     'annotation kubernetes.io/ingress-bandwidth is there too: a CNI plugin may limit the pod as well',
   ]);
   expect(bandwidthWarnings(undefined)).toEqual([]);
+});
+
+test('annotations are told as rate labels within the bounds of rates', () => {
+  const labels = (egress: string, ingress: string) =>
+    bandwidthLabels(
+      { 'kubernetes.io/egress-bandwidth': egress, 'kubernetes.io/ingress-bandwidth': ingress },
+      labelKeys('example.com/rate'),
+    );
+  expect(labels('10M', '1Gi')).toEqual({ 'example.com/rate-egress': '1.25M', 'example.com/rate-ingress': '128Mi' });
+  expect(labels('1k', '1P')).toEqual({ 'example.com/rate-egress': '1K' });
+  expect(labels('fast', '')).toEqual({});
 });

@@ -17,6 +17,8 @@ import { readTemplate, validateTemplate } from './validate-template.ts';
 export interface AdmissionParts {
   readonly keys: LabelKeys;
   readonly installation: InstallationPolicy;
+  /** Whether pods without a rate label are limited by their annotations of CNI plugins. */
+  readonly obeysBandwidth?: boolean;
   /** Returns a namespace's labels. */
   readonly labelsOf: (namespace: string, hasPolicy: boolean) => Promise<Labels>;
   /** Undefined: no sum of rates is kept. */
@@ -41,7 +43,8 @@ export interface Admission {
 }
 
 /** Joins the decisions with the policies of the namespaces. */
-export function createAdmission({ keys, installation, labelsOf, quota }: AdmissionParts): Admission {
+export function createAdmission(parts: AdmissionParts): Admission {
+  const { keys, installation, obeysBandwidth, labelsOf, quota } = parts;
   const decided =
     (decide: (review: Review, asked: Asked) => Promise<Decision>) => async (review: Review, asked: Asked) => {
       try {
@@ -58,7 +61,7 @@ export function createAdmission({ keys, installation, labelsOf, quota }: Admissi
     mutate: decided(async (review, asked) => {
       if (review.resource !== 'pods') throw new FieldError('request.resource', 'pods', review.resource);
       const change = podChange(review);
-      return mutatePod(change, keys, (await policyOf(review, asked)).policy);
+      return mutatePod(change, keys, (await policyOf(review, asked)).policy, obeysBandwidth);
     }),
     validate: decided(async (review, asked) => {
       const { resource, object, oldObject } = review;

@@ -1,4 +1,4 @@
-import { bandwidthWarnings } from '../../rate/bandwidth.ts';
+import { bandwidthLabels, bandwidthWarnings } from '../../rate/bandwidth.ts';
 import { type LabelKeys, shapedLabel, stampAnnotation } from '../../rate/keys.ts';
 import { canonicalLabels, directions, isLimited } from '../../rate/limit.ts';
 import type { Policy } from '../../rate/policy.ts';
@@ -9,7 +9,7 @@ import type { Decision } from './decision.ts';
 import { evaluate, type PodChange, stampOf } from './evaluate.ts';
 import { setStrings } from './patch.ts';
 import type { Pod } from './pod.ts';
-import { hasSameRateLabels } from './requests.ts';
+import { hasRateLabel, hasSameRateLabels } from './requests.ts';
 
 // One packet of an ordinary Ethernet path every 100 ms, in bytes per second.
 const onePacketPer100Ms = 15_000;
@@ -19,10 +19,14 @@ const onePacketPer100Ms = 15_000;
  * the stamp that the labels and the policy give, and overwrites or removes any other stamp. Deciding again about the
  * patched pod changes nothing. Whether the policy allows the limit is for validation, which sees what other webhooks
  * make of the pod.
+ * @param obeysBandwidth whether a new pod without a rate label gets those for its annotations of CNI plugins
  */
-export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy): Decision {
+export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy, obeysBandwidth = false): Decision {
   const { pod, oldPod } = change;
-  const { stamp, stamped, malformed, malformedDscp, hasOldRate } = evaluate(change, keys, policy);
+  const isAsked = obeysBandwidth && oldPod === undefined && !hasRateLabel(pod, keys);
+  const derived = isAsked ? bandwidthLabels(pod.annotations, keys) : {};
+  const asking = { ...pod, labels: { ...pod.labels, ...derived } };
+  const { stamp, stamped, malformed, malformedDscp, hasOldRate } = evaluate({ pod: asking, oldPod }, keys, policy);
   if (malformedDscp !== undefined) return { outcome: 'deny', ...malformedDscp };
   const annotation = new Map([[stampAnnotation, stamp.annotation]]);
   const label = new Map([[shapedLabel, stamp.label]]);
@@ -35,7 +39,7 @@ export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy): 
   const isNews = stamp.annotation !== undefined && (oldPod && stampOf(oldPod))?.annotation !== stamp.annotation;
   const isChanged = oldPod === undefined || !hasSameRateLabels(pod, oldPod, keys);
   const rewritten = isChanged ? canonical(pod, keys) : [];
-  return settle(pod, annotation, new Map([...rewritten, ...label]), isNews ? warnings(pod, stamped) : []);
+  return settle(pod, annotation, new Map([...Object.entries(derived), ...rewritten, ...label]), isNews ? warnings(pod, stamped) : []);
 }
 
 // A ReplicaSet whose selector names the rate label would disown a pod with a rewritten one and create another, without

@@ -185,6 +185,39 @@ describe('a warning', () => {
   });
 });
 
+describe('where annotations of CNI plugins are obeyed,', () => {
+  const annotations = { 'kubernetes.io/egress-bandwidth': '10M' };
+  const decide = (metadata: object, old?: object) => {
+    const [pod, oldPod] = [readPod(podJson(metadata)), old && readPod(podJson(old))];
+    return mutatePod({ pod, oldPod }, keys, undefined, true);
+  };
+  const result = (metadata: object) => applied(podJson(metadata), decide(metadata)).metadata as object;
+
+  test('a new pod without a rate label gets the labels and the stamp for them, in bytes', () => {
+    expect(result({ annotations })).toMatchObject({
+      labels: { 'rate-egress': '1.25M', 'podrate.dev/shaped': 'true' },
+      annotations: { 'podrate.dev/limit': '{"egress":1250000}' },
+    });
+  });
+
+  test('a rate label wins, one that is no rate too, and pods that are there keep what they have', () => {
+    expect(result({ annotations, labels: { rate: '2M' } })).toMatchObject({
+      annotations: { 'podrate.dev/limit': stamp(2_000_000) },
+    });
+    expect(decide({ annotations, labels: { rate: 'fast' } })).toMatchObject({ outcome: 'deny' });
+    expect(decide({ annotations }, {})).toEqual({ outcome: 'leave', warnings: [] });
+  });
+
+  test('deciding again about the patched pod changes nothing', () => {
+    const once = podJson(result({ annotations }) as never);
+    expect(mutatePod({ pod: readPod(once), oldPod: undefined }, keys, undefined, true)).toMatchObject({ outcome: 'leave' });
+  });
+
+  test('what a CNI plugin would refuse asks for nothing', () => {
+    expect(decide({ annotations: { 'kubernetes.io/egress-bandwidth': 'fast' } })).toEqual({ outcome: 'leave', warnings: [] });
+  });
+});
+
 describe('whatever pod is decided about,', () => {
   const value = fc.oneof(
     fc.constantFrom(
