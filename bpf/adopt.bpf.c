@@ -14,7 +14,7 @@
 #include "egress/pacing.h"
 #include "lib/sock.h"
 
-/* The shaper's map `sockets`: user space has libbpf take the one that is pinned. */
+/* The map of the same name of the shaper: user space has libbpf take the one that is pinned. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

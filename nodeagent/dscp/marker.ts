@@ -124,9 +124,9 @@ function withProgram(objectFile: string, cgroupId: bigint, use: (program: number
 
 function programFor({ programs, maps }: BpfObject, objectFile: string, cgroupId: bigint): number {
   const program = programs.get(markProgram);
-  const map = maps.get('marked');
+  const map = maps.get('podrate_marked');
   if (program === undefined || map === undefined) throw new BpfError('bpf/object', `${objectFile} is another object`);
-  mapOf(map, 'the map marked').update(encodeU32(0), encodeU64(cgroupId));
+  mapOf(map, 'the map podrate_marked').update(encodeU32(0), encodeU64(cgroupId));
   return program;
 }
 

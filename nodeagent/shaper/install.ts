@@ -90,7 +90,7 @@ export function tryInstall(objectFile: string, directory: string): BpfError | un
   try {
     loadObject(objectFile, (name) => join(path, name)).close();
     try {
-      loadAdopter(objectFile, join(path, 'sockets'), join(path, adopterPin));
+      loadAdopter(objectFile, join(path, 'podrate_sockets'), join(path, adopterPin));
       return undefined;
     } catch (error) {
       if (error instanceof BpfError && error.code !== 'bpf/missing') return error;

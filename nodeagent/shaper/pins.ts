@@ -2,7 +2,7 @@
  * Where the shaper is pinned in the BPF file system. Everything is below a directory that is named after the version of
  * the maps' layout:
  *
- *   layout_1/maps/<map>                        shared by all versions of the programs that have this layout
+ *   layout_1/maps/<name>                       shared by all versions of the programs that have this layout
  *   layout_1/programs_<digest>/<program>       the programs of one object
  *   layout_1/links/<cgroup id>_<hook>          what is attached to a limited cgroup
  *   layout_1/links/release                     what is attached to the root of the cgroup tree
@@ -30,6 +30,7 @@ export interface Pins {
   readonly layout: string;
   readonly maps: string;
   readonly links: string;
+  /** The pin of a map, by its name with or without `podrate_`, which all maps' names in the kernel begin with. */
   map(name: string): string;
   /** The directory of the programs of an object. */
   programs(digest: string): string;
@@ -49,7 +50,7 @@ export function pinsIn(directory: string): Pins {
     layout,
     maps,
     links,
-    map: (name) => join(maps, name),
+    map: (name) => join(maps, name.replace(/^podrate_/, '')),
     programs: (digest) => join(layout, `${programsPrefix}${digest}`),
     loading: (digest) => join(layout, `${loadingPrefix}${digest}_${process.pid}_${process.hrtime.bigint()}`),
     link: (cgroupId, hook) => `${links}/${cgroupId}_${hook}`,

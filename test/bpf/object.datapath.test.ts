@@ -25,9 +25,9 @@ test.each([
   ['owners', 'hash', 4, 72],
   ['exempt', 'lpm_trie', 20, 4],
 ])('map %s is a %s with the sizes that user space takes it to have', async (map, type, key, value) => {
-  const { stdout } = await execa('bpftool', ['-j', 'map', 'show', 'pinned', `${pins}/maps/${map}`]);
+  const { stdout } = await execa('bpftool', ['-j', 'map', 'show', 'pinned', `${pins}/maps/podrate_${map}`]);
   const found = JSON.parse(stdout);
   // The kernel reports a cgroup storage keyed by cgroup id with the size of the id.
   const keyBytes = type === 'cgroup_storage' ? 8 : key;
-  expect(found).toMatchObject({ type, bytes_key: keyBytes, bytes_value: value });
+  expect(found).toMatchObject({ type, name: `podrate_${map}`.slice(0, 15), bytes_key: keyBytes, bytes_value: value });
 });

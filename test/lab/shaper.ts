@@ -74,11 +74,11 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
   await mkdir(`${pins}/maps`, { recursive: true });
   await bpftool('prog', 'loadall', object, `${pins}/programs`, 'pinmaps', `${pins}/maps`);
   const adopter = `${pins}/adopter`;
-  const { programs, close } = loadObject(adopterObject(object), () => `${pins}/maps/sockets`);
+  const { programs, close } = loadObject(adopterObject(object), (name) => `${pins}/maps/${name}`);
   pinIterator(programs.get('podrate_adopt') ?? -1, adopter);
   close();
   const program = (attached: string) => ['pinned', `${pins}/programs/${attached}`];
-  const map = (name: string) => ['pinned', `${pins}/maps/${name}`];
+  const map = (name: string) => ['pinned', `${pins}/maps/podrate_${name}`];
   const setLimit = (slot: number, limit: LabLimit) =>
     bpftool('map', 'update', ...map('configs'), 'key', ...bytes32(slot), 'value', ...configBytes(limit));
   return {

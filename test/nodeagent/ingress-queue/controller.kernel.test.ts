@@ -79,7 +79,7 @@ async function load(name: string): Promise<Classifier> {
 /** Tells the classifier the rate of a slot: of others it lets everything pass. */
 async function writeRate(slot: number, rate: string): Promise<void> {
   const config = encodeConfig(configOfLimit({ ingress: parseRate(rate) }));
-  const map = openMap(`${pins}/current/maps/configs`);
+  const map = openMap(`${pins}/current/maps/podrate_configs`);
   map.update(encodeU32(slot), config);
   map.close();
 }
