@@ -11,6 +11,8 @@ export function bandwidthAnnotation(direction: Direction): string {
   return `kubernetes.io/${direction}-bandwidth`;
 }
 
+// Kubernetes cuts a longer one where there are many.
+const longestWarning = 120;
 // Longer than any quantity that somebody writes.
 const maxLength = 63;
 // resource.Quantity: decimal or binary suffix, or a decimal exponent.
@@ -40,10 +42,10 @@ export function bandwidthWarnings(annotations: Labels = {}): string[] {
     const key = bandwidthAnnotation(direction);
     const text = Object.hasOwn(annotations, key) ? annotations[key] : undefined;
     if (text === undefined) return [];
-    // Kubernetes cuts a warning after 120 characters where there are many.
-    const bytes = text.length > 12 ? undefined : parseBandwidth(text);
-    const is = bytes === undefined ? 'is there too' : `counts bits (${text} is rate ${formatRate(bytes)})`;
-    return [`annotation ${key} ${is}: a CNI plugin may limit the pod as well`];
+    const warning = (is: string) => `annotation ${key} ${is}: a CNI plugin may limit the pod as well`;
+    const bytes = parseBandwidth(text);
+    const told = bytes === undefined ? '' : warning(`counts bits (${text} is rate ${formatRate(bytes)})`);
+    return [told === '' || told.length > longestWarning ? warning('is there too') : told];
   });
 }
 

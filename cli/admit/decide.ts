@@ -62,7 +62,8 @@ export async function decide(
   const refused: Admitted[] = [];
   for (const object of [...others, ...objects].filter(isNamespace)) {
     const answer = await answerAbout(object, admission, templates);
-    if (answer.allowed) namespaces.set(object.metadata.name ?? '', described.parse(object).metadata.labels ?? undefined);
+    if (answer.allowed)
+      namespaces.set(object.metadata.name ?? '', described.parse(object).metadata.labels ?? undefined);
     else if (others.includes(object)) refused.push(answer);
   }
   const answers: Admitted[] = [];

@@ -125,7 +125,9 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
       const unfinished = next.steps.length > 0 && failures.length === 0 ? missingMs.first : undefined;
       const again = [next.againInMs, retryMs, unfinished].filter((ms) => ms !== undefined);
       return {
-        pods: results.map((result) => (result.state === 'in-force' && empty.has(result.pod.uid) ? { pod: result.pod, state: 'no-process' } : result)),
+        pods: results.map((result) =>
+          result.state === 'in-force' && empty.has(result.pod.uid) ? { pod: result.pod, state: 'no-process' } : result,
+        ),
         failures,
         steps,
         slots,

@@ -15,7 +15,10 @@ beforeAll(async () => {
 afterAll(() => rm(clone, { recursive: true, force: true }));
 
 test('the commands by hand work in a fresh clone, which builds the programs', async () => {
-  const { stdout } = await execa('npm', ['run', '-s', 'podrate', '--', 'doctor', '--json'], { cwd: clone, reject: false });
+  const { stdout } = await execa('npm', ['run', '-s', 'podrate', '--', 'doctor', '--json'], {
+    cwd: clone,
+    reject: false,
+  });
   const checks: { name: string; result: string }[] = JSON.parse(stdout);
   expect(checks.find(({ name }) => name === 'object')).toMatchObject({ result: 'ok' });
   const run = ['run', '-s', 'podrate', '--', 'run', '--rate', '1M', '--', 'echo', 'limited'];
@@ -27,7 +30,8 @@ test('a command that needs no programs runs where there is no compiler, and the 
   const path = join(clone, 'node_modules/.bin');
   const tools = await mkdtemp(join(tmpdir(), 'podrate-tools-'));
   try {
-    for (const tool of ['sh', 'cat', 'cut', 'dirname', 'sha256sum']) await symlink(`/usr/bin/${tool}`, join(tools, tool));
+    for (const tool of ['sh', 'cat', 'cut', 'dirname', 'sha256sum'])
+      await symlink(`/usr/bin/${tool}`, join(tools, tool));
     const env = { PATH: `${path}:${tools}` };
     const options = { cwd: clone, env, extendEnv: false, reject: false } as const;
     const npm = (await execa('sh', ['-c', 'readlink -f "$(command -v npm)"'])).stdout;

@@ -29,7 +29,12 @@ afterAll(async () => {
 
 const annotations = { 'kubernetes.io/egress-bandwidth': '10M', 'kubernetes.io/ingress-bandwidth': '80M' };
 const stored = async (name: string, metadata: object) => {
-  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name, ...metadata }, spec: { containers: [{ name: 'web', image: 'web' }] } };
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, ...metadata },
+    spec: { containers: [{ name: 'web', image: 'web' }] },
+  };
   const { stdout, stderr } = await cluster.kubectl(['apply', '-o', 'json', '-f', '-'], { input: JSON.stringify(pod) });
   return { ...JSON.parse(stdout).metadata, stderr };
 };

@@ -166,7 +166,12 @@ function patchPod(kubeconfig: string, namespace: string, path: string, body: obj
 }
 
 /** Patches an object with an account's token, which may not read it first as kubectl would. */
-async function patchAt(kubeconfig: string, path: string, body: object, type = 'strategic-merge-patch'): Promise<string> {
+async function patchAt(
+  kubeconfig: string,
+  path: string,
+  body: object,
+  type = 'strategic-merge-patch',
+): Promise<string> {
   const { users, clusters } = JSON.parse(await readFile(kubeconfig, 'utf8'));
   const headers = {
     Authorization: `Bearer ${users[0].user.token}`,

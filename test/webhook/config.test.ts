@@ -9,6 +9,7 @@ test('without arguments everything is as in the manifests', () => {
     tlsPollMs: 10_000,
     keys: { both: 'rate', egress: 'rate-egress', ingress: 'rate-ingress' },
     installation: { default: {}, max: {} },
+    obeysBandwidth: false,
     kubeconfig: undefined,
     namespace: 'podrate-system',
     logLevel: 'info',

@@ -39,7 +39,12 @@ export function mutatePod(change: PodChange, keys: LabelKeys, policy?: Policy, o
   const isNews = stamp.annotation !== undefined && (oldPod && stampOf(oldPod))?.annotation !== stamp.annotation;
   const isChanged = oldPod === undefined || !hasSameRateLabels(pod, oldPod, keys);
   const rewritten = isChanged ? canonical(pod, keys) : [];
-  return settle(pod, annotation, new Map([...Object.entries(derived), ...rewritten, ...label]), isNews ? warnings(pod, stamped) : []);
+  return settle(
+    pod,
+    annotation,
+    new Map([...Object.entries(derived), ...rewritten, ...label]),
+    isNews ? warnings(pod, stamped) : [],
+  );
 }
 
 // A ReplicaSet whose selector names the rate label would disown a pod with a rewritten one and create another, without

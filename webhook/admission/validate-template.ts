@@ -43,7 +43,8 @@ export function validateTemplate(
   const { asked, malformed } = requestedRates(template, keys);
   const { limit, violations } = applyPolicy(asked ?? {}, policy);
   const fault = malformed ?? joinFaults(violations);
-  if (fault === undefined) return isLimited(limit) ? { ...good, warnings: bandwidthWarnings(template.annotations) } : good;
+  if (fault === undefined)
+    return isLimited(limit) ? { outcome: 'leave', warnings: bandwidthWarnings(template.annotations) } : good;
   // A template that says nothing about rates may get them from another webhook, on its pods.
   return admit(inTemplate(fault), mode === 'enforce' && !hasRateLabel(template, keys) ? 'warn' : mode);
 }

@@ -26,7 +26,9 @@ export interface SilentAgentsOptions {
 
 interface Slices {
   readonly items: readonly {
-    readonly endpoints?: readonly { readonly nodeName?: string; readonly conditions?: { readonly ready?: boolean } }[] | null;
+    readonly endpoints?:
+      | readonly { readonly nodeName?: string; readonly conditions?: { readonly ready?: boolean } }[]
+      | null;
   }[];
 }
 
@@ -55,7 +57,12 @@ export async function reportSilentAgents(options: SilentAgentsOptions): Promise<
     for (const { metadata, status } of await limitedPods(kubeConfig, node)) {
       const said = status?.conditions?.find(({ type }) => type === limitedCondition);
       if (said?.status !== 'True') continue;
-      await conditionPatch(kubeConfig)(metadata, { status: 'Unknown', reason: 'AgentGone', message, lastTransitionTime });
+      await conditionPatch(kubeConfig)(metadata, {
+        status: 'Unknown',
+        reason: 'AgentGone',
+        message,
+        lastTransitionTime,
+      });
     }
   };
   while (!signal.aborted) {

@@ -19,7 +19,8 @@ spec: { selector: { <<: *labels, tier: front } }
 });
 
 test('words, times and numbers are what kubectl takes them for', () => {
-  const text = 'apiVersion: v1\nkind: ConfigMap\ndata: { a: yes, b: off, c: 2026-12-01, d: 12:30:45, e: 0o17, f: "yes" }';
+  const text =
+    'apiVersion: v1\nkind: ConfigMap\ndata: { a: yes, b: off, c: 2026-12-01, d: 12:30:45, e: 0o17, f: "yes" }';
   expect(one(text)).toMatchObject({
     data: { a: true, b: false, c: '2026-12-01', d: '12:30:45', e: '0o17', f: 'yes' },
   });
@@ -36,7 +37,9 @@ test('the items of a List and of typed lists are objects, also where they do not
 });
 
 test('an object of a kind that ends in List and has no items is an object', () => {
-  expect(one('apiVersion: example.com/v1\nkind: AllowList\nmetadata: { name: x }')).toMatchObject({ kind: 'AllowList' });
+  expect(one('apiVersion: example.com/v1\nkind: AllowList\nmetadata: { name: x }')).toMatchObject({
+    kind: 'AllowList',
+  });
 });
 
 test.each([

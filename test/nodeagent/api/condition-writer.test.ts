@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import type { PatchOutcome } from '../../../kube/pod-condition.ts';
 import { createConditions, type PodRef } from '../../../nodeagent/api/condition-writer.ts';
 import type { LimitedCondition } from '../../../nodeagent/api/limited-condition.ts';
-import type { PatchOutcome } from '../../../nodeagent/api/pods.ts';
 import { createFakeClock, settle } from '../fake-clock.ts';
 
 const inForce: LimitedCondition = { status: 'True', reason: 'InForce', message: 'one' };

@@ -210,11 +210,16 @@ describe('where annotations of CNI plugins are obeyed,', () => {
 
   test('deciding again about the patched pod changes nothing', () => {
     const once = podJson(result({ annotations }) as never);
-    expect(mutatePod({ pod: readPod(once), oldPod: undefined }, keys, undefined, true)).toMatchObject({ outcome: 'leave' });
+    expect(mutatePod({ pod: readPod(once), oldPod: undefined }, keys, undefined, true)).toMatchObject({
+      outcome: 'leave',
+    });
   });
 
   test('what a CNI plugin would refuse asks for nothing', () => {
-    expect(decide({ annotations: { 'kubernetes.io/egress-bandwidth': 'fast' } })).toEqual({ outcome: 'leave', warnings: [] });
+    expect(decide({ annotations: { 'kubernetes.io/egress-bandwidth': 'fast' } })).toEqual({
+      outcome: 'leave',
+      warnings: [],
+    });
   });
 });
 
