@@ -12,15 +12,8 @@
 
 #include "egress/callbacks.h"
 #include "egress/pacing.h"
+/* With its map: user space has libbpf take the one of the shaper, which is pinned. */
 #include "lib/sock.h"
-
-/* The map of the same name of the shaper: user space has libbpf take the one that is pinned. */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct podrate_sock);
-} podrate_sockets SEC(".maps");
 
 /* What is read of the kernel's own structures; their layout is taken from its type information at loading. */
 struct sock_common {
