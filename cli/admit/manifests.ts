@@ -1,5 +1,7 @@
 /** Objects of manifests, as kubectl reads them. */
 import { readFile } from 'node:fs/promises';
+import process from 'node:process';
+import { text } from 'node:stream/consumers';
 import { parseAllDocuments, type Tags } from 'yaml';
 import { z } from 'zod';
 import { CommandError } from '../errors.ts';
@@ -68,7 +70,8 @@ function isObject(value: unknown): value is object {
 
 async function readText(path: string): Promise<string> {
   try {
-    return await readFile(path === '-' ? '/dev/stdin' : path, 'utf8');
+    // Not /dev/stdin, which cannot be opened where it is a socket.
+    return await (path === '-' ? text(process.stdin) : readFile(path, 'utf8'));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CommandError('cli/usage', `${path} cannot be read: ${reason}`, { cause });

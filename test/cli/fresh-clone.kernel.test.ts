@@ -1,4 +1,5 @@
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -10,7 +11,14 @@ let clone: string;
 beforeAll(async () => {
   clone = await mkdtemp(join(tmpdir(), 'podrate-clone-'));
   await execa('sh', ['-c', `git ls-files -z | xargs -0 cp --parents -t '${clone}'`], { cwd: root });
-  await symlink(join(root, 'node_modules'), join(clone, 'node_modules'));
+  // The packages that are there, each by a link of its own, so that nothing is done to them; and not installed again.
+  await mkdir(join(clone, 'node_modules'));
+  for (const name of await readdir(join(root, 'node_modules'))) {
+    await symlink(join(root, 'node_modules', name), join(clone, 'node_modules', name));
+  }
+  await rm(join(clone, 'node_modules/.installed-lock'), { force: true });
+  const lock = await readFile(join(clone, 'package-lock.json'));
+  await writeFile(join(clone, 'node_modules/.installed-lock'), createHash('sha256').update(lock).digest('hex'));
 });
 afterAll(() => rm(clone, { recursive: true, force: true }));
 
