@@ -19,7 +19,10 @@ struct podrate_direction {
 	__u64 burst_ns; /* time of rate that may pass at once after idle, in ns; 0 = the default */
 };
 
-/* Map `configs`, index = slot. Written only by user space, in one update, so that a live change never touches state. */
+/*
+ * Map `podrate_configs`, index = slot. Written only by user space, in one update, so that a live change never touches
+ * state.
+ */
 struct podrate_config {
 	struct podrate_direction egress;
 	struct podrate_direction ingress;
@@ -44,14 +47,14 @@ struct podrate_verdicts {
 	struct podrate_count marked; /* ECN CE set by us */
 };
 
-/* Map `counters` (per CPU), index = slot. */
+/* Map `podrate_counts` (per CPU), index = slot. */
 struct podrate_counters {
 	struct podrate_verdicts egress;
 	struct podrate_verdicts ingress;
 };
 
 /*
- * Map `states`, index = slot. The programs' own; user space writes zero bytes when it claims a slot and never
+ * Map `podrate_states`, index = slot. The programs' own; user space writes zero bytes when it claims a slot and never
  * otherwise. One cache line for each part, so that the CPUs that send do not share a line with the CPUs that
  * receive; the hot fields fill only the first 48 bytes, because array values start 16 bytes into a line.
  */
@@ -82,7 +85,7 @@ struct podrate_state {
 	struct bpf_spin_lock lock; /* for what happens once after idle; packets take no lock */
 };
 
-/* Map `owners`, key = slot (__u32). Written only by user space; an update with BPF_NOEXIST claims the slot. */
+/* Map `podrate_owners`, key = slot (__u32). Written only by user space; an update with BPF_NOEXIST claims the slot. */
 struct podrate_owner {
 	__u64 cgroup_id;		/* inode number of the cgroup's directory */
 	char name[PODRATE_OWNER_NAME];	/* "pod/<uid>" or "manual/<cgroup id>", NUL padded */

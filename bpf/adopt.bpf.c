@@ -4,7 +4,7 @@
  * iterator over the TCP sockets of the reader's network namespace (Linux 5.15), an object of its own, because a
  * kernel that lacks it can still run the shaper. It finds the sockets that a limited cgroup's program has seen
  * sending and does not know, and prints a line for each that it brings under its limit: c, its callbacks are on; f,
- * its rate is fixed.
+ * its rate is fixed. Its map `podrate_sockets` is the shaper's: user space has libbpf take the one that is pinned.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -13,14 +13,6 @@
 #include "egress/callbacks.h"
 #include "egress/pacing.h"
 #include "lib/sock.h"
-
-/* The shaper's map `sockets`: user space has libbpf take the one that is pinned. */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct podrate_sock);
-} podrate_sockets SEC(".maps");
 
 /* What is read of the kernel's own structures; their layout is taken from its type information at loading. */
 struct sock_common {

@@ -28,7 +28,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
-} marked SEC(".maps");
+} podrate_marked SEC(".maps");
 
 /* Whether the packet's socket is in the cgroup or below it. Replies of the kernel itself have no such socket. */
 static __always_inline int is_of(struct __sk_buff *skb, __u64 cgroup)
@@ -87,7 +87,7 @@ int podrate_dscp(struct __sk_buff *skb)
 	__u32 minor = skb->tc_classid & MINOR, offset = minor >> CODE_POINT_BITS, key = 0;
 	__u8 code_point = minor & ((1 << CODE_POINT_BITS) - 1);
 	__u16 protocol = skb->protocol;
-	__u64 *cgroup = bpf_map_lookup_elem(&marked, &key);
+	__u64 *cgroup = bpf_map_lookup_elem(&podrate_marked, &key);
 
 	if (!cgroup || (*cgroup && !is_of(skb, *cgroup)))
 		return TC_ACT_UNSPEC;

@@ -58,7 +58,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
-} flows SEC(".maps");
+} podrate_flows SEC(".maps");
 
 /* Whether packets of this cgroup come through the qdisc: it is configured, and the classifier has seen one lately. */
 static __always_inline int is_queued(const struct limited *limited, __u64 now_ns)
@@ -68,12 +68,12 @@ static __always_inline int is_queued(const struct limited *limited, __u64 now_ns
 
 static __always_inline struct flow *flow_of(struct flow_key *key, __u64 now)
 {
-	struct flow fresh = { .slow = now, .fast = now }, *flow = bpf_map_lookup_elem(&flows, key);
+	struct flow fresh = { .slow = now, .fast = now }, *flow = bpf_map_lookup_elem(&podrate_flows, key);
 
 	if (flow)
 		return flow;
-	bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&flows, key);
+	bpf_map_update_elem(&podrate_flows, key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&podrate_flows, key);
 }
 
 /* Charges a clock, unless that puts it more than `allowance` ahead. Two CPUs may overwrite each other's jump; no harm. */
@@ -171,8 +171,8 @@ static __always_inline __u32 class_of(struct __sk_buff *skb, __u32 slot, __u64 r
 static __always_inline void classify(struct __sk_buff *skb)
 {
 	__u32 slot = skb->tc_classid & 0xffff;
-	struct podrate_config *config = bpf_map_lookup_elem(&configs, &slot);
-	struct podrate_state *state = bpf_map_lookup_elem(&states, &slot);
+	struct podrate_config *config = bpf_map_lookup_elem(&podrate_configs, &slot);
+	struct podrate_state *state = bpf_map_lookup_elem(&podrate_states, &slot);
 	__u64 now_ns = bpf_ktime_get_ns();
 
 	skb->tc_classid = CLASS_DIRECT;

@@ -9,7 +9,7 @@
 #include "../abi.h"
 #include "address.h"
 
-/* The key of map `exempt`: blocks of IPv4 addresses have 96 bits more. */
+/* The key of map `podrate_exempt`: blocks of IPv4 addresses have 96 bits more. */
 struct podrate_block {
 	__u32 bits;
 	struct ip_address address;
@@ -21,13 +21,13 @@ struct {
 	__uint(max_entries, PODRATE_EXEMPT);
 	__type(key, struct podrate_block);
 	__type(value, __u32);
-} exempt SEC(".maps");
+} podrate_exempt SEC(".maps");
 
 static __always_inline int is_exempt(const struct ip_address *address)
 {
 	struct podrate_block block = { .bits = 128, .address = *address };
 
-	return bpf_map_lookup_elem(&exempt, &block) != 0;
+	return bpf_map_lookup_elem(&podrate_exempt, &block) != 0;
 }
 
 static __always_inline int is_exempt_peer(struct bpf_sock_ops *ops)

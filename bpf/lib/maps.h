@@ -17,29 +17,29 @@ struct {
 	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
 	__type(key, __u64);
 	__type(value, __u32);
-} slots SEC(".maps");
+} podrate_slots SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, PODRATE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct podrate_config);
-} configs SEC(".maps");
+} podrate_configs SEC(".maps");
 
-/* Apart from `configs`, so that a live change never resets a clock. */
+/* Apart from `podrate_configs`, so that a live change never resets a clock. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, PODRATE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct podrate_state);
-} states SEC(".maps");
+} podrate_states SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, PODRATE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct podrate_counters);
-} counters SEC(".maps");
+} podrate_counts SEC(".maps");
 
 /* Which cgroup holds which slot. Only user space uses it; it lives here so that it is pinned with the rest. */
 struct {
@@ -47,7 +47,7 @@ struct {
 	__uint(max_entries, PODRATE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct podrate_owner);
-} owners SEC(".maps");
+} podrate_owners SEC(".maps");
 
 /* What a program needs to know about the cgroup it runs for. */
 struct limited {
@@ -59,13 +59,13 @@ struct limited {
 /* Finds the cgroup's slot, configuration and state; false when it has no slot yet and nothing is limited. */
 static __always_inline int find_limited(struct limited *found)
 {
-	__u32 *slot = bpf_get_local_storage(&slots, 0);
+	__u32 *slot = bpf_get_local_storage(&podrate_slots, 0);
 
 	found->slot = *slot;
 	if (!found->slot)
 		return 0;
-	found->config = bpf_map_lookup_elem(&configs, &found->slot);
-	found->state = bpf_map_lookup_elem(&states, &found->slot);
+	found->config = bpf_map_lookup_elem(&podrate_configs, &found->slot);
+	found->state = bpf_map_lookup_elem(&podrate_states, &found->slot);
 	return found->config && found->state;
 }
 

@@ -38,20 +38,20 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct podrate_sock);
-} sockets SEC(".maps");
+} podrate_sockets SEC(".maps");
 
 /* The storage of a callback's socket, made on demand; NULL for request sockets and when memory is short. */
 static __always_inline struct podrate_sock *sock_of(struct bpf_sock_ops *ops, __u64 create)
 {
 	struct bpf_sock *sk = ops->sk;
 
-	return sk ? bpf_sk_storage_get(&sockets, sk, 0, create) : 0;
+	return sk ? bpf_sk_storage_get(&podrate_sockets, sk, 0, create) : 0;
 }
 
 /* The storage of a connection; a listener that sends a SYN-ACK (Linux 6.5) has none. */
 static __always_inline struct podrate_sock *connection(struct bpf_sock *sk, __u64 create)
 {
-	return sk->state == BPF_TCP_LISTEN ? 0 : bpf_sk_storage_get(&sockets, sk, 0, create);
+	return sk->state == BPF_TCP_LISTEN ? 0 : bpf_sk_storage_get(&podrate_sockets, sk, 0, create);
 }
 
 /* Whether TCP itself sends and receives here: raw sockets can have the protocol TCP too. */

@@ -4,7 +4,6 @@ import { shapedPods } from '../pods/desired.ts';
 import { transition } from './condition-writer.ts';
 import { eventWriter } from './events.ts';
 import { uninstalledCondition } from './limited-condition.ts';
-import { podEvent } from './pod-event.ts';
 import { conditionPatch, listPods } from './pods.ts';
 
 /**
@@ -19,6 +18,6 @@ export async function tellUninstalled(kubeConfig: KubeConfig, nodeName: string, 
     if (pod.condition?.status !== 'True') continue;
     const lastTransitionTime = transition(pod, uninstalledCondition, now());
     const outcome = await patch(pod, { ...uninstalledCondition, lastTransitionTime });
-    if (outcome === 'done') await writeEvent(pod, podEvent(pod.condition.status, uninstalledCondition));
+    if (outcome === 'done') await writeEvent(pod, pod.condition.status, uninstalledCondition);
   }
 }

@@ -1,7 +1,7 @@
 /** Speaks rtnetlink with the kernel: messages, their attributes, and the errors that it answers. */
-import { closeSync } from 'node:fs';
 import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
+import { withDescriptor } from '../libbpf/call.ts';
 import { libc } from '../libbpf/libc.ts';
 import { inNetworkNamespace } from '../libbpf/namespace.ts';
 import { little } from '../libbpf/native.ts';
@@ -30,11 +30,6 @@ export class NetlinkError extends Error {
   }
 }
 
-/** A network namespace has vanished, as namespaces of pods do. */
-export class NamespaceGoneError extends Error {
-  override readonly name = 'NamespaceGoneError';
-}
-
 /** What a change does where the object does not exist, and where it does: include/uapi/linux/netlink.h. */
 export const create = { new: 0x600, orChange: 0x400, orReplace: 0x500 } as const;
 
@@ -51,19 +46,19 @@ const typeMask = 0x3fff;
 /** More than the kernel puts into one answer. */
 const bufferBytes = 1 << 18;
 
+/** Uses a socket in this process's own network namespace, and closes it. */
+export function withNetlink<T>(namespace: undefined, use: (netlink: Netlink) => T): T;
 /**
- * Uses a socket and closes it. It stays in the namespace in which it was opened.
+ * Uses a socket, and closes it. It stays in the namespace in which it was opened.
  * @param namespace a file such as /run/netns/NAME, which takes CAP_SYS_ADMIN; undefined: this process's own
- * @throws NamespaceGoneError
+ * @returns undefined if the namespace has vanished
+ * @throws BpfError if it cannot be entered
  */
-export function withNetlink<T>(namespace: string | undefined, use: (netlink: Netlink) => T): T {
+export function withNetlink<T>(namespace: string | undefined, use: (netlink: Netlink) => T): T | undefined;
+export function withNetlink<T>(namespace: string | undefined, use: (netlink: Netlink) => T): T | undefined {
   const descriptor = namespace === undefined ? openSocket() : inNetworkNamespace(namespace, openSocket);
-  if (descriptor === undefined) throw new NamespaceGoneError(`${namespace} has vanished`);
-  try {
-    return use(netlinkOf(descriptor));
-  } finally {
-    closeSync(descriptor);
-  }
+  if (descriptor === undefined) return undefined;
+  return withDescriptor(descriptor, () => use(netlinkOf(descriptor)));
 }
 
 function openSocket(): number {

@@ -22,15 +22,12 @@ export interface ShapedPod {
   /** The limit and the code point, or why there are none that can be trusted. */
   readonly limit: Stamped | StampError;
   /** Where its packets are marked, and where a queue may be in front of it. */
-  readonly network: PodNetwork;
-}
-
-/** What tells a pod's network namespace. */
-export interface PodNetwork {
-  /** Whether it is the node's own. */
-  readonly isHost: boolean;
-  /** The pod's IP addresses; none before its kubelet has told them. */
-  readonly addresses: readonly string[];
+  readonly network: {
+    /** Whether it is the node's own. */
+    readonly isHost: boolean;
+    /** The pod's IP addresses; none before its kubelet has told them. */
+    readonly addresses: readonly string[];
+  };
 }
 
 /** What a kubelet writes on the API's image of a static pod: the cgroup is named after the hash. */
@@ -58,26 +55,24 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
       running: status?.phase === 'Running',
       queued: undefined,
       terminating: metadata?.deletionTimestamp !== undefined,
-      condition: status?.conditions?.find(({ type }) => type === limitedCondition),
-      network: networkOf(spec, status),
+      condition: conditionOf(status),
+      network: { isHost: spec?.hostNetwork === true, addresses: status?.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [] },
     });
   }
   return shaped;
 }
 
 /** Identifies a pod and its condition. */
-export function podRef({ metadata, status }: V1Pod): Pick<ShapedPod, 'namespace' | 'name' | 'uid' | 'condition'> {
-  return {
-    namespace: metadata?.namespace ?? '',
-    name: metadata?.name ?? '',
-    uid: metadata?.uid ?? '',
-    condition: status?.conditions?.find(({ type }) => type === limitedCondition),
-  };
+export type PodRef = Pick<ShapedPod, 'namespace' | 'name' | 'uid' | 'condition'>;
+
+/** Returns what identifies a pod that need not be marked with a stamp. */
+export function podRef({ metadata, status }: V1Pod): PodRef {
+  const { namespace = '', name = '', uid = '' } = metadata ?? {};
+  return { namespace, name, uid, condition: conditionOf(status) };
 }
 
-function networkOf(spec: V1Pod['spec'], status: V1Pod['status']): PodNetwork {
-  const addresses = status?.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [];
-  return { isHost: spec?.hostNetwork === true, addresses };
+function conditionOf(status: V1Pod['status']): V1PodCondition | undefined {
+  return status?.conditions?.find(({ type }) => type === limitedCondition);
 }
 
 function limitOf(metadata: NonNullable<V1Pod['metadata']>): Stamped | StampError | undefined {

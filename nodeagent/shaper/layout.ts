@@ -8,7 +8,7 @@ import { little } from '../libbpf/native.ts';
  * The version of the maps' layout, which names the directory of the pins. Another number for any change of a map's type, size
  * or meaning: programs of different versions share the maps of a layout.
  */
-export const layoutVersion = 1;
+export const layoutVersion = 2;
 
 /** Number of slots of a node, PODRATE_SLOTS. Slot 0 means "not assigned yet". */
 export const slotCount = 1024;
@@ -27,6 +27,8 @@ export const structures = {
 
 /** The clocks count in 1/256 ns: TICK_SHIFT of bpf/lib/thresholds.h. */
 const tickShift = 8n;
+/** The classifier writes down when it sees packets to a tenth of a second. */
+const bypassedNs = 5_000_000_000n;
 /** PODRATE_RELEASE: lift pacing and clamps from every socket, in preparation of a detach. */
 const releaseFlag = 1n;
 /** PODRATE_QUEUED: a queue of the ingress rate is in front. */
@@ -49,14 +51,6 @@ export interface SlotConfig {
   readonly release: boolean;
   /** True while a queue of the ingress rate is in front of the device. */
   readonly queued: boolean;
-}
-
-/** When a slot's received packets were last seen, on the kernel's monotonic clock. */
-export interface ReceiveTimes {
-  /** By the limit: when its clock will have sent what was charged, in ns. 0n: never. */
-  readonly chargedNs: bigint;
-  /** By the queue's classifier, to a tenth of a second, in ns. 0n: never. */
-  readonly queuedNs: bigint;
 }
 
 /** Who holds a slot. */
@@ -143,14 +137,16 @@ export function decodeConfig(bytes: Uint8Array): SlotConfig {
   };
 }
 
-/** Decodes what a struct podrate_state says about receiving. */
-export function decodeReceiveTimes(bytes: Uint8Array): ReceiveTimes {
+/**
+ * Reports whether a slot received packets that did not come through its queue, by its struct podrate_state: the limit
+ * has charged one much later than the queue's classifier has last seen one.
+ */
+export function isBypassed(bytes: Uint8Array): boolean {
   const { size, fields } = structures.podrate_state;
   const data = view(bytes, size);
-  return {
-    chargedNs: data.getBigUint64(fields.ingress + structures.podrate_clock.fields.next, little) >> tickShift,
-    queuedNs: data.getBigUint64(fields.queued_ns, little),
-  };
+  // When its clock will have sent what was charged.
+  const chargedNs = data.getBigUint64(fields.ingress + structures.podrate_clock.fields.next, little) >> tickShift;
+  return chargedNs > data.getBigUint64(fields.queued_ns, little) + bypassedNs;
 }
 
 /** Encodes a struct podrate_owner. The name must be shorter than 64 bytes: the programs may expect the closing NUL. */
