@@ -18,7 +18,7 @@ import { conditionOf } from './condition.ts';
 import { createMarkings } from './dscp/controller.ts';
 import type { Marker } from './dscp/marker.ts';
 import type { Queues, QueuesReport } from './ingress-queue/controller.ts';
-import { type PodRef, podRef, type ShapedPod, shapedPods } from './pods/desired.ts';
+import { hasEnded, type PodRef, podRef, type ShapedPod, shapedPods } from './pods/desired.ts';
 import { ownerOf, uidOf } from './pods/owner.ts';
 import { startLoop } from './reconcile/loop.ts';
 import { createReconciler, type Report } from './reconcile/reconcile.ts';
@@ -121,11 +121,11 @@ export function startAgent(options: AgentOptions) {
     // When a running pod loses its stamp, its condition changes after the programs are detached.
     const current = new Set(results.map(({ pod }) => pod.uid));
     const held = new Set(slots.map(({ owner }) => owner));
-    const listed = new Set(pods.list().map(({ metadata }) => metadata?.uid));
+    const ended = new Set(pods.list().flatMap(({ metadata, status }) => (hasEnded(status) ? metadata?.uid : [])));
     for (const [uid, pod] of limited) {
       if (current.has(uid) || held.has(ownerOf(pod))) continue;
       limited.delete(uid);
-      if (!pod.terminating && !listed.has(uid)) conditions.want(pod, noLimitCondition);
+      if (!pod.terminating && !ended.has(uid)) conditions.want(pod, noLimitCondition);
     }
     conditions.forgetBut(new Set([...current, ...limited.keys()]));
   };

@@ -41,7 +41,7 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
   for (const { metadata, spec, status } of pods) {
     const { namespace, name, uid, annotations } = metadata ?? {};
     if (namespace === undefined || name === undefined || uid === undefined) continue;
-    if (status?.phase === 'Succeeded' || status?.phase === 'Failed') continue;
+    if (hasEnded(status)) continue;
     const limit = limitOf(metadata ?? {});
     if (limit === undefined) continue;
     const hash = annotations?.[mirrorAnnotation] ?? annotations?.[hashAnnotation];
@@ -60,6 +60,11 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
     });
   }
   return shaped;
+}
+
+/** Reports whether a pod's containers run no more, and will not again. */
+export function hasEnded(status: V1Pod['status']): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
 
 /** Identifies a pod and its condition. */
