@@ -38,40 +38,37 @@ export interface Config extends ShaperConfig {
   readonly help: boolean;
 }
 
-/** An option: its name in the environment, its argument, its meaning, and its default, the last two for people. */
-type Option = readonly [variable: string, argument: string, meaning: string, otherwise: string];
+/** What an option takes, what it means, and its default, for people. In the environment `--pin-dir` is PIN_DIR. */
+type Options = Readonly<Record<string, readonly [argument: string, meaning: string, otherwise: string]>>;
 
 const shaperOptions = {
-  'bpf-object': ['BPF_OBJECT', 'FILE', 'compiled programs', 'bpf/shaper.bpf.o beside this program'],
-  'pin-dir': ['PIN_DIR', 'DIR', 'directory in a BPF file system for pins', '/sys/fs/bpf/podrate'],
-  'cgroup-root': ['CGROUP_ROOT', 'DIR', 'directory of cgroup v2 below which pods are looked for', 'all of it'],
-  'release-cgroup': ['RELEASE_CGROUP', 'DIR', 'cgroup of the program that frees sockets after a limit', 'the root'],
-} as const satisfies Readonly<Record<string, Option>>;
+  'bpf-object': ['FILE', 'compiled programs', 'bpf/shaper.bpf.o beside this program'],
+  'pin-dir': ['DIR', 'directory in a BPF file system for pins', '/sys/fs/bpf/podrate'],
+  'cgroup-root': ['DIR', 'directory of cgroup v2 below which pods are looked for', 'all of it'],
+  'release-cgroup': ['DIR', 'cgroup of the program that frees sockets after a limit', 'the root'],
+} as const satisfies Options;
 
 const agentOptions = {
-  'node-name': ['NODE_NAME', 'NAME', 'node whose pods are limited', 'the host name'],
-  port: ['PORT', 'N', 'HTTP port for /healthz, /readyz, /metrics; 0: any free one', '8081'],
-  address: ['ADDRESS', 'IP', 'address of the HTTP server; 0.0.0.0 or :: are all', '127.0.0.1'],
-  'resync-seconds': ['RESYNC_SECONDS', 'N', 'time between thorough passes', '60'],
+  'node-name': ['NAME', 'node whose pods are limited', 'the host name'],
+  port: ['N', 'HTTP port for /healthz, /readyz, /metrics; 0: any free one', '8081'],
+  address: ['IP', 'address of the HTTP server; 0.0.0.0 or :: are all', '127.0.0.1'],
+  'resync-seconds': ['N', 'time between thorough passes', '60'],
   ...shaperOptions,
-  'netns-dir': ['NETNS_DIR', 'DIR', "where the pods' network namespaces are", '/run/netns'],
-  exempt: ['EXEMPT', 'CIDR[,CIDR…]', "peers to which no limit applies, such as the cluster's own addresses", 'none'],
-  'ingress-queue': [
-    ...['INGRESS_QUEUE', 'BOOL'],
-    "whether pods with an ingress limit get a queue on the node's end of their device; false: they are policed",
-    'true',
-  ],
-} as const satisfies Readonly<Record<string, readonly string[]>>;
+  'netns-dir': ['DIR', "where the pods' network namespaces are", '/run/netns'],
+  exempt: ['CIDR[,CIDR…]', "peers to which no limit applies, such as the cluster's own addresses", 'none'],
+  'ingress-queue': ['BOOL', "whether what pods receive is queued, on the node's end of their devices", 'true'],
+} as const satisfies Options;
 
+const variableOf = (flag: string) => flag.toUpperCase().replaceAll('-', '_');
 const flagsOf = <Flag extends string>(options: Readonly<Record<Flag, unknown>>) =>
   Object.fromEntries(Object.keys(options).map((flag) => [flag, { type: 'string' }])) as Record<
     Flag,
     { type: 'string' }
   >;
-const usageOf = (options: Readonly<Record<string, readonly string[]>>) =>
+const usageOf = (options: Options) =>
   Object.entries(options)
-    .map(([flag, [variable, argument, meaning, otherwise]]) => {
-      return `${`  --${flag} ${argument}`.padEnd(24)} ${meaning} (${variable}; default: ${otherwise})`;
+    .map(([flag, [argument, meaning, otherwise]]) => {
+      return `${`  --${flag} ${argument}`.padEnd(24)} ${meaning} (${variableOf(flag)}; default: ${otherwise})`;
     })
     .join('\n');
 
@@ -101,22 +98,29 @@ export function readConfig(args: readonly string[], env: Environment): Config {
   const help = { type: 'boolean', default: false } as const;
   const options = { ...flagsOf(agentOptions), uninstall: help, help };
   const { values } = parse(() => parseArgs({ args: [...args], options }));
-  const text = (flag: keyof typeof agentOptions) => values[flag] ?? (env[agentOptions[flag][0]] || undefined);
+  const given = (flag: keyof typeof agentOptions) => values[flag] ?? (env[variableOf(flag)] || undefined);
+  const text = (flag: keyof typeof agentOptions) => given(flag) ?? agentOptions[flag][2];
   const number = (flag: 'port' | 'resync-seconds', least: number, most: number) => {
-    const value = text(flag) ?? agentOptions[flag][3];
-    const result = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    const result = /^\d+$/.test(text(flag)) ? Number(text(flag)) : Number.NaN;
     if (result >= least && result <= most) return result;
-    throw new ConfigError(`--${flag} ${value}: must be a whole number from ${least} to ${most}`);
+    throw new ConfigError(`--${flag} ${text(flag)}: must be a whole number from ${least} to ${most}`);
   };
+  if (!/^(true|false)$/.test(text('ingress-queue')))
+    throw new ConfigError(`--ingress-queue ${text('ingress-queue')}: must be true or false`);
+  if (isIP(text('address')) === 0)
+    throw new ConfigError(`--address ${text('address')}: must be an IP address, such as 127.0.0.1 or ::`);
+  const exempt = parse(() => parseBlocks(given('exempt') ?? ''));
+  if (exempt.length > maxBlocks)
+    throw new ConfigError(`--exempt: ${exempt.length} blocks are more than the ${maxBlocks} that the list can hold`);
   return {
     ...readShaperConfig(values, env),
-    nodeName: text('node-name') ?? hostname(),
+    nodeName: given('node-name') ?? hostname(),
     port: number('port', 0, 65_535),
-    address: readAddress(text('address') ?? '127.0.0.1'),
+    address: text('address'),
     resyncSeconds: number('resync-seconds', 1, 86_400),
-    netnsDir: text('netns-dir') ?? '/run/netns',
-    exempt: readExempt(text('exempt') ?? ''),
-    ingressQueue: readSwitch('--ingress-queue', text('ingress-queue') ?? 'true'),
+    netnsDir: text('netns-dir'),
+    exempt,
+    ingressQueue: text('ingress-queue') === 'true',
     uninstall: values.uninstall,
     help: values.help,
   };
@@ -127,29 +131,13 @@ export function readShaperConfig(
   values: { readonly [flag in keyof typeof shaperFlags]?: string | undefined },
   env: Environment,
 ): ShaperConfig {
-  const text = (flag: keyof typeof shaperFlags) => values[flag] ?? (env[shaperOptions[flag][0]] || undefined);
+  const given = (flag: keyof typeof shaperFlags) => values[flag] ?? (env[variableOf(flag)] || undefined);
   return {
-    bpfObject: text('bpf-object') ?? fileURLToPath(new URL('../bpf/shaper.bpf.o', import.meta.url)),
-    pinDir: text('pin-dir') ?? '/sys/fs/bpf/podrate',
-    cgroupRoot: text('cgroup-root'),
-    releaseCgroup: text('release-cgroup'),
+    bpfObject: given('bpf-object') ?? fileURLToPath(new URL('../bpf/shaper.bpf.o', import.meta.url)),
+    pinDir: given('pin-dir') ?? shaperOptions['pin-dir'][2],
+    cgroupRoot: given('cgroup-root'),
+    releaseCgroup: given('release-cgroup'),
   };
-}
-
-function readSwitch(flag: string, text: string): boolean {
-  if (text === 'true' || text === 'false') return text === 'true';
-  throw new ConfigError(`${flag} ${text}: must be true or false`);
-}
-
-function readAddress(text: string): string {
-  if (isIP(text) !== 0) return text;
-  throw new ConfigError(`--address ${text}: must be an IP address, such as 127.0.0.1 or ::`);
-}
-
-function readExempt(list: string): readonly Block[] {
-  const blocks = parse(() => parseBlocks(list));
-  if (blocks.length <= maxBlocks) return blocks;
-  throw new ConfigError(`--exempt: ${blocks.length} blocks are more than the ${maxBlocks} that the list can hold`);
 }
 
 /** Runs a parser of arguments. @throws ConfigError for what it refuses */

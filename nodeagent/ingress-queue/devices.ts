@@ -52,12 +52,13 @@ export function createPodDevices(host?: string) {
 
 /** Returns the ends here of the devices in another namespace. @param file of that namespace @throws NetlinkError */
 export function devicesInto(file: string): HostDevice[] {
-  return withNetlink(undefined, (netlink) => {
+  const found = withNetlink(undefined, (netlink) => {
     const namespace = namespaceOf(netlink, file);
     const ends = vethsOf(netlink).filter(({ peerNamespace }) => peerNamespace === namespace);
     if (namespace === undefined) return [];
     return [...pairsWith(netlink, namespace, ends).values()].map(({ device }) => device);
   });
+  return found ?? [];
 }
 
 /** A device whose other end is in another namespace. */

@@ -46,15 +46,12 @@ const typeMask = 0x3fff;
 /** More than the kernel puts into one answer. */
 const bufferBytes = 1 << 18;
 
-/** Uses a socket in this process's own network namespace, and closes it. */
-export function withNetlink<T>(namespace: undefined, use: (netlink: Netlink) => T): T;
 /**
  * Uses a socket, and closes it. It stays in the namespace in which it was opened.
  * @param namespace a file such as /run/netns/NAME, which takes CAP_SYS_ADMIN; undefined: this process's own
  * @returns undefined if the namespace has vanished
  * @throws BpfError if it cannot be entered
  */
-export function withNetlink<T>(namespace: string | undefined, use: (netlink: Netlink) => T): T | undefined;
 export function withNetlink<T>(namespace: string | undefined, use: (netlink: Netlink) => T): T | undefined {
   const descriptor = namespace === undefined ? openSocket() : inNetworkNamespace(namespace, openSocket);
   if (descriptor === undefined) return undefined;
@@ -73,8 +70,8 @@ function openSocket(): number {
 
 function netlinkOf(descriptor: number): Netlink {
   const buffer = new Uint8Array(bufferBytes);
-  /** Returns the bodies of the answers, up to the end of a dump, an acknowledgement, or `most` of them. */
-  const ask = (type: number, messageFlags: number, body: Uint8Array, most = Number.POSITIVE_INFINITY): DataView[] => {
+  /** Returns the bodies of the answers, up to the end of a dump, or an acknowledgement. */
+  const ask = (type: number, messageFlags: number, body: Uint8Array): DataView[] => {
     const message = Uint8Array.of(...u32(headerBytes + body.length), ...new Uint8Array(12), ...body);
     const header = new DataView(message.buffer);
     header.setUint16(4, type, little);
@@ -93,13 +90,12 @@ function netlinkOf(descriptor: number): Netlink {
           return answers;
         }
         answers.push(answer);
-        if (answers.length === most) return answers;
         at += aligned(length);
       }
     }
   };
   return {
-    get: (type, body) => ask(type, 0, body, 1)[0],
+    get: (type, body) => ask(type, flags.acknowledge, body)[0],
     dump: (type, body) => ask(type, flags.dump, body),
     change: (type, createFlags, body) => void ask(type, flags.acknowledge | createFlags, body),
   };

@@ -84,9 +84,7 @@ export interface Counters {
 
 /** Encodes a map key or value that is a u32, such as a slot number. */
 export function encodeU32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, little);
-  return bytes;
+  return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
 /** Decodes a u32. */
@@ -94,11 +92,9 @@ export function decodeU32(bytes: Uint8Array): number {
   return view(bytes, 4).getUint32(0, little);
 }
 
-/** Encodes a u64, such as a cgroup id. */
-export function encodeU64(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value, little);
-  return bytes;
+/** Encodes u64s, such as a cgroup id. */
+export function encodeU64(...values: readonly bigint[]): Uint8Array {
+  return new Uint8Array(BigUint64Array.from(values).buffer);
 }
 
 /** Decodes a u64. */
@@ -107,16 +103,13 @@ export function decodeU64(bytes: Uint8Array): bigint {
 }
 
 /** Encodes a struct podrate_config. */
-export function encodeConfig(config: SlotConfig): Uint8Array {
+export function encodeConfig({ egress, ingress, release, queued }: SlotConfig): Uint8Array {
   const { size, fields } = structures.podrate_config;
   const bytes = new Uint8Array(size);
-  const data = new DataView(bytes.buffer);
-  for (const direction of ['egress', 'ingress'] as const) {
-    data.setBigUint64(fields[direction], BigInt(config[direction].rate), little);
-    data.setBigUint64(fields[direction] + 8, BigInt(config[direction].burstNs), little);
-  }
-  const flags = (config.release ? releaseFlag : 0n) | (config.queued ? queuedFlag : 0n);
-  data.setBigUint64(fields.flags, flags, little);
+  const direction = ({ rate, burstNs }: DirectionConfig) => encodeU64(BigInt(rate), BigInt(burstNs));
+  bytes.set(direction(egress), fields.egress);
+  bytes.set(direction(ingress), fields.ingress);
+  bytes.set(encodeU64((release ? releaseFlag : 0n) | (queued ? queuedFlag : 0n)), fields.flags);
   return bytes;
 }
 
@@ -177,15 +170,9 @@ export function decodeCounters(perCpu: readonly Uint8Array[]): Counters {
   const views = perCpu.map((bytes) => view(bytes, size));
   const sum = (offset: number) => Number(views.reduce((total, data) => total + data.getBigUint64(offset, little), 0n));
   const count = (offset: number): Count => ({ packets: sum(offset), bytes: sum(offset + 8) });
-  const direction = (offset: number): Verdicts => {
-    const at = structures.podrate_verdicts.fields;
-    return {
-      passed: count(offset + at.passed),
-      delayed: count(offset + at.delayed),
-      dropped: count(offset + at.dropped),
-      marked: count(offset + at.marked),
-    };
-  };
+  const at = structures.podrate_verdicts.fields;
+  const direction = (offset: number) =>
+    Object.fromEntries(verdicts.map((verdict) => [verdict, count(offset + at[verdict])])) as Verdicts;
   return { egress: direction(fields.egress), ingress: direction(fields.ingress) };
 }
 
