@@ -18,11 +18,31 @@ const copyKoffi: Plugin = {
   },
 };
 
+/**
+ * undici's own entry loads its fetch, WebSockets, caches and mocks, 12 MB of the agent's memory, of which nothing is used:
+ * client-node makes its agents, and kube/call.ts sends requests through them.
+ */
+const undiciCore: Plugin = {
+  name: 'undici-core',
+  resolveId: (id) => (id === 'undici' ? '\0undici-core' : null),
+  load: (id) =>
+    id === '\0undici-core'
+      ? `
+        import Agent from 'undici/lib/dispatcher/agent.js';
+        import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
+        import ProxyAgent from 'undici/lib/dispatcher/proxy-agent.js';
+        import api from 'undici/lib/api/index.js';
+        Object.assign(Dispatcher.prototype, api);
+        export { Agent, ProxyAgent };
+        export const fetch = (...request) => globalThis.fetch(...request);`
+      : null,
+};
+
 export default defineConfig({
   input: Object.fromEntries(programs.map((name) => [`${name}/main`, `${name}/main.ts`])),
   platform: 'node',
   external: ['koffi'],
-  plugins: [copyKoffi],
+  plugins: [copyKoffi, undiciCore],
   // Its package does not say so, and the agent would load the models of all kinds of objects, which it does not use.
   treeshake: { moduleSideEffects: [{ test: /@kubernetes\/client-node/, sideEffects: false }] },
   // Names stay, for stack traces.

@@ -61,7 +61,7 @@ async function limitAtOnce(bed: Testbed, { pods, rate }: ManyScenario): Promise<
     return { attach: median(times), memory };
   } finally {
     await removeCgroup(parent);
-    shaper.remove([]);
+    shaper.remove();
   }
 }
 

@@ -19,7 +19,10 @@ struct podrate_direction {
 	__u64 burst_ns; /* time of rate that may pass at once after idle, in ns; 0 = the default */
 };
 
-/* Map `podrate_configs`, index = slot. Written only by user space, in one update, so that a live change never touches state. */
+/*
+ * Map `podrate_configs`, index = slot. Written only by user space, in one update, so that a live change never touches
+ * state.
+ */
 struct podrate_config {
 	struct podrate_direction egress;
 	struct podrate_direction ingress;
@@ -44,7 +47,7 @@ struct podrate_verdicts {
 	struct podrate_count marked; /* ECN CE set by us */
 };
 
-/* Map `podrate_counters` (per CPU), index = slot. */
+/* Map `podrate_counts` (per CPU), index = slot. */
 struct podrate_counters {
 	struct podrate_verdicts egress;
 	struct podrate_verdicts ingress;

@@ -4,7 +4,7 @@
  * iterator over the TCP sockets of the reader's network namespace (Linux 5.15), an object of its own, because a
  * kernel that lacks it can still run the shaper. It finds the sockets that a limited cgroup's program has seen
  * sending and does not know, and prints a line for each that it brings under its limit: c, its callbacks are on; f,
- * its rate is fixed.
+ * its rate is fixed. Its map `podrate_sockets` is the shaper's: user space has libbpf take the one that is pinned.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>

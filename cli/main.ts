@@ -2,11 +2,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { parse, readShaperConfig, shaperFlags } from '../nodeagent/config.ts';
-import { unmark } from '../nodeagent/dscp/remove.ts';
-import { removeQueues } from '../nodeagent/ingress-queue/settle.ts';
-import { createTc } from '../nodeagent/net/tc.ts';
 import { openNode } from '../nodeagent/open-node.ts';
-import { uninstall } from '../nodeagent/reconcile/uninstall.ts';
+import { uninstall } from '../nodeagent/uninstall.ts';
 import { attach } from './commands/attach.ts';
 import { detach } from './commands/detach.ts';
 import { doctor, formatChecks } from './commands/doctor.ts';
@@ -114,12 +111,8 @@ async function main(args: readonly string[]): Promise<number> {
       return checks.some(({ result }) => result === 'failed') ? 3 : 0;
     }
     case 'uninstall': {
-      const { shaper, marker, cgroups } = await openNode(config);
-      const [marked] = await unmark(marker, await allNamespaces());
-      if (marked !== undefined) throw new CommandError('cli/failed', marked.message, { cause: marked });
-      removeQueues(createTc());
-      const [failure] = await uninstall(shaper, cgroups, wait);
-      if (failure !== undefined) throw new CommandError('cli/failed', failure.error.message, { cause: failure.error });
+      const [failure] = await uninstall(await openNode(config), await allNamespaces(), wait);
+      if (failure !== undefined) throw new CommandError('cli/failed', failure.message, { cause: failure });
       print(values.json ? asJson({ uninstalled: true }) : 'All limits are off this machine, and all pins are removed.');
       return 0;
     }

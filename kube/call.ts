@@ -1,6 +1,6 @@
 /** Requests to the API server, over the connections of a configuration. */
 import { ApiException, HttpMethod, type KubeConfig, RequestContext } from '@kubernetes/client-node';
-import { type Dispatcher, request } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import { apiFailure } from './api-failure.ts';
 
 /** A request to the API server. */
@@ -33,6 +33,8 @@ export interface ApiCall extends ApiRequest {
 }
 
 const json = 'application/json';
+/** The connections to an API server without TLS. */
+const plain = new Agent();
 const closedConnection = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 
 /**
@@ -50,10 +52,11 @@ export async function sendRequest(
   for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, `${value}`);
   const context = new RequestContext(url.href, HttpMethod[method]);
   await kubeConfig.applySecurityAuthentication(context);
-  const dispatcher = context.getDispatcher();
+  const dispatcher = (context.getDispatcher() as Dispatcher | undefined) ?? plain;
   const headers = { ...context.getHeaders(), Accept: accept, ...(body && { 'Content-Type': type }) };
   const content = body && { body: JSON.stringify(body) };
-  return request(url, { ...end, method, headers, ...content, ...(dispatcher && { dispatcher }) });
+  const { origin, pathname, search } = url;
+  return dispatcher.request({ ...end, origin, path: `${pathname}${search}`, method, headers, ...content });
 }
 
 /**

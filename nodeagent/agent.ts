@@ -1,47 +1,29 @@
 /** The agent without its process: pods in, kernel and conditions out. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { conditionPatch } from '../kube/pod-condition.ts';
 import { withSharedConnections } from '../kube/shared-connections.ts';
 import { adoptConnections } from './adoption/iterator.ts';
-import { mayHaveConnections } from './adoption/late.ts';
 import { createAdoptions } from './adoption/scheduler.ts';
 import { createConditions } from './api/condition-writer.ts';
 import { eventWriter } from './api/events.ts';
 import { noLimitCondition } from './api/limited-condition.ts';
-import { podEvent } from './api/pod-event.ts';
-import { findPods, watchPods } from './api/pods.ts';
+import { listAllPods, watchPods } from './api/pods.ts';
 import type { Clock } from './base/clock.ts';
 import type { Log } from './base/log.ts';
-import type { Cgroups } from './cgroup/tree.ts';
+import { type Cgroups, isPopulated } from './cgroup/tree.ts';
 import { watchCgroups } from './cgroup/watch.ts';
 import { conditionOf } from './condition.ts';
-import { createMarkings, createNoMarkings } from './dscp/controller.ts';
+import { createMarkings } from './dscp/controller.ts';
 import type { Marker } from './dscp/marker.ts';
-import { bypassProblem, createBypasses } from './ingress-queue/bypass.ts';
 import type { Queues, QueuesReport } from './ingress-queue/controller.ts';
-import { podRef, type ShapedPod, shapedPods } from './pods/desired.ts';
+import { hasEnded, type PodRef, podRef, type ShapedPod, shapedPods } from './pods/desired.ts';
 import { ownerOf, uidOf } from './pods/owner.ts';
 import { startLoop } from './reconcile/loop.ts';
 import { createReconciler, type Report } from './reconcile/reconcile.ts';
 import type { Shaper } from './shaper/shaper.ts';
-import type { SlotState } from './shaper/steps.ts';
-
-/** The log line where the release program cannot be attached. */
-export const noRelease =
-  'connections that are idle when their limit is removed keep its pace: the release program is not attached';
-
-/** What is logged where an upgrade or a downgrade cannot be completed. */
-const noLeaving = 'what another version of podrate has attached is still there, beside the limits of this one';
-
-/** The log line of an agent without CAP_SYS_ADMIN. */
-export const noNamespaces =
-  'network namespaces cannot be entered: packets are not marked, and connections that are older than a limit are held ' +
-  'by dropping until they close (the component manifests/namespaces changes that)';
-
-/** What is logged where the kernel has no iterator over sockets. */
-export const noAdopter =
-  'connections that are older than a limit are held by dropping until they close: the kernel has no TCP iterator';
 
 /** What an agent is built from. */
 export interface AgentOptions {
@@ -49,9 +31,8 @@ export interface AgentOptions {
   readonly nodeName: string;
   readonly shaper: Shaper;
   readonly cgroups: Cgroups;
-  readonly marker: Marker;
-  /** Whether network namespaces can be entered, for marks and for connections that are older than a limit. */
-  readonly canEnterNamespaces: boolean;
+  /** Undefined where network namespaces cannot be entered, for marks and for connections that are older than a limit. */
+  readonly marker: Marker | undefined;
   readonly resyncMs: number;
   /** Directory with the pods' network namespaces. */
   readonly netnsDirectory: string;
@@ -70,10 +51,10 @@ export interface AgentOptions {
 export interface AgentState {
   /** Whether the pods of the node are known. */
   readonly synced: boolean;
-  /** The last pass that went through, with or without failed steps. */
-  readonly last?: { readonly report: Report; readonly at: number; readonly ms: number };
+  /** The last pass that went through, with or without failed steps, and when. */
+  readonly last?: { readonly report: Report; readonly at: number } | undefined;
   /** Since when a pass runs. */
-  readonly runningSince?: number;
+  readonly runningSince?: number | undefined;
   /** Passes that could observe nothing, looks that could not mark all pods, and steps that failed, by kind. */
   readonly failures: Readonly<Record<string, number>>;
   readonly passes: number;
@@ -81,44 +62,20 @@ export interface AgentState {
   readonly passMs: number;
 }
 
-/** A running agent. */
-export interface Agent {
-  state(): AgentState;
-  /** Ends the agent. What is in the kernel stays in force. */
-  stop(): Promise<void>;
-}
-
 /** Starts an agent. The shaper must be installed. Nothing happens before the first complete list of pods. */
-export function startAgent(options: AgentOptions): Agent {
-  const {
-    kubeConfig,
-    nodeName,
-    shaper,
-    cgroups,
-    marker,
-    canEnterNamespaces,
-    resyncMs,
-    netnsDirectory,
-    queues,
-    onFirstPass,
-    log,
-    clock,
-    monotonic,
-    now,
-  } = options;
-  const reconciler = createReconciler({ shaper, cgroups, now: monotonic });
+export function startAgent(options: AgentOptions) {
+  const { nodeName, shaper, netnsDirectory, queues, log, clock, monotonic, now } = options;
+  const reconciler = createReconciler({ shaper, cgroups: options.cgroups, now: monotonic });
   const failures: Record<string, number> = {};
-  const told = new Map<string, ShapedPod>();
+  /** Pods that say, or are about to say, that they are limited. */
+  const limited = new Map<string, PodRef & Pick<ShapedPod, 'cgroupUid' | 'terminating'>>();
   let last: AgentState['last'];
   let runningSince: number | undefined;
   let passes = 0;
   let passMs = 0;
-  let wanted = '';
+  let asked = '';
   let queued: QueuesReport | undefined;
-  let bypassed: ReadonlySet<string> = new Set();
   let releaseProblem: string | undefined;
-  let leftoverProblem: string | undefined;
-  let strangers: ReadonlySet<string> = new Set();
   const count = (kind: string) => {
     failures[kind] = (failures[kind] ?? 0) + 1;
   };
@@ -130,25 +87,27 @@ export function startAgent(options: AgentOptions): Agent {
     runningSince = start;
     try {
       const before = queued?.has;
-      const pods = shaped.map((pod) => ({ ...pod, queued: before?.has(pod.uid) }));
-      const report = await reconciler.pass(pods, full);
+      const report = await reconciler.pass(
+        shaped.map((pod) => ({ ...pod, queued: before?.has(pod.uid) })),
+        full,
+      );
       // A queue needs the slot of its pod. The flag that it is in force follows in the next pass.
       queued = queues.settle(shaped, report.slots, full);
-      if (queued.failures > 0) count('queue');
-      if (full) bypassed = await bypasses.find(queuedSlots(report, queued));
+      if (queued.failed) count('queue');
       const ms = monotonic() - start;
       passes += 1;
       passMs += ms;
-      last = { report, at: monotonic(), ms };
-      if (passes === 1) onFirstPass();
+      if (last === undefined) void findUnmarked(report);
+      last = { report, at: monotonic() };
+      if (passes === 1) options.onFirstPass();
       watch.set(report.parents);
       if (!(await markings.settle(shaped, full))) count('mark');
-      tell(report, queueProblems(report, queued, bypassed));
-      await adoptions.passed(report, full);
+      writeConditions(report, queued.problems);
+      if (shaper.adopter() !== undefined && options.marker !== undefined) await adoptions.passed(report, full);
       for (const { step } of report.failures) count(step.kind);
       logReport(report, ms);
       const againInMs = isDeepStrictEqual(queued.has, before) ? report.againInMs : 0;
-      return { ok: report.failures.length === 0 && queued.failures === 0, againInMs };
+      return { ok: report.failures.length === 0 && !queued.failed, againInMs };
     } catch (error) {
       count('pass');
       log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');
@@ -157,72 +116,73 @@ export function startAgent(options: AgentOptions): Agent {
       runningSince = undefined;
     }
   };
-  const tell = (report: Report, noQueue: ReadonlyMap<string, string>) => {
-    for (const result of report.pods) {
-      const condition = conditionOf(result, markings.of(result.pod), noQueue.get(result.pod.uid));
+  const writeConditions = ({ pods: results, slots }: Report, queueProblems: QueuesReport['problems']) => {
+    for (const result of results) {
+      const condition = conditionOf(result, markings.of(result.pod), queueProblems.get(result.pod.uid));
       if (condition !== undefined) conditions.want(result.pod, condition);
-      told.set(result.pod.uid, result.pod);
+      limited.set(result.pod.uid, result.pod);
     }
-    // A pod that is no longer marked, and not because it ended, is told that its limit is gone, once it is gone.
-    const current = new Set(report.pods.map(({ pod }) => pod.uid));
-    const held = new Set(report.slots.map((slot) => slot.owner));
-    const listed = new Set(pods.list().map(({ metadata }) => metadata?.uid));
-    for (const [uid, pod] of told) {
+    // When a running pod loses its stamp, its condition changes after the programs are detached.
+    const current = new Set(results.map(({ pod }) => pod.uid));
+    const held = new Set(slots.map(({ owner }) => owner));
+    const ended = new Set(pods.list().flatMap(({ metadata, status }) => (hasEnded(status) ? metadata?.uid : [])));
+    for (const [uid, pod] of limited) {
       if (current.has(uid) || held.has(ownerOf(pod))) continue;
-      told.delete(uid);
-      if (!pod.terminating && !listed.has(uid)) conditions.want(pod, noLimitCondition);
+      limited.delete(uid);
+      if (!pod.terminating && !ended.has(uid)) conditions.want(pod, noLimitCondition);
     }
-    conditions.forgetBut(new Set([...current, ...told.keys()]));
-    tellStrangers(report, current);
+    conditions.forgetBut(new Set([...current, ...limited.keys()]));
   };
-  /** Pods that lost their label while no agent ran are not watched: their condition still says that a limit is in force. */
-  const tellStrangers = ({ slots }: Report, current: ReadonlySet<string>) => {
-    const held = new Set(slots.flatMap((slot) => uidOf(slot) ?? []));
-    const released = new Set([...strangers].filter((uid) => !held.has(uid) && !current.has(uid)));
-    strangers = new Set([...held].filter((uid) => !current.has(uid) && !told.has(uid)));
-    if (released.size === 0) return;
-    findPods(shared, nodeName, released)
-      .then((found) => {
-        for (const pod of found.map(podRef)) {
-          if (pod.condition !== undefined && pod.condition.status !== 'False') conditions.want(pod, noLimitCondition);
-        }
-      })
-      .catch((error: unknown) => {
-        log.warn({ error: messageOf(error) }, 'pods whose limit is gone could not be looked for');
-      });
+  /** Pods that lost their stamp while no agent ran are not watched: their condition still says that a limit is in force. */
+  const findUnmarked = async ({ slots, pods: results }: Report) => {
+    const current = new Set(results.map(({ pod }) => pod.uid));
+    const uids = new Set(slots.flatMap((slot) => uidOf(slot) ?? []).filter((uid) => !current.has(uid)));
+    if (uids.size === 0) return;
+    try {
+      for (const pod of (await listAllPods(kubeConfig, nodeName)).map(podRef)) {
+        if (!uids.has(pod.uid) || (pod.condition?.status ?? 'False') === 'False') continue;
+        limited.set(pod.uid, { ...pod, cgroupUid: pod.uid, terminating: false });
+      }
+      loop.kick();
+    } catch (error) {
+      log.warn({ error: messageOf(error) }, 'pods whose limit is gone could not be looked for');
+    }
   };
-  const logReport = ({ steps, failures: failed, release, leftover, pods: results }: Report, ms: number) => {
+  const logReport = ({ steps, failures: failed, release, pods: results }: Report, ms: number) => {
     for (const { step, error } of failed)
-      log.error({ step: describeStep(step), error: error.message }, 'a step failed');
+      log.error({ step: `${step.kind} ${step.owner}`, error: error.message }, 'a step failed');
     if (Object.keys(steps).length > 0) log.info({ steps, pods: results.length, ms: Math.round(ms) }, 'limits changed');
-    if (release !== undefined && release.message !== releaseProblem) {
-      log.warn({ error: release.message }, noRelease);
-    }
+    if (release !== undefined && release.message !== releaseProblem) log.warn({ error: release.message }, noRelease);
     releaseProblem = release?.message;
-    if (leftover !== undefined && leftover.message !== leftoverProblem)
-      log.warn({ error: leftover.message }, noLeaving);
-    leftoverProblem = leftover?.message;
   };
 
-  const loop = startLoop({ pass, resyncMs, backOffMs: { first: 250, longest: 15_000 }, clock });
+  const loop = startLoop({
+    pass,
+    resyncMs: options.resyncMs,
+    backOffMs: { first: 250, longest: 15_000 },
+    clock,
+  });
   const watch = watchCgroups(loop.kick);
-  const bypasses = createBypasses({
-    receiveTimes: async (slots) => shaper.receiveTimes(slots),
-    monotonicNs: () => process.hrtime.bigint(),
-  });
   const adoptions = createAdoptions({
-    adopt: async (namespaces) => (canEnterNamespaces ? adoptConnections(shaper.adopter(), namespaces) : undefined),
-    mayHaveConnections: (path) => mayHaveConnections(path, now()),
-    ...{ netnsDirectory, clock, log },
+    async adopt() {
+      const names = await readdir(netnsDirectory).catch(() => []);
+      return adoptConnections(
+        shaper.adopter() ?? '',
+        names.map((name) => join(netnsDirectory, name)),
+      );
+    },
+    isPopulated,
+    clock,
+    log,
   });
-  const markings = canEnterNamespaces ? createMarkings({ marker, netnsDirectory, log }) : createNoMarkings();
-  const shared = withSharedConnections(kubeConfig, monotonic);
-  const writeEvent = eventWriter(shared, nodeName, now);
+  const markings = createMarkings({ marker: options.marker, netnsDirectory, log });
+  const kubeConfig = withSharedConnections(options.kubeConfig, monotonic);
+  const writeEvent = eventWriter(kubeConfig, nodeName, now);
   const conditions = createConditions({
-    patch: conditionPatch(shared),
+    patch: conditionPatch(kubeConfig),
     onWritten: (pod, condition, before) => {
       // An event is for people who look now: what cannot be told is in the condition all the same.
-      writeEvent(pod, podEvent(before?.status, condition)).catch((error: unknown) => {
+      writeEvent(pod, before?.status, condition).catch((error: unknown) => {
         count('event');
         log.warn({ pod: nameOf(pod), error: messageOf(error) }, 'an event about a pod could not be written');
       });
@@ -233,14 +193,14 @@ export function startAgent(options: AgentOptions): Agent {
     now,
   });
   const pods = watchPods({
-    kubeConfig: shared,
+    kubeConfig,
     nodeName,
     clock,
     onChange: () => {
       // Pods change all the time; what they ask for seldom does.
-      const asked = JSON.stringify(shapedPods(pods.list()).map(({ condition, ...pod }) => pod));
-      if (asked === wanted) return;
-      wanted = asked;
+      const asks = JSON.stringify(shapedPods(pods.list()).map(({ condition, ...pod }) => pod));
+      if (asks === asked) return;
+      asked = asks;
       loop.kick();
     },
     onError: (error, retryMs) =>
@@ -248,14 +208,8 @@ export function startAgent(options: AgentOptions): Agent {
   });
 
   return {
-    state: () => ({
-      synced: pods.synced(),
-      ...(last !== undefined && { last }),
-      ...(runningSince !== undefined && { runningSince }),
-      failures,
-      passes,
-      passMs,
-    }),
+    state: (): AgentState => ({ synced: pods.synced(), last, runningSince, failures, passes, passMs }),
+    /** Ends the agent. What is in the kernel stays in force. */
     async stop() {
       pods.stop();
       watch.close();
@@ -266,27 +220,10 @@ export function startAgent(options: AgentOptions): Agent {
   };
 }
 
-/** Slots of pods whose queue is in force. */
-function queuedSlots({ pods, slots }: Report, { has }: QueuesReport): readonly SlotState[] {
-  const owners = new Set(pods.filter(({ pod }) => has.has(pod.uid)).map(({ pod }) => ownerOf(pod)));
-  return slots.filter(({ owner }) => owners.has(owner));
-}
+const noRelease =
+  'connections that are idle when their limit is removed keep its pace: the release program is not attached';
 
-/** Why pods, by uid, are policed. */
-function queueProblems(
-  { pods }: Report,
-  { problems }: QueuesReport,
-  bypassed: ReadonlySet<string>,
-): ReadonlyMap<string, string> {
-  const passedBy = pods.filter(({ pod }) => bypassed.has(ownerOf(pod)));
-  return new Map([...passedBy.map(({ pod }): [string, string] => [pod.uid, bypassProblem]), ...problems]);
-}
-
-function describeStep(step: Report['failures'][number]['step']): string {
-  return `${step.kind} ${step.owner}`;
-}
-
-function nameOf({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+function nameOf({ namespace, name }: PodRef): string {
   return `${namespace}/${name}`;
 }
 

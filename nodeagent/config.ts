@@ -40,19 +40,48 @@ export interface Config extends ShaperConfig {
   readonly help: boolean;
 }
 
-/** The flags that say where the shaper is and where it goes. */
-export const shaperFlags = {
-  'bpf-object': { type: 'string' },
-  'pin-dir': { type: 'string' },
-  'cgroup-root': { type: 'string' },
-  'release-cgroup': { type: 'string' },
-} as const;
+/** What an option takes, what it means, and its default, for people. In the environment `--pin-dir` is PIN_DIR. */
+type Options = Readonly<Record<string, readonly [argument: string, meaning: string, otherwise: string]>>;
 
-/** Their part of a usage text. */
-export const shaperUsage = `  --bpf-object FILE      compiled programs (BPF_OBJECT; default: bpf/shaper.bpf.o beside this program)
-  --pin-dir DIR          directory in a BPF file system for pins (PIN_DIR; default: /sys/fs/bpf/podrate)
-  --cgroup-root DIR      directory of cgroup v2 below which pods are looked for (CGROUP_ROOT; default: all of it)
-  --release-cgroup DIR   cgroup of the program that frees sockets after a limit (RELEASE_CGROUP; default: the root)`;
+const shaperOptions = {
+  'bpf-object': ['FILE', 'compiled programs', 'bpf/shaper.bpf.o beside this program'],
+  'pin-dir': ['DIR', 'directory in a BPF file system for pins', '/sys/fs/bpf/podrate'],
+  'cgroup-root': ['DIR', 'directory of cgroup v2 below which pods are looked for', 'all of it'],
+  'release-cgroup': ['DIR', 'cgroup of the program that frees sockets after a limit', 'the root'],
+} as const satisfies Options;
+
+const agentOptions = {
+  'node-name': ['NAME', 'node whose pods are limited', 'the host name'],
+  port: ['N', 'HTTP port for /healthz, /readyz, /metrics; 0: any free one', '8081'],
+  address: ['IP', 'address of the HTTP server; 0.0.0.0 or :: are all', '127.0.0.1'],
+  'resync-seconds': ['N', 'time between thorough passes', '60'],
+  ...shaperOptions,
+  'netns-dir': ['DIR', "where the pods' network namespaces are", '/run/netns'],
+  exempt: ['CIDR[,CIDR…]', "peers to which no limit applies, such as the cluster's own addresses", 'none'],
+  'ingress-queue': ['BOOL', "whether what pods receive is queued, on the node's end of their devices", 'true'],
+  'startup-taint': [
+    'BOOL',
+    'whether the node loses the taint podrate.dev/agent-not-ready once the agent is ready',
+    'false',
+  ],
+} as const satisfies Options;
+
+const variableOf = (flag: string) => flag.toUpperCase().replaceAll('-', '_');
+const flagsOf = <Flag extends string>(options: Readonly<Record<Flag, unknown>>) =>
+  Object.fromEntries(Object.keys(options).map((flag) => [flag, { type: 'string' }])) as Record<
+    Flag,
+    { type: 'string' }
+  >;
+const usageOf = (options: Options) =>
+  Object.entries(options)
+    .map(([flag, [argument, meaning, otherwise]]) => {
+      return `${`  --${flag} ${argument}`.padEnd(24)} ${meaning} (${variableOf(flag)}; default: ${otherwise})`;
+    })
+    .join('\n');
+
+/** The flags that say where the shaper is and where it goes, and their part of a usage text. */
+export const shaperFlags = flagsOf(shaperOptions);
+export const shaperUsage = usageOf(shaperOptions);
 
 /** The agent's usage text. */
 export const usage = `Usage: node nodeagent/main.ts [options]
@@ -60,17 +89,7 @@ export const usage = `Usage: node nodeagent/main.ts [options]
 Limits the pods of one node: makes the kernel agree with the pods' annotation podrate.dev/limit.
 
 Options (each can be given in the environment instead, as named):
-  --node-name NAME       node whose pods are limited (NODE_NAME; default: the host name)
-  --port N               HTTP port for /healthz, /readyz, /metrics; 0: any free one (PORT; default: 8081)
-  --address IP           address of the HTTP server; 0.0.0.0 or :: are all (ADDRESS; default: 127.0.0.1)
-  --resync-seconds N     time between thorough passes (RESYNC_SECONDS; default: 60)
-${shaperUsage}
-  --netns-dir DIR        where pods' network namespaces are, to find connections older than a limit (NETNS_DIR; default: /run/netns)
-  --exempt CIDR[,CIDR…]  peers to which no limit applies, such as the cluster's own addresses (EXEMPT; default: none)
-  --ingress-queue BOOL   whether pods with an ingress limit get a queue on the node's end of their device, which needs
-                         the node's network namespace; false: they are policed (INGRESS_QUEUE; default: true)
-  --startup-taint BOOL   whether the node loses the taint podrate.dev/agent-not-ready once the agent is ready (STARTUP_TAINT;
-                         default: false)
+${usageOf(agentOptions)}
   --uninstall            take all limits off this node, remove all pins, and exit
   --help                 print this
 
@@ -81,41 +100,37 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 the node lacks something (it is 
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads the agent's configuration. @throws ConfigError */
+/** Reads the agent's configuration; an empty variable says nothing. @throws ConfigError */
 export function readConfig(args: readonly string[], env: Environment): Config {
-  const { values } = parse(() =>
-    parseArgs({
-      args: [...args],
-      options: {
-        ...shaperFlags,
-        'node-name': { type: 'string' },
-        port: { type: 'string' },
-        'resync-seconds': { type: 'string' },
-        'netns-dir': { type: 'string' },
-        exempt: { type: 'string' },
-        address: { type: 'string' },
-        'ingress-queue': { type: 'string' },
-        'startup-taint': { type: 'string' },
-        uninstall: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    }),
-  );
-  const number = (flag: string, value: string, least: number, most: number) => {
-    const result = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+  const help = { type: 'boolean', default: false } as const;
+  const options = { ...flagsOf(agentOptions), uninstall: help, help };
+  const { values } = parse(() => parseArgs({ args: [...args], options }));
+  const given = (flag: keyof typeof agentOptions) => values[flag] ?? (env[variableOf(flag)] || undefined);
+  const text = (flag: keyof typeof agentOptions) => given(flag) ?? agentOptions[flag][2];
+  const number = (flag: 'port' | 'resync-seconds', least: number, most: number) => {
+    const result = /^\d+$/.test(text(flag)) ? Number(text(flag)) : Number.NaN;
     if (result >= least && result <= most) return result;
-    throw new ConfigError(`--${flag} ${value}: must be a whole number from ${least} to ${most}`);
+    throw new ConfigError(`--${flag} ${text(flag)}: must be a whole number from ${least} to ${most}`);
   };
+  const isOn = (flag: 'ingress-queue' | 'startup-taint') => {
+    if (/^(true|false)$/.test(text(flag))) return text(flag) === 'true';
+    throw new ConfigError(`--${flag} ${text(flag)}: must be true or false`);
+  };
+  if (isIP(text('address')) === 0)
+    throw new ConfigError(`--address ${text('address')}: must be an IP address, such as 127.0.0.1 or ::`);
+  const exempt = parse(() => parseBlocks(given('exempt') ?? ''));
+  if (exempt.length > maxBlocks)
+    throw new ConfigError(`--exempt: ${exempt.length} blocks are more than the ${maxBlocks} that the list can hold`);
   return {
     ...readShaperConfig(values, env),
-    nodeName: values['node-name'] ?? env.NODE_NAME ?? hostname(),
-    port: number('port', values.port ?? env.PORT ?? '8081', 0, 65_535),
-    address: readAddress(values.address ?? (env.ADDRESS || '127.0.0.1')),
-    resyncSeconds: number('resync-seconds', values['resync-seconds'] ?? env.RESYNC_SECONDS ?? '60', 1, 86_400),
-    netnsDir: values['netns-dir'] ?? env.NETNS_DIR ?? '/run/netns',
-    exempt: readExempt(values.exempt ?? env.EXEMPT ?? ''),
-    ingressQueue: readSwitch('--ingress-queue', values['ingress-queue'] ?? (env.INGRESS_QUEUE || 'true')),
-    startupTaint: readSwitch('--startup-taint', values['startup-taint'] ?? (env.STARTUP_TAINT || 'false')),
+    nodeName: given('node-name') ?? hostname(),
+    port: number('port', 0, 65_535),
+    address: text('address'),
+    resyncSeconds: number('resync-seconds', 1, 86_400),
+    netnsDir: text('netns-dir'),
+    exempt,
+    ingressQueue: isOn('ingress-queue'),
+    startupTaint: isOn('startup-taint'),
     uninstall: values.uninstall,
     help: values.help,
   };
@@ -126,28 +141,13 @@ export function readShaperConfig(
   values: { readonly [flag in keyof typeof shaperFlags]?: string | undefined },
   env: Environment,
 ): ShaperConfig {
+  const given = (flag: keyof typeof shaperFlags) => values[flag] ?? (env[variableOf(flag)] || undefined);
   return {
-    bpfObject: values['bpf-object'] ?? env.BPF_OBJECT ?? fileURLToPath(new URL('../bpf/shaper.bpf.o', import.meta.url)),
-    pinDir: values['pin-dir'] ?? env.PIN_DIR ?? '/sys/fs/bpf/podrate',
-    cgroupRoot: values['cgroup-root'] ?? env.CGROUP_ROOT,
-    releaseCgroup: values['release-cgroup'] ?? env.RELEASE_CGROUP,
+    bpfObject: given('bpf-object') ?? fileURLToPath(new URL('../bpf/shaper.bpf.o', import.meta.url)),
+    pinDir: given('pin-dir') ?? shaperOptions['pin-dir'][2],
+    cgroupRoot: given('cgroup-root'),
+    releaseCgroup: given('release-cgroup'),
   };
-}
-
-function readSwitch(flag: string, text: string): boolean {
-  if (text === 'true' || text === 'false') return text === 'true';
-  throw new ConfigError(`${flag} ${text}: must be true or false`);
-}
-
-function readAddress(text: string): string {
-  if (isIP(text) !== 0) return text;
-  throw new ConfigError(`--address ${text}: must be an IP address, such as 127.0.0.1 or ::`);
-}
-
-function readExempt(list: string): readonly Block[] {
-  const blocks = parse(() => parseBlocks(list));
-  if (blocks.length <= maxBlocks) return blocks;
-  throw new ConfigError(`--exempt: ${blocks.length} blocks are more than the ${maxBlocks} that the list can hold`);
 }
 
 /** Runs a parser of arguments. @throws ConfigError for what it refuses */

@@ -4,21 +4,23 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { pino } from 'pino';
-import { noAdopter, noNamespaces, noRelease, startAgent } from './agent.ts';
+import { startAgent } from './agent.ts';
 import { keepRemovingStartupTaint } from './api/startup-taint.ts';
 import { tellUninstalled } from './api/uninstall-notice.ts';
 import { realClock } from './base/clock.ts';
 import { type Config, ConfigError, readConfig, usage } from './config.ts';
-import { unmark } from './dscp/remove.ts';
-import { createHealthApp } from './http/health.ts';
+import { createHandler } from './http/health.ts';
 import { renderMetrics } from './http/metrics.ts';
 import { createQueues } from './ingress-queue/controller.ts';
-import { createPodDevices } from './ingress-queue/devices.ts';
-import { removeQueues } from './ingress-queue/settle.ts';
 import { mountedNamespaces } from './net/namespaces.ts';
-import { createTc } from './net/tc.ts';
 import { openNode, PreflightError } from './open-node.ts';
-import { uninstall } from './reconcile/uninstall.ts';
+import { uninstall } from './uninstall.ts';
+
+const noNamespaces =
+  'network namespaces cannot be entered: packets are not marked, and connections that are older than a limit are held ' +
+  'by dropping until they close (the component manifests/namespaces changes that)';
+const noAdopter =
+  'connections that are older than a limit are held by dropping until they close: the kernel has no TCP iterator';
 
 // Written at once: a fatal line flushes what waits, and would overtake a line whose write is under way in another thread.
 const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ sync: true }));
@@ -44,40 +46,23 @@ try {
 }
 
 async function run(config: Config): Promise<void> {
+  const { nodeName, netnsDir: netnsDirectory } = config;
   const monotonic = () => performance.now();
   const resyncMs = config.resyncSeconds * 1000;
-  const { shaper, marker, cgroups, cgroupMount, canEnterNamespaces } = await openNode(config);
+  const { shaper, cgroups, cgroupMount, canEnterNamespaces, ...node } = await openNode(config);
+  const marker = canEnterNamespaces ? node.marker : undefined;
   shaper.install();
-  const release = shaper.installRelease();
-  if (release !== undefined) log.warn({ error: release.message }, noRelease);
   if (!canEnterNamespaces) log.info(noNamespaces);
   else if (shaper.adopter() === undefined) log.warn(noAdopter);
-  const kubeConfig = new KubeConfig();
-  kubeConfig.loadFromDefault();
-  const { nodeName, netnsDir: netnsDirectory } = config;
-  const devices = createPodDevices();
-  const { classifier } = shaper;
-  const queues = createQueues({ enabled: config.ingressQueue, tc: createTc(), devices, classifier, log });
-  const agent = startAgent({
-    kubeConfig,
-    nodeName,
-    shaper,
-    marker,
-    canEnterNamespaces,
-    cgroups,
-    resyncMs,
-    netnsDirectory,
-    queues,
-    onFirstPass: () => {
-      if (config.startupTaint) keepRemovingStartupTaint(kubeConfig, nodeName, realClock, log);
-    },
-    log,
-    monotonic,
-    clock: realClock,
-    now: Date.now,
-  });
+  const queues = createQueues({ enabled: config.ingressQueue, shaper, log });
+  const kubeConfig = loadKubeConfig();
+  const onFirstPass = () => {
+    if (config.startupTaint) keepRemovingStartupTaint(kubeConfig, nodeName, realClock, log);
+  };
+  const parts = { shaper, marker, cgroups, queues, onFirstPass, log, monotonic, clock: realClock, now: Date.now };
+  const agent = startAgent({ kubeConfig, nodeName, resyncMs, netnsDirectory, ...parts });
   const metrics = () => renderMetrics(shaper, agent.state());
-  const server = createServer(createHealthApp({ state: agent.state, metrics, resyncMs, monotonic }));
+  const server = createServer(createHandler({ state: agent.state, metrics, resyncMs, monotonic }));
   server.once('error', (error) => {
     const advice = 'choose another one with --port, and the address with --address';
     log.fatal({ error: error.message }, `cannot listen on port ${config.port} of ${config.address}: ${advice}`);
@@ -100,22 +85,22 @@ async function run(config: Config): Promise<void> {
 }
 
 async function removeAll(config: Config): Promise<void> {
-  const { shaper, marker, cgroups } = await openNode(config);
-  const unmarked = await unmark(marker, await mountedNamespaces(config.netnsDir));
-  for (const error of unmarked) log.error({ error: error.message }, 'a network namespace stays marked');
-  removeQueues(createTc());
-  const failures = await uninstall(shaper, cgroups, wait);
-  for (const { step, error } of failures) log.error({ step: step.kind, error: error.message }, 'a step failed');
-  if (failures.length + unmarked.length > 0) {
+  const errors = await uninstall(await openNode(config), await mountedNamespaces(config.netnsDir), wait);
+  for (const error of errors) log.error({ error: error.message }, 'something of podrate stays');
+  if (errors.length > 0) {
     process.exitCode = 1;
     return;
   }
   log.info('all limits are off this node, and all pins are removed');
   try {
-    const kubeConfig = new KubeConfig();
-    kubeConfig.loadFromDefault();
-    await tellUninstalled(kubeConfig, config.nodeName, Date.now);
+    await tellUninstalled(loadKubeConfig(), config.nodeName, Date.now);
   } catch (error) {
     log.warn({ error: error instanceof Error ? error.message : String(error) }, 'the pods could not be told');
   }
+}
+
+function loadKubeConfig(): KubeConfig {
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromDefault();
+  return kubeConfig;
 }

@@ -35,7 +35,7 @@ struct {
 	__uint(max_entries, 4096);
 	__type(key, struct handshake);
 	__type(value, __u32);
-} podrate_handshakes SEC(".maps");
+} podrate_syns SEC(".maps");
 
 /* The backlog that bulk connections hold anyway, N packets for N of them: no reason to refuse a new one. */
 static __always_inline __s64 base_backlog(const struct podrate_gate *gate, __u64 now_ns)
@@ -65,11 +65,11 @@ static __always_inline __u32 *tries_of(struct __sk_buff *skb, const struct ip_ad
 	if (sock)
 		return &sock->refused;
 	bpf_skb_load_bytes(skb, network, handshake.ports, sizeof(handshake.ports));
-	tries = bpf_map_lookup_elem(&podrate_handshakes, &handshake);
+	tries = bpf_map_lookup_elem(&podrate_syns, &handshake);
 	if (tries)
 		return tries;
-	bpf_map_update_elem(&podrate_handshakes, &handshake, &none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&podrate_handshakes, &handshake);
+	bpf_map_update_elem(&podrate_syns, &handshake, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&podrate_syns, &handshake);
 }
 
 /* Whether a connection may begin; `tries` counts how often it was refused. */

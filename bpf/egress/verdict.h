@@ -85,7 +85,7 @@ static __always_inline void record_sent(struct podrate_gate *gate, struct podrat
 
 static __always_inline int egress(struct __sk_buff *skb, struct limited *limited)
 {
-	struct podrate_counters *counts = bpf_map_lookup_elem(&podrate_counters, &limited->slot);
+	struct podrate_counters *counts = bpf_map_lookup_elem(&podrate_counts, &limited->slot);
 	struct podrate_state *state = limited->state;
 	struct podrate_clock *clock = &state->egress;
 	__u64 now_ns = bpf_ktime_get_ns();

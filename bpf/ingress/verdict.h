@@ -40,7 +40,7 @@ static __always_inline int police_segment(struct podrate_state *state, const str
 
 static __always_inline int ingress(struct __sk_buff *skb, struct limited *limited)
 {
-	struct podrate_counters *counts = bpf_map_lookup_elem(&podrate_counters, &limited->slot);
+	struct podrate_counters *counts = bpf_map_lookup_elem(&podrate_counts, &limited->slot);
 	struct podrate_state *state = limited->state;
 	struct podrate_clock *clock = &state->ingress;
 	__u64 now_ns = bpf_ktime_get_ns();

@@ -28,7 +28,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct jiffy_rate);
-} podrate_measured SEC(".maps");
+} podrate_jiffies SEC(".maps");
 
 static __always_inline __u64 jiffies_per_second(void)
 {
@@ -36,7 +36,7 @@ static __always_inline __u64 jiffies_per_second(void)
 	__u64 passed_ns, hz;
 	__u32 only = 0;
 
-	estimate = bpf_map_lookup_elem(&podrate_measured, &only);
+	estimate = bpf_map_lookup_elem(&podrate_jiffies, &only);
 	if (!estimate)
 		return HZ_USUAL;
 	if (estimate->hz)

@@ -39,7 +39,7 @@ struct {
 	__uint(max_entries, PODRATE_SLOTS);
 	__type(key, __u32);
 	__type(value, struct podrate_counters);
-} podrate_counters SEC(".maps");
+} podrate_counts SEC(".maps");
 
 /* Which cgroup holds which slot. Only user space uses it; it lives here so that it is pinned with the rest. */
 struct {

@@ -73,7 +73,7 @@ export async function limitCgroup(
     throw new CommandError('cli/failed', message, { cause: failure?.error });
   }
   // What another version has attached to it would limit it too.
-  await shaper.leaveOtherLayouts([cgroup], undefined);
+  shaper.leaveOtherLayouts(new Set([cgroup.id]));
   const problems =
     release === undefined ? [] : [`Connections that are idle at a detach keep their pace: ${release.message}`];
   return { cgroup, before, after, warnings: [...problems, ...warnings] };

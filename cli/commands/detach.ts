@@ -33,7 +33,7 @@ export async function freeCgroup(node: Node, cgroup: Cgroup, wait: Wait): Promis
   refusePods(cgroup, before);
   const slots = before.filter((slot) => slot.cgroupId === cgroup.id && isManual(slot));
   const change: Change = { cgroup, before: slots[0]?.config, after: undefined, warnings: [] };
-  await shaper.leaveOtherLayouts([cgroup], undefined);
+  shaper.leaveOtherLayouts(new Set([cgroup.id]));
   if (slots.length === 0) {
     await removeQueue(cgroup);
     return change;

@@ -25,7 +25,11 @@ export async function adoptOlder({ shaper, canEnterNamespaces }: Node, change: C
   for (const afterMs of isNew ? looksAfterMs : looksAfterMs.slice(0, 1)) {
     await wait(afterMs - waitedMs);
     waitedMs = afterMs;
-    if (canEnterNamespaces && adoptConnections(shaper.adopter(), namespaces) !== undefined) continue;
+    const adopter = shaper.adopter();
+    if (canEnterNamespaces && adopter !== undefined) {
+      adoptConnections(adopter, namespaces);
+      continue;
+    }
     const reason = canEnterNamespaces ? 'it takes Linux 5.15' : 'it takes CAP_SYS_ADMIN';
     const warning = `Connections that are older than the limit are held by dropping until they close (${reason}).`;
     return { ...change, warnings: [...warnings, warning] };

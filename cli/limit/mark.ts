@@ -54,11 +54,11 @@ export async function markCgroup(
   let before: number | undefined;
   try {
     for (const { file } of namespaces) {
-      const look = await marker.look(file);
+      const look = marker.look(file);
       if (look === undefined) continue;
       const mark = look.marks.find(({ handle }) => handle === handleOf(cgroupId));
       before ??= mark && dscpOf(mark);
-      await marker.apply(file, look, { cgroupId, dscp });
+      marker.apply(file, look, { cgroupId, dscp });
     }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -80,7 +80,7 @@ export async function withMark(
   const { cgroup } = change;
   const own = new Set(namespaces.map(({ id }) => id));
   // Where nothing is marked yet, there is nothing to be taken off.
-  const others = (await node.marker.isUsed()) ? (await allNamespaces()).filter(({ id }) => !own.has(id)) : [];
+  const others = node.marker.isUsed() ? (await allNamespaces()).filter(({ id }) => !own.has(id)) : [];
   const elsewhere = await markCgroup(node, cgroup, undefined, others);
   const before = (await markCgroup(node, cgroup, dscp, namespaces)) ?? elsewhere;
   return { ...change, mark: { before, after: dscp } };
@@ -106,14 +106,14 @@ export async function marksOf<T extends { readonly cgroup: string | null }>(
   handle: (place: T) => Promise<number> | number,
 ): Promise<Map<T, number>> {
   const found = new Map<T, number>();
-  if (places.length === 0 || !(await marker.isUsed())) return found;
+  if (places.length === 0 || !marker.isUsed()) return found;
   const looks = new Map<bigint, ReturnType<typeof marker.look>>();
   for (const place of places) {
     for (const { file, id } of place.cgroup === null ? [] : await networkNamespaces(place.cgroup)) {
       const look = looks.get(id) ?? marker.look(file);
       looks.set(id, look);
       const wanted = await handle(place);
-      const mark = (await look)?.marks.find((one) => one.handle === wanted);
+      const mark = look?.marks.find((one) => one.handle === wanted);
       if (mark !== undefined) found.set(place, dscpOf(mark));
     }
   }

@@ -3,9 +3,8 @@ import { stat } from 'node:fs/promises';
 import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
 import { foreignQueue } from '../../nodeagent/ingress-queue/controller.ts';
 import { devicesInto, type HostDevice } from '../../nodeagent/ingress-queue/devices.ts';
-import { filterClassId, manualHandle, type Queue } from '../../nodeagent/ingress-queue/htb.ts';
-import { type PickDevice, settleQueues } from '../../nodeagent/ingress-queue/settle.ts';
-import { createTc } from '../../nodeagent/net/tc.ts';
+import { manualHandle, type Queue } from '../../nodeagent/ingress-queue/htb.ts';
+import { type RootQueue, settleQueues } from '../../nodeagent/ingress-queue/settle.ts';
 import { networkNamespaces } from '../cgroup/namespaces.ts';
 import { CommandError } from '../errors.ts';
 
@@ -54,9 +53,9 @@ export async function settleQueue(
  */
 export async function removeQueue(cgroup: Cgroup, limit?: Pick<Queue, 'slot' | 'classifier'>): Promise<void> {
   const devices = await hostDevices(cgroup);
-  const { failed } = settleQueues(createTc(), manualHandle, new Map(), pickDevices(devices, limit));
-  for (const [device, error] of failed) {
-    throw new CommandError('cli/failed', `the queue on ${device} stays: ${error.message}`, { cause: error });
+  const { failed } = settleQueues(scopeOf(devices, limit), new Map());
+  for (const error of failed.values()) {
+    throw new CommandError('cli/failed', `the queue stays: ${error.message}`, { cause: error });
   }
 }
 
@@ -69,12 +68,14 @@ interface Problem {
 async function makeQueue(cgroup: Cgroup, limit: Omit<Queue, 'mtu'>): Promise<Problem | undefined> {
   const devices = await hostDevices(cgroup);
   if (devices.length === 0) return { reason: noDevice(cgroup), isExpected: true };
-  const wanted = new Map(devices.map(({ name, mtu }) => [name, { ...limit, mtu }]));
-  const { foreign, failed } = settleQueues(createTc(), manualHandle, wanted, pickDevices(devices, limit));
-  const [other] = foreign.values();
-  if (other !== undefined) return { reason: foreignQueue(other), isExpected: false };
-  const [failure] = failed;
-  return failure && { reason: `${failure[0]}: ${failure[1].message}`, isExpected: false };
+  const wanted = new Map(devices.map(({ index, mtu }) => [index, { ...limit, mtu }]));
+  const { foreign, failed } = settleQueues(scopeOf(devices, limit), wanted);
+  for (const { index, name } of devices) {
+    const [other, error] = [foreign.get(index), failed.get(index)];
+    if (other !== undefined) return { reason: foreignQueue(name, other), isExpected: false };
+    if (error !== undefined) return { reason: `${name}: ${error.message}`, isExpected: false };
+  }
+  return undefined;
 }
 
 function noDevice({ path }: Cgroup): string {
@@ -82,12 +83,12 @@ function noDevice({ path }: Cgroup): string {
   return `nothing in ${path} is behind a device of this network namespace: ${advice}`;
 }
 
-function pickDevices(devices: readonly HostDevice[], limit?: Pick<Queue, 'slot' | 'classifier'>): PickDevice {
-  const names = new Set(devices.map(({ name }) => name));
-  const classId = limit && filterClassId(manualHandle, limit.slot);
-  return ({ device }, filter) =>
-    names.has(device) ||
-    (limit !== undefined && filter?.programId === limit.classifier.id && filter.classId === classId);
+/** The queues on the devices, and wherever the classifier reads the slot. */
+function scopeOf(devices: readonly HostDevice[], limit?: Pick<Queue, 'slot' | 'classifier'>) {
+  const indexes = new Set(devices.map(({ index }) => index));
+  const readsSlot = ({ filter }: RootQueue) =>
+    limit !== undefined && filter?.programId === limit.classifier.id && filter.classId === manualHandle + limit.slot;
+  return { handle: manualHandle, pick: (root: RootQueue) => indexes.has(root.index) || readsSlot(root) };
 }
 
 /** This namespace's ends of the devices of the cgroup's processes. */

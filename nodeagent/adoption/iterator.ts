@@ -16,23 +16,12 @@ export interface Adopted {
 
 /**
  * Runs the pinned iterator in network namespaces. It finds connections that have sent something since the limit came.
- * @param path of the pin; undefined where the kernel has no such iterator
+ * @param path of the pin
  * @param namespaces files such as /run/netns/NAME or /proc/PID/ns/net; one that has vanished is left out
- * @returns undefined without an iterator
  * @throws Error if a namespace cannot be entered, which takes CAP_SYS_ADMIN, or if the iterator cannot be read
  */
-export function adoptConnections(path: string, namespaces: readonly string[]): Adopted;
-export function adoptConnections(path: string | undefined, namespaces: readonly string[]): Adopted | undefined;
-export function adoptConnections(path: string | undefined, namespaces: readonly string[]): Adopted | undefined {
-  if (path === undefined) return undefined;
-  let paced = 0;
-  let fixed = 0;
-  for (const namespace of namespaces) {
-    const lines = inNetworkNamespace(namespace, () => readFileSync(path, 'utf8')) ?? '';
-    for (const line of lines.split('\n')) {
-      if (line === 'c') paced += 1;
-      if (line === 'f') fixed += 1;
-    }
-  }
-  return { paced, fixed };
+export function adoptConnections(path: string, namespaces: readonly string[]): Adopted {
+  const texts = namespaces.map((file) => inNetworkNamespace(file, () => readFileSync(path, 'utf8')) ?? '');
+  const lines = texts.flatMap((text) => text.split('\n'));
+  return { paced: lines.filter((line) => line === 'c').length, fixed: lines.filter((line) => line === 'f').length };
 }

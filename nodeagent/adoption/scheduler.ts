@@ -1,6 +1,4 @@
 /** Decides when to look for connections that are older than their limit. */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Report } from '../reconcile/reconcile.ts';
@@ -8,20 +6,12 @@ import type { Adopted } from './iterator.ts';
 
 /** What adoptions are built from. */
 export interface AdoptionsOptions {
-  /** Runs the iterator; undefined where the kernel has none. */
-  readonly adopt: (namespaces: readonly string[]) => Promise<Adopted | undefined>;
-  readonly mayHaveConnections: (path: string) => Promise<boolean>;
-  /** Directory with the network namespaces of the node. */
-  readonly netnsDirectory: string;
+  /** Runs the iterator in all network namespaces of the node. */
+  readonly adopt: () => Promise<Adopted>;
+  /** Reports whether a process is in a cgroup: one that is just starting has no connections yet. */
+  readonly isPopulated: (path: string) => Promise<boolean>;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-/** The running part. */
-export interface Adoptions {
-  /** Tells what a pass did. @param full whether it was a thorough one */
-  passed(report: Pick<Report, 'attached' | 'slots' | 'steps'>, full: boolean): Promise<void>;
-  stop(): void;
 }
 
 /**
@@ -31,17 +21,14 @@ export interface Adoptions {
 export const looksAfterMs = [250, 800];
 
 /** Builds it. Errors are logged: limits hold by dropping meanwhile, and the next thorough pass looks again. */
-export function createAdoptions(options: AdoptionsOptions): Adoptions {
-  const { adopt, mayHaveConnections, netnsDirectory, clock, log } = options;
+export function createAdoptions({ adopt, isPopulated, clock, log }: AdoptionsOptions) {
   const late = new Set<string>();
   const cancels = new Set<() => void>();
   let fixedRates = false;
 
   const look = async () => {
     try {
-      const names = await readdir(netnsDirectory).catch(() => []);
-      const adopted = await adopt(names.map((name) => join(netnsDirectory, name)));
-      if (adopted === undefined) return;
+      const adopted = await adopt();
       fixedRates ||= adopted.fixed > 0;
       if (adopted.paced + adopted.fixed > 0)
         log.info({ ...adopted }, 'connections that are older than their limit are paced');
@@ -60,12 +47,13 @@ export function createAdoptions(options: AdoptionsOptions): Adoptions {
   };
 
   return {
-    async passed({ attached, slots, steps }, full) {
-      let due = late.size > 0 && (full || (fixedRates && (steps.update ?? 0) > 0));
+    /** Learns what a pass did. @param full whether it was a thorough one */
+    async passed({ attached, slots, steps }: Pick<Report, 'attached' | 'slots' | 'steps'>, full: boolean) {
       const held = new Set(slots.map((slot) => slot.owner));
       for (const owner of late) if (!held.has(owner)) late.delete(owner);
+      let due = late.size > 0 && (full || (fixedRates && (steps.update ?? 0) > 0));
       for (const { owner, cgroup } of attached) {
-        if (late.has(owner) || !(await mayHaveConnections(cgroup.path))) continue;
+        if (late.has(owner) || !(await isPopulated(cgroup.path).catch(() => false))) continue;
         late.add(owner);
         due = true;
       }

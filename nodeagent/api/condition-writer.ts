@@ -2,21 +2,8 @@
 import { conditionTime, type PatchCondition } from '../../kube/pod-condition.ts';
 import { backOffWithJitter } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
-import type { ShapedPod } from '../pods/desired.ts';
+import type { PodRef } from '../pods/desired.ts';
 import type { LimitedCondition } from './limited-condition.ts';
-
-/** The pod whose condition is meant. */
-export type PodRef = Pick<ShapedPod, 'namespace' | 'name' | 'uid' | 'condition'>;
-
-/** A set of wanted conditions. */
-export interface Conditions {
-  /** Wants a condition on a pod. It is patched only if the pod does not have it. */
-  want(pod: PodRef, condition: LimitedCondition): void;
-  /** Forgets all pods but these, once nothing is left to be written on them. */
-  forgetBut(uids: ReadonlySet<string>): void;
-  /** Starts no more patches. */
-  stop(): void;
-}
 
 /** What it works with. */
 export interface ConditionsOptions {
@@ -29,6 +16,9 @@ export interface ConditionsOptions {
   /** Wall clock, in ms since the epoch. */
   readonly now: () => number;
 }
+
+/** What a condition says. */
+export type Said = { readonly status: string; readonly reason?: string; readonly message?: string };
 
 interface Entry {
   pod: PodRef;
@@ -44,8 +34,8 @@ const backOffMs = { first: 500, longest: 60_000 };
 /** The watch echoes a patch within this time, in ms; a pod that still lacks it then has lost it to somebody else. */
 const echoMs = 30_000;
 
-/** Builds the set. It holds one entry for each pod that is wanted something of. */
-export function createConditions({ patch, onWritten, onError, clock, now }: ConditionsOptions): Conditions {
+/** Builds the set of wanted conditions. It holds one entry for each pod that is wanted something of. */
+export function createConditions({ patch, onWritten, onError, clock, now }: ConditionsOptions) {
   const entries = new Map<string, Entry>();
   const queue = new Set<string>();
   let running = 0;
@@ -70,56 +60,47 @@ export function createConditions({ patch, onWritten, onError, clock, now }: Cond
       });
     }
   };
-  const tell = ({ written }: Entry, pod: PodRef, condition: LimitedCondition) => {
-    const before = written?.condition ?? pod.condition;
-    if (before === undefined || !same(before, condition)) onWritten(pod, condition, before);
-  };
   const write = async (uid: string, entry: Entry) => {
     const { pod, condition } = entry;
+    const again = () => {
+      entry.waiting = false;
+      queue.add(uid);
+      pump();
+    };
     try {
       const outcome = await patch(pod, { ...condition, lastTransitionTime: transition(pod, condition, now()) });
+      const before = entry.written?.condition ?? pod.condition;
       if (outcome === 'gone') entries.delete(uid);
-      else tell(entry, pod, condition);
+      else if (before === undefined || !same(before, condition)) onWritten(pod, condition, before);
       entry.written = { condition, at: now() };
       entry.failures = 0;
-      entry.waiting = false;
       // It may have been wanted otherwise while the patch was on its way.
-      queue.add(uid);
+      again();
     } catch (error) {
       onError(pod, error instanceof Error ? error : new Error(String(error)));
-      const waitMs = backOffWithJitter(backOffMs, entry.failures, clock.random());
+      clock.after(backOffWithJitter(backOffMs, entry.failures, clock.random()), again);
       entry.failures += 1;
-      clock.after(waitMs, () => {
-        entry.waiting = false;
-        queue.add(uid);
-        pump();
-      });
     }
   };
 
   return {
-    want(pod, condition) {
-      const entry = entries.get(pod.uid);
-      if (entry === undefined) {
-        entries.set(pod.uid, { pod, condition, written: undefined, failures: 0, waiting: false });
-      } else {
-        entry.pod = pod;
-        entry.condition = condition;
-      }
+    /** Wants a condition on a pod. It is patched only if the pod does not have it. */
+    want(pod: PodRef, condition: LimitedCondition) {
+      const entry = entries.get(pod.uid) ?? { written: undefined, failures: 0, waiting: false };
+      entries.set(pod.uid, Object.assign(entry, { pod, condition }));
       queue.add(pod.uid);
       pump();
     },
-    forgetBut(uids) {
+    /** Forgets all pods but these, once nothing is left to be written on them. */
+    forgetBut(uids: ReadonlySet<string>) {
       for (const [uid, entry] of entries) if (!uids.has(uid) && isDone(entry)) entries.delete(uid);
     },
+    /** Starts no more patches. */
     stop() {
       stopped = true;
     },
   };
 }
-
-/** What a condition says. */
-export type Said = { readonly status: string; readonly reason?: string; readonly message?: string };
 
 function same(one: Said, other: Said): boolean {
   return one.status === other.status && one.reason === other.reason && one.message === other.message;

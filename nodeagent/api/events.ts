@@ -1,20 +1,20 @@
 /** The API server's events about pods, as `kubectl describe pod` shows them. */
 import type { KubeConfig } from '@kubernetes/client-node';
 import { createEvent } from '../../kube/event.ts';
-import type { ShapedPod } from '../pods/desired.ts';
-import type { PodEvent } from './pod-event.ts';
-
-/** The pod that an event is about. */
-export type EventPod = Pick<ShapedPod, 'namespace' | 'name' | 'uid'>;
-
-/** Writes an event. @throws if the API server does not take it */
-export type WriteEvent = (pod: EventPod, event: PodEvent) => Promise<void>;
-
-/** Who the events are from. */
-const eventController = 'podrate.dev/agent';
+import type { PodRef } from '../pods/desired.ts';
+import type { LimitedCondition } from './limited-condition.ts';
 
 const timeoutMs = 10_000;
 const longestName = 253;
+/** In bytes. */
+const longestNote = 1024;
+
+/**
+ * Writes the event of a pod's condition that was written.
+ * @param before the status of the condition that the pod had until then; undefined if it had none
+ * @throws if the API server does not take it
+ */
+export type WriteEvent = (pod: PodRef, before: string | undefined, condition: LimitedCondition) => Promise<void>;
 
 /**
  * Builds the writer of events.
@@ -23,7 +23,7 @@ const longestName = 253;
  */
 export function eventWriter(kubeConfig: KubeConfig, nodeName: string, now: () => number): WriteEvent {
   let count = 0;
-  return async ({ namespace, name, uid }, { type, reason, note }) => {
+  return async ({ namespace, name, uid }, before, condition) => {
     const time = now();
     count += 1;
     // As client-go names events; those of one millisecond differ by the count.
@@ -31,13 +31,30 @@ export function eventWriter(kubeConfig: KubeConfig, nodeName: string, now: () =>
     const event = {
       metadata: { name: `${name.slice(0, longestName - suffix.length)}${suffix}` },
       regarding: { kind: 'Pod', namespace, name, uid },
-      type,
-      reason,
-      note,
+      ...reasonOf(before, condition),
+      note: cut(condition.message),
       action: 'Limit',
-      reportingController: eventController,
+      reportingController: 'podrate.dev/agent',
       reportingInstance: nodeName,
     } as const;
-    await createEvent(kubeConfig, event, time, { what: `write event ${reason}`, timeoutMs });
+    await createEvent(kubeConfig, event, time, { what: `write event ${event.reason}`, timeoutMs });
   };
+}
+
+/** Returns the type and the reason of the event that tells of a condition. */
+export function reasonOf(before: string | undefined, { status, reason }: Pick<LimitedCondition, 'status' | 'reason'>) {
+  if (status === 'True') {
+    return { type: 'Normal', reason: before === 'True' ? 'RateUpdated' : 'RateApplied' } as const;
+  }
+  const isWanted = reason === 'NoLimit' || reason === 'Uninstalled';
+  return isWanted
+    ? ({ type: 'Normal', reason: 'RateRemoved' } as const)
+    : ({ type: 'Warning', reason: 'RateFailed' } as const);
+}
+
+/** Cuts a note as long as the API server takes it; a character of another script than Latin takes up to four bytes. */
+export function cut(message: string): string {
+  const bytes = Buffer.from(message);
+  if (bytes.length <= longestNote) return message;
+  return `${new TextDecoder().decode(bytes.subarray(0, longestNote - 9)).replace(/\ufffd+$/, '')}…`;
 }

@@ -6,15 +6,6 @@ import { shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
 
-/** The pods of a node that the webhook marked as limited. */
-export interface Pods {
-  /** The pods as last heard of; while the API server is away, as they were. */
-  list(): readonly V1Pod[];
-  /** Whether a list has ever been complete: before that, nothing is known about what should be. */
-  synced(): boolean;
-  stop(): void;
-}
-
 /** What a watch is built from. */
 export interface PodsOptions {
   readonly kubeConfig: KubeConfig;
@@ -52,24 +43,18 @@ export async function listPods(kubeConfig: KubeConfig, nodeName: string): Promis
   return (await list(kubeConfig, selectors(nodeName))).items;
 }
 
-/**
- * Lists the pods of a node that have some uids, whether or not they are marked as limited.
- * @throws if the API server does not answer
- */
-export async function findPods(
-  kubeConfig: KubeConfig,
-  nodeName: string,
-  uids: ReadonlySet<string>,
-): Promise<readonly V1Pod[]> {
+/** Lists all pods of a node, marked or not, as the API server remembers them. @throws if it does not answer */
+export async function listAllPods(kubeConfig: KubeConfig, nodeName: string): Promise<readonly V1Pod[]> {
   const { fieldSelector } = selectors(nodeName);
-  const { items } = await list(kubeConfig, { fieldSelector, ...anyVersion });
-  return items.filter(({ metadata }) => uids.has(metadata?.uid ?? ''));
+  return (await list(kubeConfig, { fieldSelector, ...anyVersion })).items;
 }
 
-/** Starts to list and watch. After a failure it lists again; what is known stays meanwhile. */
-export function watchPods(options: PodsOptions): Pods {
-  const { kubeConfig, nodeName, onChange, onError, clock } = options;
-  const backOffMs = options.backOffMs ?? { first: 500, longest: 30_000 };
+/**
+ * Starts to list and watch the pods of a node that the webhook marked as limited. After a failure it lists again; what
+ * is known stays meanwhile.
+ */
+export function watchPods(options: PodsOptions) {
+  const { kubeConfig, nodeName, onChange, onError, clock, backOffMs = { first: 500, longest: 30_000 } } = options;
   const end = new AbortController();
   const { signal } = end;
   let known: Map<string, V1Pod> | undefined;
@@ -89,13 +74,11 @@ export function watchPods(options: PodsOptions): Pods {
   };
   const wait = (ms: number) =>
     new Promise<void>((resolve) => {
-      const done = () => {
+      const cancel = clock.after(ms, resolve);
+      signal.addEventListener('abort', () => {
         cancel();
-        signal.removeEventListener('abort', done);
         resolve();
-      };
-      const cancel = clock.after(ms, done);
-      signal.addEventListener('abort', done);
+      });
     });
   const run = async () => {
     while (!signal.aborted) {
@@ -125,7 +108,9 @@ export function watchPods(options: PodsOptions): Pods {
   void run();
 
   return {
-    list: () => [...(known?.values() ?? [])],
+    /** Returns the pods as last heard of; while the API server is away, as they were. */
+    list: (): readonly V1Pod[] => [...(known?.values() ?? [])],
+    /** Reports whether a list has ever been complete: before that, nothing is known about what should be. */
     synced: () => known !== undefined,
     stop: () => end.abort(),
   };

@@ -5,7 +5,6 @@ import { shapedPods } from '../pods/desired.ts';
 import { transition } from './condition-writer.ts';
 import { eventWriter } from './events.ts';
 import { uninstalledCondition } from './limited-condition.ts';
-import { podEvent } from './pod-event.ts';
 import { listPods } from './pods.ts';
 
 /**
@@ -20,6 +19,6 @@ export async function tellUninstalled(kubeConfig: KubeConfig, nodeName: string, 
     if (pod.condition === undefined || pod.condition.status === 'False') continue;
     const lastTransitionTime = transition(pod, uninstalledCondition, now());
     const outcome = await patch(pod, { ...uninstalledCondition, lastTransitionTime });
-    if (outcome === 'done') await writeEvent(pod, podEvent(pod.condition.status, uninstalledCondition));
+    if (outcome === 'done') await writeEvent(pod, pod.condition.status, uninstalledCondition);
   }
 }

@@ -1,18 +1,11 @@
 /** Tells when a pod's cgroup appears: inotify works on the cgroup file system, within a millisecond of the mkdir. */
 import { type FSWatcher, watch } from 'node:fs';
 
-/** A set of watched directories. */
-export interface CgroupWatch {
-  /** Watches exactly these directories from now on. One that cannot be watched is left out; the resync timer stands in for it. */
-  set(directories: Iterable<string>): void;
-  close(): void;
-}
-
 /**
- * Builds the watch.
+ * Builds a set of watched directories.
  * @param kick called when something appears in, or vanishes from, a watched directory, or the directory itself vanishes
  */
-export function watchCgroups(kick: () => void): CgroupWatch {
+export function watchCgroups(kick: () => void) {
   const watchers = new Map<string, FSWatcher>();
   const drop = (directory: string) => {
     watchers.get(directory)?.close();
@@ -20,7 +13,8 @@ export function watchCgroups(kick: () => void): CgroupWatch {
   };
 
   return {
-    set(directories) {
+    /** Watches exactly these directories from now on. One that cannot be watched is left to the resync timer. */
+    set(directories: Iterable<string>) {
       const wanted = new Set(directories);
       for (const directory of watchers.keys()) if (!wanted.has(directory)) drop(directory);
       for (const directory of wanted) {

@@ -1,12 +1,9 @@
 /** Keeps the marks in the pods' network namespaces as the pods ask for them. */
 
 import type { Log } from '../base/log.ts';
-import { mountedNamespaces, type NetworkNamespace } from '../net/namespaces.ts';
-import { NamespaceGoneError } from '../net/netlink.ts';
+import { mountedNamespaces } from '../net/namespaces.ts';
 import type { ShapedPod } from '../pods/desired.ts';
-import type { Marker } from './marker.ts';
-import { isOf, markedPods, podOf, type WantedMark, wantedMark } from './match.ts';
-import { dscpOf, wholeNamespace } from './plan.ts';
+import type { Marker, NamespaceLook } from './marker.ts';
 
 /** What is known about a pod's mark. */
 export interface MarkState {
@@ -18,135 +15,122 @@ export interface MarkState {
 
 /** What markings are built from. */
 export interface MarkingsOptions {
-  readonly marker: Marker;
+  /** Undefined where no network namespace can be entered. */
+  readonly marker: Marker | undefined;
   /** Directory with the network namespaces of the node. */
   readonly netnsDirectory: string;
   readonly log: Log;
 }
 
-/** Keeps the marks of a node's pods. */
-export interface Markings {
-  /**
-   * Makes the marks those that pods ask for, and no others. Never fails: `of` says why a pod is not marked.
-   * @param full whether to look at all devices again, also where everything was as it should be
-   * @returns whether nothing failed
-   */
-  settle(pods: readonly ShapedPod[], full: boolean): Promise<boolean>;
-  /** What is known about a pod; undefined while its namespace has yet to be looked for. */
-  of(pod: ShapedPod): MarkState | undefined;
-}
+const cannotEnter = 'the agent cannot enter network namespaces: add the component manifests/namespaces';
+const ambiguous = 'two network namespaces have its address: find out which pod has taken it';
+const sharedNetwork = 'with hostNetwork it has no network namespace of its own';
 
-/** A namespace as it was last left. */
-interface Seen {
-  readonly addresses: readonly string[];
-  readonly dscp: number | undefined;
-}
-
-/** Builds it. A node that marks nothing costs one question to the kernel at the start. */
-export function createMarkings({ marker, netnsDirectory, log }: MarkingsOptions): Markings {
-  let seen = new Map<string, Seen>();
+/** Builds what keeps the marks of a node's pods. A node that marks nothing costs one question to the kernel at the start. */
+export function createMarkings({ marker, netnsDirectory, log }: MarkingsOptions) {
   let states = new Map<string, MarkState>();
+  let settled: string | undefined;
   // Whether there may be marks that no pod asks for: after a restart only the kernel knows.
   let mayBeLeft: boolean | undefined;
-  let told = '';
+  let reported = '';
 
-  const tend = (namespace: NetworkNamespace, pods: readonly ShapedPod[], full: boolean, lost: boolean) => {
-    const key = keyOf(namespace);
-    const before = seen.get(key);
-    const wanted = before && wantedMark(pods, before.addresses);
-    const isKnown = before !== undefined && before.addresses.length > 0 && !lost;
-    if (isKnown && !needsLook(before, wanted, full)) return;
-    const look = marker.look(namespace.file);
-    if (look === undefined) return;
-    // Whoever may set up a pod's network may give it the address of another pod: the namespace that had it first
-    // counts.
-    const others = new Set([...seen].flatMap(([other, { addresses }]) => (other === key ? [] : addresses)));
-    const addresses = look.devices.flatMap((device) => device.addresses).filter((address) => !others.has(address));
-    const mark = wantedMark(pods, addresses);
-    if (mark !== 'keep') marker.apply(namespace.file, look, mark);
-    const [found] = look.marks.filter(({ handle }) => handle === wholeNamespace);
-    seen.set(key, { addresses, dscp: mark === 'keep' ? found && dscpOf(found) : mark.dscp });
-  };
-
-  /** @returns what is wrong; empty if nothing is */
-  const settle = async (pods: readonly ShapedPod[], full: boolean): Promise<string> => {
-    mayBeLeft ??= marker.isUsed();
-    if (pods.length === 0 && !mayBeLeft) {
-      states = new Map();
-      return '';
-    }
-    mayBeLeft = true;
-    const namespaces = await mountedNamespaces(netnsDirectory);
-    seen = new Map([...seen].filter(([key]) => namespaces.some((namespace) => keyOf(namespace) === key)));
+  /** @returns what is wrong with namespaces, by the uids of their pods; under '' where the pod is not known */
+  const mark = async (pods: readonly ShapedPod[], by: Marker): Promise<Map<string, string>> => {
     const problems = new Map<string, string>();
-    // A pod that no namespace belongs to may have got its addresses after its namespace was looked at.
-    const known = [...seen.values()];
-    const isLost = (pod: ShapedPod) => !pod.network.isHost && !known.some(({ addresses }) => isOf(pod, addresses));
-    const lost = full && pods.some((pod) => pod.running && isLost(pod));
-    for (const namespace of namespaces) {
+    const looks: [file: string, look: NamespaceLook][] = [];
+    for (const { file } of await mountedNamespaces(netnsDirectory)) {
       try {
-        tend(namespace, pods, full, lost);
+        const look = by.look(file);
+        if (look !== undefined) looks.push([file, look]);
       } catch (error) {
-        // Its pod has just ended.
-        if (error instanceof NamespaceGoneError) continue;
-        const problem = error instanceof Error ? error.message : String(error);
-        const pod = podOf(pods, seen.get(keyOf(namespace))?.addresses ?? []);
-        problems.set(pod?.uid ?? '', problem);
-        seen.delete(keyOf(namespace));
+        problems.set('', messageOf(error));
       }
     }
-    states = new Map(pods.flatMap((pod) => stateOf(pod, [...seen.values()], problems, netnsDirectory)));
-    mayBeLeft = problems.size > 0 || [...seen.values()].some(({ dscp }) => dscp !== undefined);
-    return [...problems.values()].join('; ');
+    const found = looks.map(([, look]) =>
+      podOf(
+        pods,
+        look.devices.flatMap(({ addresses }) => addresses),
+      ),
+    );
+    const marked = new Set<string>();
+    for (const [index, [file, look]] of looks.entries()) {
+      const pod = found[index];
+      // It cannot be told what the pod asks for: its marks stay.
+      if (pod?.limit instanceof Error) continue;
+      // Whoever may set up a pod's network may give it another pod's address: what is marked stays so.
+      if (pod !== undefined && found.indexOf(pod) !== found.lastIndexOf(pod)) {
+        problems.set(pod.uid, ambiguous);
+        continue;
+      }
+      try {
+        by.apply(file, look, { dscp: pod?.limit.dscp });
+        if (pod !== undefined) marked.add(pod.uid);
+      } catch (error) {
+        problems.set(pod?.uid ?? '', messageOf(error));
+      }
+    }
+    states = new Map(pods.flatMap((pod) => stateOf(pod, marked, problems, netnsDirectory)));
+    return problems;
   };
 
   return {
-    async settle(pods, full) {
-      const problem = await settle(markedPods(pods), full).catch((error: Error) => error.message);
-      if (problem !== '' && problem !== told) log.warn({ error: problem }, 'packets of pods cannot be marked');
-      told = problem;
+    /**
+     * Makes the marks those that pods ask for, and no others. Never fails: `of` says why a pod is not marked.
+     * @param full whether to look at all namespaces again, also where nothing else is asked for than the last time
+     * @returns whether nothing failed
+     */
+    async settle(all: readonly ShapedPod[], full: boolean): Promise<boolean> {
+      const pods = all.filter(({ limit }) => limit instanceof Error || limit.dscp !== undefined);
+      if (marker === undefined) return true;
+      mayBeLeft ??= marker.isUsed();
+      if (pods.length === 0 && !mayBeLeft) return true;
+      const asked = JSON.stringify(pods.map(({ condition, ...pod }) => pod));
+      if (!full && asked === settled) return true;
+      const problems = await mark(pods, marker);
+      const problem = [...problems.values()].join('; ');
+      if (problem !== '' && problem !== reported) log.warn({ error: problem }, 'packets of pods cannot be marked');
+      reported = problem;
+      settled = problem === '' ? asked : undefined;
+      mayBeLeft = problem !== '' || pods.length > 0;
       return problem === '';
     },
-    of: (pod) => states.get(pod.uid),
+
+    /** Returns what is known about a pod; undefined while its namespace has yet to be looked for. */
+    of({ uid, limit }: ShapedPod): MarkState | undefined {
+      if (marker !== undefined) return states.get(uid);
+      return limit instanceof Error || limit.dscp === undefined
+        ? undefined
+        : { dscp: limit.dscp, problem: cannotEnter };
+    },
   };
 }
 
-/** Stands in for the markings where no namespace can be entered: says so of each pod that asks for a mark. */
-export function createNoMarkings(): Markings {
-  const problem = 'the agent cannot enter network namespaces: add the component manifests/namespaces';
-  return {
-    settle: async () => true,
-    of: ({ limit }) => (limit instanceof Error || limit.dscp === undefined ? undefined : { dscp: limit.dscp, problem }),
-  };
-}
-
-function keyOf({ file, id }: NetworkNamespace): string {
-  return `${file} ${id}`;
-}
-
-// Devices come and go only where somebody has set more of them up; where nothing is marked, that is of no interest.
-function needsLook(before: Seen, wanted: WantedMark | undefined, full: boolean): boolean {
-  if (wanted === undefined || wanted === 'keep') return false;
-  return wanted.dscp !== before.dscp || (full && wanted.dscp !== undefined);
+/** The pod of a namespace with these addresses. Pods on the node's own network have the node's, and no namespace. */
+function podOf(pods: readonly ShapedPod[], addresses: readonly string[]): ShapedPod | undefined {
+  const own = pods.filter(({ network }) => !network.isHost && network.addresses.some((one) => addresses.includes(one)));
+  // The address of a pod that ends is given to another one before the API server forgets the first.
+  return own.find(({ terminating }) => !terminating) ?? own[0];
 }
 
 function stateOf(
-  pod: ShapedPod,
-  seen: readonly Seen[],
+  { uid, limit, running, network }: ShapedPod,
+  marked: ReadonlySet<string>,
   problems: ReadonlyMap<string, string>,
   directory: string,
 ): [string, MarkState][] {
-  const { uid, limit, running, network } = pod;
   if (limit instanceof Error || limit.dscp === undefined) return [];
   const { dscp } = limit;
   const state = (problem: string | undefined): [string, MarkState][] => [[uid, { dscp, problem }]];
-  if (network.isHost) return state('with hostNetwork it has no network namespace of its own');
-  const own = seen.find(({ addresses }) => isOf(pod, addresses));
-  if (own?.dscp === dscp) return state(undefined);
+  if (network.isHost) return state(sharedNetwork);
+  if (marked.has(uid)) return state(undefined);
   // A problem of a namespace whose addresses are not known may be this pod's.
   const problem = problems.get(uid) ?? problems.get('');
   if (problem !== undefined) return state(problem);
   // Its containers may run a moment before its status says which addresses it has.
   if (!running || network.addresses.length === 0) return [];
   return state(`no network namespace in ${directory} has the address ${network.addresses.join(' or ')}`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

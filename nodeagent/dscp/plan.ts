@@ -2,7 +2,7 @@
 
 /** A network device of a namespace. */
 export interface Device {
-  readonly name: string;
+  readonly index: number;
   readonly isUp: boolean;
   /** Bytes of its link-layer header before the IP header: 14 on Ethernet, 0 on devices of IP packets. */
   readonly linkHeader: number;
@@ -12,17 +12,12 @@ export interface Device {
 
 /** A filter with the marking program on the way out of a device. */
 export interface Mark {
-  readonly device: string;
+  /** The device's. */
+  readonly index: number;
   /** Tells the filters of a device apart: {@link handleOf}. */
   readonly handle: number;
-  /** Such as `8d1f:3ae`: the program's version and what it is to do. */
-  readonly classId: string;
-}
-
-/** One change of a namespace's marks. */
-export interface MarkStep {
-  readonly kind: 'set' | 'remove';
-  readonly mark: Mark;
+  /** What the program is to do, and its version: {@link classIdOf}. */
+  readonly classId: number;
 }
 
 /** The handle of the filter that marks all that a namespace sends. */
@@ -40,13 +35,13 @@ export function handleOf(cgroupId: bigint): number {
  * The class id that tells the program what to do: bpf/dscp.bpf.c has its meaning.
  * @param version of the program, 1 to 65534, so that a filter with another one is replaced
  */
-export function classIdOf(version: number, linkHeader: number, dscp: number): string {
-  return `${version.toString(16)}:${((linkHeader << 6) | dscp).toString(16)}`;
+export function classIdOf(version: number, linkHeader: number, dscp: number): number {
+  return version * 0x1_0000 + ((linkHeader << 6) | dscp);
 }
 
 /** The code point that a class id stands for. */
 export function dscpOf({ classId }: Pick<Mark, 'classId'>): number {
-  return Number.parseInt(classId.split(':')[1] ?? '', 16) & 0x3f;
+  return classId & 0x3f;
 }
 
 /**
@@ -57,14 +52,14 @@ export function planMarks(
   devices: readonly Device[],
   marks: readonly Mark[],
   { handle, dscp, version }: { readonly handle: number; readonly dscp: number | undefined; readonly version: number },
-): MarkStep[] {
+): { readonly set: readonly Mark[]; readonly remove: readonly Mark[] } {
   const own = marks.filter((mark) => mark.handle === handle);
-  if (dscp === undefined) return own.map((mark) => ({ kind: 'remove', mark }));
-  return devices.flatMap(({ name, isUp, linkHeader }): MarkStep[] => {
-    const mark = { device: name, handle, classId: classIdOf(version, linkHeader, dscp) };
-    const found = own.find(({ device }) => device === name);
+  if (dscp === undefined) return { set: [], remove: own };
+  const set = devices.flatMap(({ index, isUp, linkHeader }) => {
+    const classId = classIdOf(version, linkHeader, dscp);
+    const found = own.find((mark) => mark.index === index);
     // A device that is down sends nothing, and a namespace may have many that always are.
-    const isNeeded = found === undefined ? isUp : found.classId !== mark.classId;
-    return isNeeded ? [{ kind: 'set', mark }] : [];
+    return (found === undefined ? isUp : found.classId !== classId) ? [{ index, handle, classId }] : [];
   });
+  return { set, remove: [] };
 }

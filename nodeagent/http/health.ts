@@ -1,7 +1,6 @@
 /** The agent's HTTP endpoints: alive, ready, metrics. */
-import express, { type Express } from 'express';
+import type { RequestListener } from 'node:http';
 import type { AgentState } from '../agent.ts';
-import { contentType } from './metrics.ts';
 
 /** What the endpoints tell from. */
 export interface HealthOptions {
@@ -15,32 +14,39 @@ export interface HealthOptions {
 
 /** Longer than any pass takes; a pass that runs longer hangs, and only a restart helps. In ms. */
 const hangsMs = 5 * 60_000;
+const plain = 'text/plain; charset=utf-8';
+/** Prometheus' text format. */
+const exposition = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** Builds the app; it does not listen. */
-export function createHealthApp({ state, metrics, resyncMs, monotonic }: HealthOptions): Express {
-  const app = express();
-  app.disable('x-powered-by');
-  app.disable('etag');
-
-  app.get('/healthz', (_, response) => {
-    const { runningSince } = state();
-    if (runningSince !== undefined && monotonic() - runningSince > hangsMs) {
-      response.status(500).type('text').send('a pass has been running for more than five minutes\n');
-    } else {
-      response.type('text').send('ok\n');
+/** Builds the handler of the server's requests. */
+export function createHandler({ state, metrics, resyncMs, monotonic }: HealthOptions): RequestListener {
+  const answer = (path: string): [status: number, text: string, type?: string] => {
+    switch (path) {
+      case '/healthz': {
+        const { runningSince } = state();
+        const hangs = runningSince !== undefined && monotonic() - runningSince > hangsMs;
+        return hangs ? [500, 'a pass has been running for more than five minutes\n'] : [200, 'ok\n'];
+      }
+      case '/readyz': {
+        const reason = notReady(state(), resyncMs, monotonic());
+        return reason === undefined ? [200, 'ok\n'] : [503, `${reason}\n`];
+      }
+      case '/metrics':
+        return [200, metrics(), exposition];
+      default:
+        return [404, 'not found\n'];
     }
-  });
-
-  app.get('/readyz', (_, response) => {
-    const reason = notReady(state(), resyncMs, monotonic());
-    if (reason === undefined) response.type('text').send('ok\n');
-    else response.status(503).type('text').send(`${reason}\n`);
-  });
-
-  app.get('/metrics', (_, response) => {
-    response.set('Content-Type', contentType).send(metrics());
-  });
-  return app;
+  };
+  return ({ url = '', method }, response) => {
+    let [status, text, type = plain]: ReturnType<typeof answer> = [405, 'only GET is answered\n'];
+    try {
+      if (method === 'GET' || method === 'HEAD') [status, text, type = plain] = answer(url.replace(/\?.*/s, ''));
+    } catch (error) {
+      [status, text] = [500, `${error instanceof Error ? error.message : error}\n`];
+    }
+    response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) });
+    response.end(method === 'HEAD' ? '' : text);
+  };
 }
 
 /** Why the agent is not ready; undefined if it is. */

@@ -2,12 +2,14 @@
  * The ingress queue of a pod: HTB on the host's end of the pod's device. One filter, the BPF classifier
  * of bpf/ingress/queue.h, chooses the class of each packet. docs/shaper.md has the reasons for the classes.
  */
-import { root, type TcChange } from '../net/tc.ts';
+import { openPin, withDescriptor } from '../libbpf/call.ts';
+import type { Netlink } from '../net/netlink.ts';
+import { createHtb, type Filter, type HtbClass, putBfifo, putClass, putFilter, removeQdisc, root } from '../net/tc.ts';
 import type { Classifier } from '../shaper/shaper.ts';
 
 /** The handles of podrate's root queueing disciplines: the agent's on devices of pods, and the command line tool's. */
-export const podHandle = '7064:';
-export const manualHandle = '7065:';
+export const podHandle = 0x7064_0000;
+export const manualHandle = 0x7065_0000;
 
 /** A queue as it should be. */
 export interface Queue {
@@ -22,8 +24,7 @@ export interface Queue {
 
 /** A class with packets in it. All of them may take the whole rate. */
 interface LeafClass {
-  /** The minor number, in hexadecimal digits. */
-  readonly minor: string;
+  readonly minor: number;
   /** The part of the rate that the class is sure of. */
   readonly part: number;
   /** A class is served before those of a higher number. */
@@ -44,98 +45,81 @@ const burstMs = 10;
 const largestPacket = 65_536;
 
 /** The first kilobyte of a flow, flows that stay slow, TCP packets without payload, ARP. */
-const first: LeafClass = { minor: '10', part: 1 / 8, priority: 0, quantum: 3 * frameBytes, waitMs: 25 };
+const first: LeafClass = { minor: 0x10, part: 1 / 8, priority: 0, quantum: 3 * frameBytes, waitMs: 25 };
 /** What follows of a flow up to 16 KB. */
-const young: LeafClass = { minor: '18', part: 1 / 8, priority: 1, quantum: 3 * frameBytes, waitMs: 100 };
+const young: LeafClass = { minor: 0x18, part: 1 / 8, priority: 1, quantum: 3 * frameBytes, waitMs: 100 };
 /** What follows of a TCP flow. */
-const bulk: LeafClass = { minor: '20', part: 1 / 2, priority: 1, quantum: 3 * frameBytes, waitMs: 25 };
+const bulk: LeafClass = { minor: 0x20, part: 1 / 2, priority: 1, quantum: 3 * frameBytes, waitMs: 25 };
 /** What nothing slows down: further datagrams, floods. */
-const other: LeafClass = { minor: '30', part: 1 / 4, priority: 1, quantum: frameBytes, waitMs: 25 };
-const leafClasses: readonly LeafClass[] = [first, young, bulk, other];
+const other: LeafClass = { minor: 0x30, part: 1 / 4, priority: 1, quantum: frameBytes, waitMs: 25 };
 
 /** The class that bounds the sum of the others. */
-const innerMinor = '1';
+const innerMinor = 1;
 /** The place of the classifier among the filters. */
-export const filterPlace = { preference: 1, handle: 1 } as const;
+const filterPlace = { preference: 1, handle: 1 } as const;
+/** Another number for any change of the classes. */
+const version = 1;
 
-/** The leaf of a class: where its packets wait. */
-export interface Leaf {
-  /** The class, such as `7064:10`. */
-  readonly parent: string;
-  /** Such as `8064:`. */
-  readonly handle: string;
-  /** Bytes that fit in. */
-  readonly limit: number;
-}
-
-/**
- * Returns the rate of the queue, in bytes per second of Ethernet frames. Full-sized packets pass at the limit as podrate
- * counts it and never faster, so the limit has nothing left to drop.
- */
-export function linkRate({ rate, mtu }: Pick<Queue, 'rate' | 'mtu'>): number {
-  return Math.floor((rate * (mtu + headerBytes)) / mtu);
-}
-
-/** Returns the leaves of a queue under a handle, in the order of their classes. */
-export function leavesOf(handle: string, queue: Pick<Queue, 'rate' | 'mtu'>): readonly Leaf[] {
-  const base = Number.parseInt(handle, 16);
-  return leafClasses.map(({ minor, waitMs }) => ({
-    parent: `${handle}${minor}`,
-    handle: `${(base + Number.parseInt(minor, 16) * 256).toString(16)}:`,
-    limit: Math.round((linkRate(queue) * waitMs) / 1000) + largestPacket,
-  }));
-}
-
-/** Returns the class id of the classifier's filter, whose minor number is the slot, such as `7064:1f`. */
-export function filterClassId(handle: string, slot: number): string {
-  return `${handle}${slot.toString(16)}`;
-}
-
-/** Returns the changes that install the queue. The filter comes last: where it is, everything is. */
-export function installQueue(device: string, handle: string, queue: Queue): TcChange[] {
-  return [
-    { put: 'htb', device, parent: root, handle, defaultClass: other.minor },
-    ...classes(device, handle, queue),
-    ...leaves(device, handle, queue),
-    filter(device, handle, queue),
-  ];
-}
-
-/**
- * Returns the changes that bring a whole queue to another rate, slot or classifier. Packets that wait in it stay. The
- * limit of the first leaf is changed before any class, those of the other leaves after all classes: where all limits
- * belong to one rate, the classes do too, wherever a process was killed.
- */
-export function changeQueue(device: string, handle: string, queue: Queue): TcChange[] {
-  const [first, ...others] = leaves(device, handle, queue);
-  const before = first === undefined ? [] : [first];
-  return [...before, ...classes(device, handle, queue), ...others, filter(device, handle, queue)];
-}
-
-/** Returns the changes that remove the queue. */
-export function removeQueue(device: string): TcChange[] {
-  return [{ remove: 'qdisc', device, parent: root }];
-}
-
-function classes(device: string, handle: string, queue: Queue): TcChange[] {
-  const ceil = linkRate(queue);
+/** Returns the classes of a queue, the one that bounds the sum first; the others have a leaf with a limit in bytes. */
+export function classesOf({ rate, mtu }: Pick<Queue, 'rate' | 'mtu'>): (HtbClass & { minor: number; limit: number })[] {
+  // Ethernet frames. Full-sized packets pass at the limit as podrate counts it and never faster, so the limit has
+  // nothing left to drop.
+  const ceil = Math.floor((rate * (mtu + headerBytes)) / mtu);
   const burst = Math.max(leastBurst, Math.round((ceil * burstMs) / 1000));
-  const inner = `${handle}${innerMinor}`;
-  return [
-    // Without a quantum the kernel warns, though an inner class does not use one.
-    { put: 'class', device, parent: handle, handle: inner, rate: ceil, ceil, burst, quantum: frameBytes, priority: 0 },
-    ...leafClasses.map(({ minor, part, priority, quantum }): TcChange => {
-      const rate = Math.max(1, Math.floor(ceil * part));
-      return { put: 'class', device, parent: inner, handle: `${handle}${minor}`, rate, ceil, burst, quantum, priority };
-    }),
-  ];
+  // Without a quantum the kernel warns, though an inner class does not use one.
+  const inner = { minor: innerMinor, rate: ceil, ceil, burst, quantum: frameBytes, priority: 0, limit: 0 };
+  const leaves = [first, young, bulk, other].map(({ minor, part, priority, quantum, waitMs }) => {
+    const limit = Math.round((ceil * waitMs) / 1000) + largestPacket;
+    return { minor, rate: Math.max(1, Math.floor(ceil * part)), ceil, burst, quantum, priority, limit };
+  });
+  return [inner, ...leaves];
 }
 
-function leaves(device: string, handle: string, queue: Queue): TcChange[] {
-  return leavesOf(handle, queue).map((leaf) => ({ put: 'bfifo', device, ...leaf }));
+/** Reports whether a filter is that of a queue that is whole and as it should be. */
+export function isFilterOf({ programId, classId, name }: Filter, handle: number, queue: Queue): boolean {
+  return programId === queue.classifier.id && classId === handle + queue.slot && name === nameOf(queue);
 }
 
-function filter(device: string, handle: string, { slot, classifier }: Queue): TcChange {
-  const classId = filterClassId(handle, slot);
-  return { put: 'filter', device, parent: handle, ...filterPlace, classId, program: classifier.file };
+/** The filter is put last: its name says what everything else is like. */
+function nameOf({ rate, mtu }: Queue): string {
+  return `podrate_${version}_rate_${rate}_mtu_${mtu}`;
+}
+
+/**
+ * Makes a queue, or brings one to another rate, slot or classifier; packets that wait in it stay. Where it fails nothing
+ * of the queue is left: half of one would let everything pass.
+ * @param isThere whether there is one under the handle, whole or not
+ * @throws NetlinkError, BpfError
+ */
+export function putQueue(netlink: Netlink, index: number, handle: number, queue: Queue, isThere: boolean): void {
+  const filter = (name: string) =>
+    withDescriptor(openPin(queue.classifier.file), (program) =>
+      putFilter(netlink, { index, parent: handle, ...filterPlace }, { classId: handle + queue.slot, name, program }),
+    );
+  try {
+    if (isThere) filter('unfinished');
+    else createHtb(netlink, { index, parent: root, handle }, other.minor);
+    for (const { minor, limit, ...one } of classesOf(queue)) {
+      const parent = minor === innerMinor ? handle : handle + innerMinor;
+      putClass(netlink, { index, parent, handle: handle + minor }, one);
+      // Its own handle, such as 8064:, is its class's.
+      if (limit > 0) putBfifo(netlink, { index, parent: handle + minor, handle: handle + minor * 0x100_0000 }, limit);
+    }
+    filter(nameOf(queue));
+  } catch (error) {
+    try {
+      removeQueue(netlink, index, handle);
+    } catch {
+      // The device has gone, or another program has installed its own.
+      throw error;
+    }
+    if (!isThere) throw error;
+    // An earlier version, or another program, has left classes or filters that were in the way.
+    putQueue(netlink, index, handle, queue, false);
+  }
+}
+
+/** Removes a queue. @throws NetlinkError */
+export function removeQueue(netlink: Netlink, index: number, handle: number): void {
+  removeQdisc(netlink, { index, parent: root, handle });
 }

@@ -1,104 +1,91 @@
-/** Reads the queues of a network namespace and carries out a plan. */
-import { NetlinkError } from '../net/netlink.ts';
-import type { Tc } from '../net/tc.ts';
-import { changeQueue, installQueue, manualHandle, podHandle, type Queue, removeQueue } from './htb.ts';
-import { isOurs, planQueues, type QueuePlan, type QueueStep, type QueuesThere } from './plan.ts';
-import { type QueueFilter, queueFilter, type RootQueue, rootQueues } from './state.ts';
-import { explainQueueError, NoQueuesError } from './support.ts';
+/** Makes the queues of a network namespace those that should be there. */
+import { type Netlink, NetlinkError, withNetlink } from '../net/netlink.ts';
+import { type Filter, listFilters, listQdiscs, type Qdisc, root } from '../net/tc.ts';
+import { isFilterOf, manualHandle, podHandle, putQueue, type Queue, removeQueue } from './htb.ts';
+import { explainQueueError } from './support.ts';
 
-/** The result of settling the queues. */
-export interface QueueOutcome {
-  readonly foreign: QueuePlan['foreign'];
-  readonly done: readonly QueueStep[];
-  /** Why a device does not have the queue that it should have. */
-  readonly failed: ReadonlyMap<string, Error>;
+/** The root queueing discipline of a device, with the filter of podrate's if it is one of podrate's. */
+export interface RootQueue extends Qdisc {
+  readonly filter?: Filter | undefined;
 }
 
-/** Picks devices by what is on them. All others stay as they are. */
-export type PickDevice = (root: RootQueue, filter: QueueFilter | undefined) => boolean;
+/** The result of settling the queues. Devices are told by their indexes. */
+export interface QueueOutcome {
+  /** Root queueing disciplines that another program has installed. They stay. */
+  readonly foreign: ReadonlyMap<number, RootQueue>;
+  readonly put: readonly number[];
+  readonly removed: readonly number[];
+  /** Why a device does not have the queue that it should have. */
+  readonly failed: ReadonlyMap<number, Error>;
+}
+
+/** Where queues are, and which. */
+export interface QueueScope {
+  /** The file of the network namespace; undefined: this process's own. */
+  readonly namespace?: string | undefined;
+  /** A queue is recognised by its handle. A root queueing discipline of another kind or handle is never touched. */
+  readonly handle: number;
+  /** Picks devices by what is on them; all others stay as they are. */
+  readonly pick?: (root: RootQueue) => boolean;
+}
 
 /**
- * Makes the queues of a namespace be these and no others under a handle of podrate's.
- * @param pick undefined: all devices of the namespace
- * @throws if they cannot be read
+ * Makes the queues of a scope be these and no others.
+ * @param wanted queues by the indexes of their devices
+ * @throws NetlinkError, BpfError if they cannot be read
  */
 export function settleQueues(
-  tc: Tc,
-  handle: string,
-  wanted: ReadonlyMap<string, Queue>,
-  pick: PickDevice = () => true,
+  { namespace, handle, pick = () => true }: QueueScope,
+  wanted: ReadonlyMap<number, Queue>,
 ): QueueOutcome {
-  const { steps, foreign } = planQueues(handle, wanted, readQueues(tc, handle, pick));
-  const failed = new Map<string, Error>();
-  const done: QueueStep[] = [];
-  let lacking: NoQueuesError | undefined;
-  for (const step of steps) {
-    const { device, kind } = step;
-    if (failed.has(device)) continue;
+  const foreign = new Map<number, RootQueue>();
+  const failed = new Map<number, Error>();
+  const [put, removed]: [number[], number[]] = [[], []];
+  const attempt = (index: number, done: number[], change: () => void) => {
     try {
-      // What the kernel lacks, it lacks for every device.
-      if (kind === 'install' && lacking !== undefined) throw lacking;
-      doStep(tc, handle, step);
-      done.push(step);
+      change();
+      done.push(index);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      const explained = explainQueueError(error);
-      if (explained instanceof NoQueuesError) lacking = explained;
-      if (!isDeviceGone(error)) failed.set(device, explained);
+      // A device that vanished meanwhile took its queue along.
+      if (!(error instanceof NetlinkError) || error.errno !== 'ENODEV') failed.set(index, explainQueueError(error));
     }
-  }
-  return { foreign, done, failed };
-}
-
-/** Reads the root queueing disciplines of devices, and the filters of podrate's. @throws if they cannot be read */
-export function readQueues(tc: Tc, handle: string, pick: PickDevice = () => true): QueuesThere {
-  const roots = rootQueues(tc.qdiscs());
-  const ours = [...roots.values()].filter((root) => isOurs(root, handle)).map(({ device }) => device);
-  const filters = new Map(
-    [...tc.filters(ours, handle)].flatMap(([device, there]): [string, QueueFilter][] => {
-      const filter = queueFilter(there);
-      return filter === undefined ? [] : [[device, filter]];
-    }),
-  );
-  return { roots: new Map([...roots].filter(([device, root]) => pick(root, filters.get(device)))), filters };
+  };
+  withNetlink(namespace, (netlink) => {
+    const roots = new Map(rootQueues(netlink, handle).map((one) => [one.index, one]));
+    for (const [index, queue] of wanted) {
+      const there = roots.get(index);
+      // The kernel has chosen what has no handle: `noqueue`, or its default.
+      const isThere = there !== undefined && there.handle !== 0;
+      if (isThere && !isOurs(there, handle)) foreign.set(index, there);
+      else if (there?.filter === undefined || !isFilterOf(there.filter, handle, queue)) {
+        attempt(index, put, () => putQueue(netlink, index, handle, queue, isThere));
+      }
+    }
+    for (const one of roots.values()) {
+      if (!isOurs(one, handle) || wanted.has(one.index) || !pick(one)) continue;
+      attempt(one.index, removed, () => removeQueue(netlink, one.index, handle));
+    }
+  });
+  return { foreign, put, removed, failed };
 }
 
 /** Removes all queues of podrate from this namespace, also those made by hand. @throws if one stays */
-export function removeQueues(tc: Tc): void {
+export function removeQueues(): void {
   for (const handle of [podHandle, manualHandle]) {
-    const { failed } = settleQueues(tc, handle, new Map());
-    for (const error of failed.values()) throw error;
+    for (const error of settleQueues({ handle }, new Map()).failed.values()) throw error;
   }
 }
 
-function doStep(tc: Tc, handle: string, step: QueueStep): void {
-  const { device } = step;
-  if (step.kind === 'remove') tc.change(removeQueue(device));
-  else if (step.kind === 'install') install(tc, handle, device, step.queue);
-  else {
-    try {
-      tc.change(changeQueue(device, handle, step.queue));
-    } catch (error) {
-      if (!(error instanceof NetlinkError)) throw error;
-      // An earlier version, or another program, has left classes or filters that are in the way.
-      tc.change(removeQueue(device));
-      install(tc, handle, device, step.queue);
-    }
-  }
+function rootQueues(netlink: Netlink, handle: number): RootQueue[] {
+  const roots = listQdiscs(netlink).filter(({ parent }) => parent === root);
+  return roots.map((one) => {
+    if (!isOurs(one, handle)) return one;
+    const [filter] = listFilters(netlink, { index: one.index, parent: handle });
+    return { ...one, filter };
+  });
 }
 
-function install(tc: Tc, handle: string, device: string, queue: Queue): void {
-  try {
-    tc.change(installQueue(device, handle, queue));
-  } catch (error) {
-    // Half a queue would let everything pass. What another program has installed meanwhile has another handle.
-    const left = rootQueues(tc.qdiscs()).get(device);
-    if (left !== undefined && isOurs(left, handle)) tc.change(removeQueue(device));
-    throw error;
-  }
-}
-
-/** A device that vanished meanwhile took its queue along. */
-function isDeviceGone(error: Error): boolean {
-  return error instanceof NetlinkError && error.errno === 'ENODEV';
+function isOurs({ kind, handle }: Qdisc, ours: number): boolean {
+  return kind === 'htb' && handle === ours;
 }

@@ -1,7 +1,7 @@
 /** What the kernel must have for queues. */
 import { inNewNetworkNamespace } from '../libbpf/namespace.ts';
-import { NetlinkError } from '../net/netlink.ts';
-import { createTc, root } from '../net/tc.ts';
+import { NetlinkError, withNetlink } from '../net/netlink.ts';
+import { createHtb, putFilter, root } from '../net/tc.ts';
 
 /** What to do where the kernel has no queues. */
 export const queueRemedy =
@@ -23,13 +23,18 @@ export function explainQueueError(error: Error): Error {
 
 /** Tries a queue in a network namespace that ends with the attempt. @returns why there can be none, if so */
 export function tryQueue(): string | undefined {
+  const [index, handle] = [1, 0x1_0000];
   try {
     inNewNetworkNamespace(() =>
-      createTc().change([
-        { put: 'htb', device: 'lo', parent: root, handle: '1:', defaultClass: '1' },
+      withNetlink(undefined, (netlink) => {
+        createHtb(netlink, { index, parent: root, handle }, 1);
         // No program: a kernel that has BPF filters says so.
-        { put: 'filter', device: 'lo', parent: '1:', preference: 1, handle: 1, classId: '1:1', program: -1 },
-      ]),
+        putFilter(
+          netlink,
+          { index, parent: handle, preference: 1, handle: 1 },
+          { classId: handle, name: '', program: -1 },
+        );
+      }),
     );
     return undefined;
   } catch (error) {

@@ -7,30 +7,27 @@ import { getSystemErrorMap } from 'node:util';
  */
 export type BpfErrorCode = 'bpf/missing' | 'bpf/object' | 'bpf/refused';
 
-/** What is known about a failed call. */
-export interface BpfErrorOptions extends ErrorOptions {
-  /** The name of the error number, such as `EPERM`. */
-  readonly errno?: string;
-  /** What is wrong, without what to do about it; the message where it is undefined. */
-  readonly problem?: string;
-  /** What to do about it. */
-  readonly remedy?: string;
-}
-
 /** A call failed. The message names the call, the reason and, where it is known, the remedy. */
 export class BpfError extends Error {
   override readonly name = 'BpfError';
   readonly code: BpfErrorCode;
+  /** The name of the error number, such as `EPERM`. */
   readonly errno: string | undefined;
+  /** What is wrong, without what to do about it. */
   readonly problem: string;
+  /** What to do about it. */
   readonly remedy: string | undefined;
 
-  constructor(code: BpfErrorCode, message: string, options: BpfErrorOptions = {}) {
-    super(message, options);
+  constructor(
+    code: BpfErrorCode,
+    problem: string,
+    { errno, remedy, ...options }: ErrorOptions & { errno?: string | undefined; remedy?: string | undefined } = {},
+  ) {
+    super(remedy === undefined ? problem : `${problem}: ${remedy}`, options);
     this.code = code;
-    this.errno = options.errno;
-    this.problem = options.problem ?? message;
-    this.remedy = options.remedy;
+    this.errno = errno;
+    this.problem = problem;
+    this.remedy = remedy;
   }
 }
 
@@ -46,12 +43,10 @@ export function isMissing(error: unknown): boolean {
 /**
  * Builds the error of a refused call.
  * @param what the call and what it was about, such as `attach to /sys/fs/cgroup/a`
- * @param errno the error number, positive
+ * @param number the error number, positive
  */
-export function refused(what: string, errno: number): BpfError {
-  const [name = `error ${errno}`, text = 'unknown error'] = getSystemErrorMap().get(-errno) ?? [];
-  const problem = `${what}: ${text} (${name})`;
-  if (name !== 'EPERM') return new BpfError('bpf/refused', problem, { errno: name });
-  const message = `${problem}: ${permissionRemedy}`;
-  return new BpfError('bpf/refused', message, { errno: name, problem, remedy: permissionRemedy });
+export function refused(what: string, number: number): BpfError {
+  const [errno = `error ${number}`, text = 'unknown error'] = getSystemErrorMap().get(-number) ?? [];
+  const remedy = errno === 'EPERM' ? permissionRemedy : undefined;
+  return new BpfError('bpf/refused', `${what}: ${text} (${errno})`, { errno, remedy });
 }

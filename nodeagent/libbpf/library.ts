@@ -1,6 +1,7 @@
 /** Loads libbpf and binds the functions that the agent calls. docs/loader.md says why it is bound this way. */
 import koffi, { type LibraryHandle } from 'koffi';
 import { BpfError } from './error.ts';
+import { bind, type Functions } from './native.ts';
 
 /** The name under which every distribution has libbpf 1.x. */
 const fileName = 'libbpf.so.1';
@@ -8,51 +9,8 @@ const fileName = 'libbpf.so.1';
 const installRemedy =
   'install libbpf 1.0 or newer (Debian, Ubuntu: apt-get install libbpf1; Fedora: dnf install libbpf)';
 
-/** A pointer that libbpf gave and takes back. Null where a function failed. */
-export type Pointer = object | null;
-
-/** Bytes that a function reads or fills in place. */
-type Bytes = Uint8Array | BigUint64Array | Uint32Array;
-
-/** libbpf's functions, as bpf.h and libbpf.h declare them. Those that return a number return a negative errno. */
-export interface Libbpf {
-  bpf_obj_get(path: string): number;
-  bpf_obj_pin(fd: number, path: string): number;
-  bpf_obj_get_info_by_fd(fd: number, info: Bytes, size: Uint32Array): number;
-  bpf_map_create(type: number, name: string, key: number, value: number, entries: number, options: null): number;
-  bpf_map_lookup_elem(fd: number, key: Bytes, value: Bytes): number;
-  bpf_map_update_elem(fd: number, key: Bytes, value: Bytes, flags: number): number;
-  bpf_map_delete_elem(fd: number, key: Bytes): number;
-  bpf_map_get_next_key(fd: number, key: Bytes | null, next: Bytes): number;
-  bpf_link_create(program: number, target: number, type: number, options: null): number;
-  bpf_link_update(link: number, program: number, options: null): number;
-  bpf_prog_query(
-    target: number,
-    type: number,
-    query: number,
-    flags: Uint32Array,
-    ids: Uint32Array,
-    count: Uint32Array,
-  ): number;
-  bpf_prog_detach2(program: number, target: number, type: number): number;
-  bpf_prog_get_next_id(id: number, next: Uint32Array): number;
-  bpf_prog_get_fd_by_id(id: number): number;
-  libbpf_num_possible_cpus(): number;
-  bpf_object__open_file(path: string, options: null): Pointer;
-  bpf_object__load(object: Pointer): number;
-  bpf_object__close(object: Pointer): void;
-  bpf_object__next_map(object: Pointer, previous: Pointer): Pointer;
-  bpf_object__next_program(object: Pointer, previous: Pointer): Pointer;
-  bpf_map__name(map: Pointer): string;
-  bpf_map__fd(map: Pointer): number;
-  bpf_map__is_internal(map: Pointer): boolean;
-  bpf_map__set_pin_path(map: Pointer, path: string): number;
-  bpf_program__name(program: Pointer): string;
-  bpf_program__fd(program: Pointer): number;
-}
-
-/** The declarations of the functions in C. */
-const declarations: Readonly<Record<keyof Libbpf, string>> = {
+/** The functions as bpf.h and libbpf.h declare them. Those that return a number return a negative errno. */
+const declarations = {
   bpf_obj_get: 'int bpf_obj_get(const char *path)',
   bpf_obj_pin: 'int bpf_obj_pin(int fd, const char *path)',
   bpf_obj_get_info_by_fd: 'int bpf_obj_get_info_by_fd(int fd, void *info, void *size)',
@@ -64,10 +22,11 @@ const declarations: Readonly<Record<keyof Libbpf, string>> = {
   bpf_link_create: 'int bpf_link_create(int prog, int target, int type, const void *opts)',
   bpf_link_update: 'int bpf_link_update(int link, int prog, const void *opts)',
   bpf_prog_query: 'int bpf_prog_query(int target, int type, uint32_t query, void *flags, void *ids, void *count)',
-  bpf_prog_detach2: 'int bpf_prog_detach2(int prog, int target, int type)',
   bpf_prog_get_next_id: 'int bpf_prog_get_next_id(uint32_t id, void *next)',
   bpf_prog_get_fd_by_id: 'int bpf_prog_get_fd_by_id(uint32_t id)',
   libbpf_num_possible_cpus: 'int libbpf_num_possible_cpus()',
+  libbpf_major_version: 'uint32_t libbpf_major_version()',
+  libbpf_minor_version: 'uint32_t libbpf_minor_version()',
   bpf_object__open_file: 'void *bpf_object__open_file(const char *path, const void *opts)',
   bpf_object__load: 'int bpf_object__load(void *object)',
   bpf_object__close: 'void bpf_object__close(void *object)',
@@ -79,7 +38,10 @@ const declarations: Readonly<Record<keyof Libbpf, string>> = {
   bpf_map__set_pin_path: 'int bpf_map__set_pin_path(void *map, const char *path)',
   bpf_program__name: 'const char *bpf_program__name(void *program)',
   bpf_program__fd: 'int bpf_program__fd(void *program)',
-};
+} as const;
+
+/** libbpf's functions. */
+export type Libbpf = Functions<typeof declarations>;
 
 /** Warnings of libbpf are collected up to this length, in bytes; the end of a verifier's log is what matters. */
 const longestWarning = 1 << 20;
@@ -93,43 +55,31 @@ export interface Library {
   takeWarnings(): string;
 }
 
+/** One copy for each process: libbpf has one function for its warnings. */
+const loaded = new Map<string, Library>();
+
 /**
  * Loads libbpf, once in each process.
  * @param file undefined: libbpf.so.1, where the dynamic linker finds it
  * @throws BpfError `bpf/missing` with the remedy
  */
 export function loadLibrary(file = fileName): Library {
-  const known = loaded.get(file);
-  if (known !== undefined) return known;
-  const library = bind(file);
+  const library = loaded.get(file) ?? load(file);
   loaded.set(file, library);
   return library;
 }
 
-/** One copy for each process: libbpf has one function for its warnings. */
-const loaded = new Map<string, Library>();
-
-function bind(file: string): Library {
-  let handle: LibraryHandle;
+function load(file: string): Library {
+  let problem = `${file} cannot be loaded`;
   try {
-    handle = koffi.load(file);
+    const handle = koffi.load(file);
+    problem = `${file} is too old`;
+    const libbpf = bind(handle, declarations);
+    const version = `${libbpf.libbpf_major_version()}.${libbpf.libbpf_minor_version()}`;
+    return { libbpf, version, takeWarnings: collectWarnings(handle) };
   } catch (cause) {
-    throw missing(`${file} cannot be loaded`, cause);
+    throw new BpfError('bpf/missing', problem, { remedy: installRemedy, cause });
   }
-  try {
-    const names = Object.keys(declarations) as (keyof Libbpf)[];
-    const bound = names.map((name) => [name, handle.func(declarations[name])]);
-    const major = handle.func('uint32_t libbpf_major_version()')();
-    const minor = handle.func('uint32_t libbpf_minor_version()')();
-    const takeWarnings = collectWarnings(handle);
-    return { libbpf: Object.fromEntries(bound) as Libbpf, version: `${major}.${minor}`, takeWarnings };
-  } catch (cause) {
-    throw missing(`${file} is too old`, cause);
-  }
-}
-
-function missing(problem: string, cause: unknown): BpfError {
-  return new BpfError('bpf/missing', `${problem}: ${installRemedy}`, { problem, remedy: installRemedy, cause });
 }
 
 /** Warnings come with a C format and its arguments, which only C can put together. */

@@ -1,14 +1,14 @@
 /** Loads compiled objects. */
-import { call, pin, withDescriptor } from './call.ts';
+import { call } from './call.ts';
 import { BpfError } from './error.ts';
-import { loadLibrary, type Pointer } from './library.ts';
+import { loadLibrary } from './library.ts';
 import { attachTypes } from './link.ts';
+import type { Pointer } from './native.ts';
 
 /** A loaded object. What is not pinned of it goes with it. */
 export interface BpfObject {
-  /** The programs' file descriptors by name; they end with close(). */
+  /** The file descriptors of programs and maps by their names; they end with close(). */
   readonly programs: ReadonlyMap<string, number>;
-  /** The maps' file descriptors by name; they end with close(). */
   readonly maps: ReadonlyMap<string, number>;
   close(): void;
 }
@@ -27,32 +27,34 @@ export function loadObject(file: string, mapPin: (name: string) => string | unde
   takeWarnings();
   const object = libbpf.bpf_object__open_file(file, null);
   if (object === null) throw unloadable(`${file} is no compiled BPF object`, takeWarnings());
+  const close = () => libbpf.bpf_object__close(object);
+  const maps = each(libbpf.bpf_object__next_map, object);
   try {
-    for (const map of each(libbpf.bpf_object__next_map, object)) {
+    for (const map of maps) {
       const path = libbpf.bpf_map__is_internal(map) ? undefined : mapPin(libbpf.bpf_map__name(map));
       if (path !== undefined) call(`pin ${path}`, () => libbpf.bpf_map__set_pin_path(map, path));
     }
     if (libbpf.bpf_object__load(object) < 0) throw unloadable(`the kernel refuses ${file}`, takeWarnings());
   } catch (error) {
-    libbpf.bpf_object__close(object);
+    close();
     throw error;
   }
-  const programs = each(libbpf.bpf_object__next_program, object).map((program): [string, number] => [
-    libbpf.bpf_program__name(program),
-    libbpf.bpf_program__fd(program),
-  ]);
-  const maps = each(libbpf.bpf_object__next_map, object).map((map): [string, number] => [
-    libbpf.bpf_map__name(map),
-    libbpf.bpf_map__fd(map),
-  ]);
-  return { programs: new Map(programs), maps: new Map(maps), close: () => libbpf.bpf_object__close(object) };
+  const programs = each(libbpf.bpf_object__next_program, object);
+  return {
+    programs: new Map(programs.map((one) => [libbpf.bpf_program__name(one), libbpf.bpf_program__fd(one)])),
+    maps: new Map(maps.map((one) => [libbpf.bpf_map__name(one), libbpf.bpf_map__fd(one)])),
+    close,
+  };
 }
 
-/** Pins an iterator: whoever opens and reads the pin runs the program. @param program its file descriptor @throws BpfError */
-export function pinIterator(program: number, path: string): void {
-  const what = `make the iterator ${path}`;
-  const link = call(what, (libbpf) => libbpf.bpf_link_create(program, 0, attachTypes.iterator, null));
-  withDescriptor(link, () => pin(link, path));
+/**
+ * Makes an iterator: whoever opens and reads its pin runs the program.
+ * @param program its file descriptor
+ * @returns the file descriptor of its link
+ * @throws BpfError
+ */
+export function createIterator(program: number): number {
+  return call('make an iterator', (libbpf) => libbpf.bpf_link_create(program, 0, attachTypes.iterator, null));
 }
 
 function each(next: (object: Pointer, previous: Pointer) => Pointer, object: Pointer): Pointer[] {
@@ -69,6 +71,5 @@ function unloadable(problem: string, warnings: string): BpfError {
     .filter((line) => line !== '' && !/^-- (BEGIN|END) PROG LOAD LOG --$/.test(line));
   const reason = lines.slice(-shownLines).join('\n');
   const errno = /Operation not permitted|-EPERM|\(-1\)|: -1$/m.test(warnings) ? 'EPERM' : undefined;
-  const message = reason === '' ? problem : `${problem}: ${reason}`;
-  return new BpfError('bpf/object', message, errno === undefined ? {} : { errno });
+  return new BpfError('bpf/object', reason === '' ? problem : `${problem}: ${reason}`, { errno });
 }

@@ -22,21 +22,12 @@ export function pinnedProgramId(path: string): number | undefined {
   }
 }
 
-/**
- * Opens a program by its number, which takes CAP_SYS_ADMIN.
- * @returns its file descriptor; undefined if it has gone
- * @throws BpfError
- */
-export function openProgram(id: number): number | undefined {
-  return callUnless('ENOENT', `open program ${id}`, (libbpf) => libbpf.bpf_prog_get_fd_by_id(id));
-}
-
-/** Returns the name of an open program, of which the kernel keeps 15 bytes. @throws BpfError */
-export function programName(descriptor: number): string {
-  const info = readInfo(descriptor, infoBytes);
-  const bytes = new Uint8Array(info.buffer, nameOffset, nameBytes);
-  const end = bytes.indexOf(0);
-  return new TextDecoder().decode(bytes.subarray(0, end === -1 ? nameBytes : end));
+/** Returns the name of a program, which takes CAP_SYS_ADMIN. @returns undefined if it has gone @throws BpfError */
+export function programName(id: number): string | undefined {
+  const descriptor = callUnless('ENOENT', `open program ${id}`, (libbpf) => libbpf.bpf_prog_get_fd_by_id(id));
+  if (descriptor === undefined) return undefined;
+  const { buffer } = withDescriptor(descriptor, (program) => readInfo(program, infoBytes));
+  return new TextDecoder().decode(new Uint8Array(buffer, nameOffset, nameBytes)).replace(/\0.*/s, '');
 }
 
 /** Reports whether the kernel has a program of a name, which takes CAP_SYS_ADMIN. @throws BpfError */
@@ -46,7 +37,6 @@ export function isProgramLoaded(name: string): boolean {
     const last = id;
     const found = callUnless('ENOENT', 'list programs', (libbpf) => libbpf.bpf_prog_get_next_id(last, next));
     if (found === undefined) return false;
-    const program = openProgram(next[0] ?? 0);
-    if (program !== undefined && withDescriptor(program, programName) === name) return true;
+    if (programName(next[0] ?? 0) === name) return true;
   }
 }

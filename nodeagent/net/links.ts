@@ -1,9 +1,8 @@
 /** Network devices and their addresses, also those of other namespaces. */
 import { closeSync, openSync } from 'node:fs';
-import { constants } from 'node:os';
 import ipaddr from 'ipaddr.js';
 import { little } from '../libbpf/native.ts';
-import { attribute, attributesOf, cString, type Netlink, NetlinkError, textOf, u32 } from './netlink.ts';
+import { attribute, attributesOf, type Netlink, textOf, u32 } from './netlink.ts';
 
 /** A network device. */
 export interface LinkInfo {
@@ -57,14 +56,6 @@ export function listLinks(netlink: Netlink, namespace?: number): LinkInfo[] {
 export function listAddresses(netlink: Netlink, namespace?: number): AddressInfo[] {
   const body = [...new Uint8Array(addressBytes), ...targetOf(address.targetNamespace, namespace)];
   return netlink.dump(messages.getAddress, Uint8Array.from(body)).flatMap(addressOf);
-}
-
-/** Returns the index of a device. @throws NetlinkError `ENODEV` if there is none of this name */
-export function indexOf(netlink: Netlink, name: string): number {
-  const body = [...new Uint8Array(linkBytes), ...attribute(link.name, cString(name))];
-  const found = netlink.get(messages.getLink, Uint8Array.from(body));
-  if (found === undefined) throw new NetlinkError(constants.errno.ENODEV, '');
-  return linkOf(found).index;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Speaks rtnetlink with the kernel: messages, their attributes, and the errors that it answers. */
-import { closeSync } from 'node:fs';
 import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
+import { withDescriptor } from '../libbpf/call.ts';
 import { libc } from '../libbpf/libc.ts';
 import { inNetworkNamespace } from '../libbpf/namespace.ts';
 import { little } from '../libbpf/native.ts';
@@ -30,11 +30,6 @@ export class NetlinkError extends Error {
   }
 }
 
-/** A network namespace has vanished, as namespaces of pods do. */
-export class NamespaceGoneError extends Error {
-  override readonly name = 'NamespaceGoneError';
-}
-
 /** What a change does where the object does not exist, and where it does: include/uapi/linux/netlink.h. */
 export const create = { new: 0x600, orChange: 0x400, orReplace: 0x500 } as const;
 
@@ -52,18 +47,15 @@ const typeMask = 0x3fff;
 const bufferBytes = 1 << 18;
 
 /**
- * Uses a socket and closes it. It stays in the namespace in which it was opened.
+ * Uses a socket, and closes it. It stays in the namespace in which it was opened.
  * @param namespace a file such as /run/netns/NAME, which takes CAP_SYS_ADMIN; undefined: this process's own
- * @throws NamespaceGoneError
+ * @returns undefined if the namespace has vanished
+ * @throws BpfError if it cannot be entered
  */
-export function withNetlink<T>(namespace: string | undefined, use: (netlink: Netlink) => T): T {
+export function withNetlink<T>(namespace: string | undefined, use: (netlink: Netlink) => T): T | undefined {
   const descriptor = namespace === undefined ? openSocket() : inNetworkNamespace(namespace, openSocket);
-  if (descriptor === undefined) throw new NamespaceGoneError(`${namespace} has vanished`);
-  try {
-    return use(netlinkOf(descriptor));
-  } finally {
-    closeSync(descriptor);
-  }
+  if (descriptor === undefined) return undefined;
+  return withDescriptor(descriptor, () => use(netlinkOf(descriptor)));
 }
 
 function openSocket(): number {
@@ -78,8 +70,8 @@ function openSocket(): number {
 
 function netlinkOf(descriptor: number): Netlink {
   const buffer = new Uint8Array(bufferBytes);
-  /** Returns the bodies of the answers, up to the end of a dump, an acknowledgement, or `most` of them. */
-  const ask = (type: number, messageFlags: number, body: Uint8Array, most = Number.POSITIVE_INFINITY): DataView[] => {
+  /** Returns the bodies of the answers, up to the end of a dump, or an acknowledgement. */
+  const ask = (type: number, messageFlags: number, body: Uint8Array): DataView[] => {
     const message = Uint8Array.of(...u32(headerBytes + body.length), ...new Uint8Array(12), ...body);
     const header = new DataView(message.buffer);
     header.setUint16(4, type, little);
@@ -98,13 +90,12 @@ function netlinkOf(descriptor: number): Netlink {
           return answers;
         }
         answers.push(answer);
-        if (answers.length === most) return answers;
         at += aligned(length);
       }
     }
   };
   return {
-    get: (type, body) => ask(type, 0, body, 1)[0],
+    get: (type, body) => ask(type, flags.acknowledge, body)[0],
     dump: (type, body) => ask(type, flags.dump, body),
     change: (type, createFlags, body) => void ask(type, flags.acknowledge | createFlags, body),
   };

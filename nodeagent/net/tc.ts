@@ -1,44 +1,39 @@
 /**
  * Queueing disciplines, classes and filters of network devices: what tc does, through rtnetlink. Handles, classes and
- * parents are texts as tc has them, such as `7064:10`.
+ * parents are numbers as the kernel has them: 0x70640010 is tc's `7064:10`. All functions throw NetlinkError.
  */
-import { openPin, withDescriptor } from '../libbpf/call.ts';
 import { little } from '../libbpf/native.ts';
-import { indexOf, listLinks } from './links.ts';
-import { attribute, attributesOf, create, cString, type Netlink, textOf, u32, withNetlink } from './netlink.ts';
+import { attribute, attributesOf, create, cString, type Netlink, textOf, u32 } from './netlink.ts';
+
+/** Where something is. */
+export interface Place {
+  /** The device's. */
+  readonly index: number;
+  readonly parent: number;
+  readonly handle?: number;
+  /** Of a filter: those of lower preference run before. */
+  readonly preference?: number;
+}
 
 /** A queueing discipline. */
 export interface Qdisc {
-  readonly device: string;
+  readonly index: number;
   readonly kind: string;
-  /** `0:` where the kernel has chosen it. */
-  readonly handle: string;
+  /** 0 where the kernel has chosen it. */
+  readonly handle: number;
   /** The class above it, or {@link root}. */
-  readonly parent: string;
-  /** The limit of a bfifo, in bytes; 0 for other kinds. */
-  readonly limit: number;
+  readonly parent: number;
 }
 
-/** A filter. */
+/** A BPF filter. */
 export interface Filter {
   readonly preference: number;
   readonly handle: number;
-  readonly classId: string;
-  /** The kernel's number of a BPF filter's program; 0 for other kinds. */
+  readonly classId: number;
+  readonly name: string;
+  /** The kernel's number of its program. */
   readonly programId: number;
 }
-
-/** What is changed, and how. */
-export type TcChange = { readonly device: string; readonly parent: string } & (
-  | { readonly put: 'htb'; readonly handle: string; readonly defaultClass: string }
-  | { readonly put: 'clsact' }
-  | { readonly put: 'bfifo'; readonly handle: string; readonly limit: number }
-  | ({ readonly put: 'class'; readonly handle: string } & HtbClass)
-  // The program is given by its pin or its file descriptor.
-  | ({ readonly put: 'filter'; readonly classId: string; readonly program: string | number } & FilterPlace)
-  | { readonly remove: 'qdisc' }
-  | ({ readonly remove: 'filter' } & FilterPlace)
-);
 
 /** A class of HTB. */
 export interface HtbClass {
@@ -52,36 +47,18 @@ export interface HtbClass {
   readonly priority: number;
 }
 
-/** Where a filter is among those of its parent. */
-export interface FilterPlace {
-  /** Filters of lower preference run before. */
-  readonly preference: number;
-  readonly handle: number;
-}
-
-/** What can be done in a network namespace. */
-export interface Tc {
-  /** Lists the queueing disciplines. @throws NetlinkError, NamespaceGoneError */
-  qdiscs(): Qdisc[];
-  /** Lists the filters of a parent on some devices; none of a device that has vanished. @throws NamespaceGoneError */
-  filters(devices: readonly string[], parent: string): Map<string, Filter[]>;
-  /** Does changes in order, up to the first that fails. @throws NetlinkError, NamespaceGoneError, BpfError */
-  change(changes: readonly TcChange[]): void;
-}
-
 /** The parent of a device's root queueing discipline. */
-export const root = 'ffff:ffff';
+export const root = 0xffff_ffff;
 /** The place for filters on what a device receives and sends, and its parent. */
-export const clsact = { parent: 'ffff:fff1', ingress: 'ffff:fff2', egress: 'ffff:fff3' } as const;
+export const clsact = { handle: 0xffff_0000, parent: 0xffff_fff1, ingress: 0xffff_fff2, egress: 0xffff_fff3 } as const;
 
 // Numbers of include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls,if_ether}.h.
 const qdiscMessages = { put: 36, remove: 37, list: 38 };
-const classMessages = { put: 40 };
+const putClassMessage = 40;
 const filterMessages = { put: 44, remove: 45, list: 46 };
 const [kindAttribute, optionsAttribute] = [1, 2];
 const htb = { parameters: 1, init: 2, rate64: 6, ceil64: 7, version: 3, rateToQuantum: 10 };
-const bpf = { classId: 3, program: 6, flags: 8, id: 11, directAction: 1 };
-const clsactHandle = 'ffff:';
+const bpf = { classId: 3, program: 6, name: 7, flags: 8, id: 11, directAction: 1 };
 const allProtocols = little ? 0x0300 : 0x0003;
 const messageBytes = 20;
 /** The kernel then needs no table of the times that packets take: TC_LINKLAYER_ETHERNET. */
@@ -90,131 +67,97 @@ const ethernet = 1;
 const tick = 64e-9;
 const most32 = 2 ** 32 - 1;
 
-/** Builds the verbs. @param namespace its file, which takes CAP_SYS_ADMIN; undefined: this process's own */
-export function createTc(namespace?: string): Tc {
-  return {
-    qdiscs: () =>
-      withNetlink(namespace, (netlink) => {
-        const names = new Map(listLinks(netlink).map(({ index, name }) => [index, name]));
-        return netlink.dump(qdiscMessages.list, message({})).flatMap((body) => qdiscOf(body, names));
-      }),
-    filters: (devices, parent) =>
-      withNetlink(namespace, (netlink) => {
-        const indexes = new Map(listLinks(netlink).map(({ index, name }) => [name, index]));
-        return new Map(
-          devices.map((device) => {
-            const index = indexes.get(device) ?? 0;
-            return [device, index === 0 ? [] : filtersOf(netlink, index, parent)];
-          }),
-        );
-      }),
-    change: (changes) =>
-      withNetlink(namespace, (netlink) => {
-        const indexes = new Map<string, number>();
-        for (const change of changes) {
-          const index = indexes.get(change.device) ?? indexOf(netlink, change.device);
-          indexes.set(change.device, index);
-          doChange(netlink, index, change);
-        }
-      }),
-  };
+/** Lists the queueing disciplines of all devices. */
+export function listQdiscs(netlink: Netlink): Qdisc[] {
+  return netlink.dump(qdiscMessages.list, message({ index: 0, parent: 0 })).map((body) => ({
+    index: body.getInt32(4, little),
+    kind: textOf(attributesOf(body, messageBytes).get(kindAttribute)),
+    handle: body.getUint32(8, little),
+    parent: body.getUint32(12, little),
+  }));
 }
 
-function qdiscOf(body: DataView, names: ReadonlyMap<number, string>): Qdisc[] {
-  const device = names.get(body.getInt32(4, little));
-  const found = attributesOf(body, messageBytes);
-  const kind = textOf(found.get(kindAttribute));
-  const limit = kind === 'bfifo' ? (found.get(optionsAttribute)?.getUint32(0, little) ?? 0) : 0;
-  const [handle, parent] = [handleText(body.getUint32(8, little)), handleText(body.getUint32(12, little))];
-  return device === undefined ? [] : [{ device, kind, handle, parent, limit }];
-}
-
-function filtersOf(netlink: Netlink, index: number, parent: string): Filter[] {
-  return netlink.dump(filterMessages.list, message({ index, parent })).flatMap((body) => {
+/** Lists the BPF filters of a parent. */
+export function listFilters(netlink: Netlink, place: Place): Filter[] {
+  return netlink.dump(filterMessages.list, message(place)).flatMap((body) => {
     const found = attributesOf(body, messageBytes);
-    const options = found.get(optionsAttribute);
-    const handle = body.getUint32(8, little);
+    const [options, handle] = [found.get(optionsAttribute), body.getUint32(8, little)];
     // The kernel lists each preference too.
-    if (options === undefined || handle === 0) return [];
-    const isBpf = textOf(found.get(kindAttribute)) === 'bpf';
-    const number = (type: number) => (isBpf ? attributesOf(options).get(type)?.getUint32(0, little) : undefined) ?? 0;
-    const [classId, programId] = [handleText(number(bpf.classId)), number(bpf.id)];
-    return [{ preference: body.getUint32(16, little) >>> 16, handle, classId, programId }];
+    if (options === undefined || handle === 0 || textOf(found.get(kindAttribute)) !== 'bpf') return [];
+    const own = attributesOf(options);
+    const number = (type: number) => own.get(type)?.getUint32(0, little) ?? 0;
+    const preference = body.getUint32(16, little) >>> 16;
+    return [
+      { preference, handle, classId: number(bpf.classId), programId: number(bpf.id), name: textOf(own.get(bpf.name)) },
+    ];
   });
 }
 
-function doChange(netlink: Netlink, index: number, change: TcChange): void {
-  if ('remove' in change) {
-    if (change.remove === 'qdisc') netlink.change(qdiscMessages.remove, 0, message({ index, parent: change.parent }));
-    else netlink.change(filterMessages.remove, 0, message({ index, ...change }, 'bpf'));
-    return;
-  }
-  switch (change.put) {
-    case 'htb': {
-      const init = u32(htb.version, htb.rateToQuantum, handleNumber(`:${change.defaultClass}`), 0, 0);
-      const body = message({ index, ...change }, 'htb', attribute(htb.init, init));
-      netlink.change(qdiscMessages.put, create.new, body);
-      break;
-    }
-    case 'clsact':
-      netlink.change(qdiscMessages.put, create.new, message({ index, ...change, handle: clsactHandle }, 'clsact'));
-      break;
-    case 'bfifo':
-      netlink.change(qdiscMessages.put, create.orReplace, message({ index, ...change }, 'bfifo', u32(change.limit)));
-      break;
-    case 'class':
-      netlink.change(classMessages.put, create.orChange, message({ index, ...change }, 'htb', ...classOptions(change)));
-      break;
-    case 'filter':
-      withProgram(change.program, (program) => {
-        const options = [
-          attribute(bpf.classId, u32(handleNumber(change.classId))),
-          attribute(bpf.program, u32(program)),
-          attribute(bpf.flags, u32(bpf.directAction)),
-        ];
-        netlink.change(filterMessages.put, create.orChange, message({ index, ...change }, 'bpf', ...options));
-      });
-      break;
-  }
+/** Makes a root queueing discipline of HTB. @param defaultClass the minor number */
+export function createHtb(netlink: Netlink, place: Place, defaultClass: number): void {
+  const init = attribute(htb.init, u32(htb.version, htb.rateToQuantum, defaultClass, 0, 0));
+  netlink.change(qdiscMessages.put, create.new, message(place, 'htb', init));
 }
 
-function withProgram(program: string | number, use: (descriptor: number) => void): void {
-  if (typeof program === 'number') use(program);
-  else withDescriptor(openPin(program), use);
-}
-
-function classOptions({ rate, ceil, burst, quantum, priority }: HtbClass): Uint8Array[] {
+/** Makes or changes a class of HTB. */
+export function putClass(netlink: Netlink, place: Place, { rate, ceil, burst, quantum, priority }: HtbClass): void {
   const spec = (bytes: number) => [...Uint8Array.of(0, ethernet, 0, 0, 0, 0, 0, 0), ...u32(Math.min(bytes, most32))];
   const ticks = (bytes: number) => Math.floor(burst / bytes / tick);
   const parameters = [...spec(rate), ...spec(ceil), ...u32(ticks(rate), ticks(ceil), quantum, 0, priority)];
   const wide = (type: number, bytes: number) =>
     bytes > most32 ? [attribute(type, new Uint8Array(BigUint64Array.of(BigInt(bytes)).buffer))] : [];
-  return [attribute(htb.parameters, Uint8Array.from(parameters)), ...wide(htb.rate64, rate), ...wide(htb.ceil64, ceil)];
+  const options = [
+    attribute(htb.parameters, Uint8Array.from(parameters)),
+    ...wide(htb.rate64, rate),
+    ...wide(htb.ceil64, ceil),
+  ];
+  netlink.change(putClassMessage, create.orChange, message(place, 'htb', ...options));
+}
+
+/** Makes a bfifo, or gives it another limit. @param limit in bytes */
+export function putBfifo(netlink: Netlink, place: Place, limit: number): void {
+  netlink.change(qdiscMessages.put, create.orReplace, message(place, 'bfifo', u32(limit)));
+}
+
+/** Makes the place for filters on both ways of a device. */
+export function createClsact(netlink: Netlink, index: number): void {
+  netlink.change(qdiscMessages.put, create.new, message({ index, ...clsact }, 'clsact'));
+}
+
+/** Removes a queueing discipline, with all below it, if it has the handle that is given. */
+export function removeQdisc(netlink: Netlink, place: Place): void {
+  netlink.change(qdiscMessages.remove, 0, message(place));
+}
+
+/** Makes or replaces a BPF filter. @param program its file descriptor */
+export function putFilter(
+  netlink: Netlink,
+  place: Place,
+  { classId, name, program }: Pick<Filter, 'classId' | 'name'> & { readonly program: number },
+): void {
+  const options = [
+    attribute(bpf.classId, u32(classId)),
+    attribute(bpf.program, u32(program)),
+    attribute(bpf.name, cString(name)),
+    attribute(bpf.flags, u32(bpf.directAction)),
+  ];
+  netlink.change(filterMessages.put, create.orChange, message(place, 'bpf', ...options));
+}
+
+/** Removes a BPF filter. */
+export function removeFilter(netlink: Netlink, place: Place): void {
+  netlink.change(filterMessages.remove, 0, message(place, 'bpf'));
 }
 
 /** Encodes a struct tcmsg with its attributes. */
 function message(
-  at: { index?: number; parent?: string; handle?: string | number; preference?: number },
+  { index, parent, handle = 0, preference }: Place,
   kind?: string,
-  ...options: readonly Uint8Array[]
+  ...options: Uint8Array[]
 ): Uint8Array {
-  const { index = 0, parent = ':', handle = 0, preference } = at;
-  const number = typeof handle === 'number' ? handle : handleNumber(handle);
   const information = preference === undefined ? 0 : ((preference << 16) | allProtocols) >>> 0;
   const attributes = kind === undefined ? [] : [attribute(kindAttribute, cString(kind))];
   if (options.length > 0) attributes.push(attribute(optionsAttribute, ...options));
-  return Uint8Array.from([
-    ...u32(0, index, number, handleNumber(parent), information),
-    ...attributes.flatMap((one) => [...one]),
-  ]);
-}
-
-function handleNumber(text: string): number {
-  const [major, minor] = text.split(':').map((digits) => Number.parseInt(digits || '0', 16));
-  return (((major ?? 0) << 16) | (minor ?? 0)) >>> 0;
-}
-
-function handleText(handle: number): string {
-  const minor = handle & 0xffff;
-  return `${(handle >>> 16).toString(16)}:${minor === 0 ? '' : minor.toString(16)}`;
+  const fixed = u32(0, index, handle, parent, information);
+  return Uint8Array.from([...fixed, ...attributes.flatMap((one) => [...one])]);
 }

@@ -26,15 +26,12 @@ export interface ShapedPod {
   /** The limit and the code point, or why there are none that can be trusted. */
   readonly limit: Stamped | StampError;
   /** Where its packets are marked, and where a queue may be in front of it. */
-  readonly network: PodNetwork;
-}
-
-/** What tells a pod's network namespace. */
-export interface PodNetwork {
-  /** Whether it is the node's own. */
-  readonly isHost: boolean;
-  /** The pod's IP addresses; none before its kubelet has told them. */
-  readonly addresses: readonly string[];
+  readonly network: {
+    /** Whether it is the node's own. */
+    readonly isHost: boolean;
+    /** The pod's IP addresses; none before its kubelet has told them. */
+    readonly addresses: readonly string[];
+  };
 }
 
 /** What a kubelet writes on the API's image of a static pod: the cgroup is named after the hash. */
@@ -48,7 +45,7 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
   for (const { metadata, spec, status } of pods) {
     const { namespace, name, uid, annotations } = metadata ?? {};
     if (namespace === undefined || name === undefined || uid === undefined) continue;
-    if (status?.phase === 'Succeeded' || status?.phase === 'Failed') continue;
+    if (hasEnded(status)) continue;
     const limit = limitOf(metadata ?? {});
     if (limit === undefined) continue;
     const hash = annotations?.[mirrorAnnotation] ?? annotations?.[hashAnnotation];
@@ -64,26 +61,29 @@ export function shapedPods(pods: Iterable<V1Pod>): ShapedPod[] {
       runtimeClass: spec?.runtimeClassName,
       queued: undefined,
       terminating: metadata?.deletionTimestamp !== undefined,
-      condition: status?.conditions?.find(({ type }) => type === limitedCondition),
-      network: networkOf(spec, status),
+      condition: conditionOf(status),
+      network: { isHost: spec?.hostNetwork === true, addresses: status?.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [] },
     });
   }
   return shaped;
 }
 
-/** Identifies a pod and its condition. */
-export function podRef({ metadata, status }: V1Pod): Pick<ShapedPod, 'namespace' | 'name' | 'uid' | 'condition'> {
-  return {
-    namespace: metadata?.namespace ?? '',
-    name: metadata?.name ?? '',
-    uid: metadata?.uid ?? '',
-    condition: status?.conditions?.find(({ type }) => type === limitedCondition),
-  };
+/** Reports whether a pod's containers run no more, and will not again. */
+export function hasEnded(status: V1Pod['status']): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
 
-function networkOf(spec: V1Pod['spec'], status: V1Pod['status']): PodNetwork {
-  const addresses = status?.podIPs?.flatMap(({ ip }) => ip ?? []) ?? [];
-  return { isHost: spec?.hostNetwork === true, addresses };
+/** Identifies a pod and its condition. */
+export type PodRef = Pick<ShapedPod, 'namespace' | 'name' | 'uid' | 'condition'>;
+
+/** Returns what identifies a pod that need not be marked with a stamp. */
+export function podRef({ metadata, status }: V1Pod): PodRef {
+  const { namespace = '', name = '', uid = '' } = metadata ?? {};
+  return { namespace, name, uid, condition: conditionOf(status) };
+}
+
+function conditionOf(status: V1Pod['status']): V1PodCondition | undefined {
+  return status?.conditions?.find(({ type }) => type === limitedCondition);
 }
 
 function limitOf(metadata: NonNullable<V1Pod['metadata']>): Stamped | StampError | undefined {

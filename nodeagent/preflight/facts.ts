@@ -1,5 +1,5 @@
-/** Gathers what the preflight judges. */
-import { readFile, statfs } from 'node:fs/promises';
+/** Gathers what the preflight evaluates. */
+import { mkdirSync, readFileSync, rmdirSync, statfsSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { getuid } from 'node:process';
@@ -14,50 +14,7 @@ import { lockedMemoryBound } from '../libbpf/locked-memory.ts';
 import { probeMap } from '../libbpf/map.ts';
 import { tryInstall } from '../shaper/install.ts';
 import { digestOf } from '../shaper/pins.ts';
-import { probePins } from './pin-probe.ts';
-import { type Confinement, readConfinement } from './security-module.ts';
-
-/** What is the case on this machine, without judgement. */
-export interface Facts {
-  readonly uid: number;
-  /** Of those that limits need. */
-  readonly missingCapabilities: readonly string[];
-  /** Whether network namespaces can be entered, which takes CAP_SYS_ADMIN and which limits do not need. */
-  readonly canEnterNamespaces: boolean;
-  /** Why the kernel refuses bpf() though all capabilities are there; undefined if it does not, or if that was not tried. */
-  readonly bpfRefusal: string | undefined;
-  readonly release: string;
-  /** How much memory BPF maps may take, in bytes; undefined where nothing bounds it. */
-  readonly lockedMemoryBound: number | undefined;
-  readonly cgroupMount: string | undefined;
-  readonly cgroupRoot: string | undefined;
-  readonly cgroupRootIsCgroup2: boolean;
-  /** Mounted v1 controllers among net_cls and net_prio. */
-  readonly netControllers: readonly string[];
-  /** Where a kubelet keeps pods in cgroup v1; undefined if it does not, or also keeps them in cgroup v2. */
-  readonly podsOnV1: string | undefined;
-  readonly pinDirectory: string;
-  readonly pinsOnBpffs: boolean;
-  /** Why no pin can be made, and what confines this process; undefined if pins can be made, or if that was not tried. */
-  readonly pinRefusal: { readonly code: string; readonly confinement: Confinement | undefined } | undefined;
-  readonly libbpf: { readonly version: string } | { readonly problem: string; readonly remedy?: string };
-  readonly objectFile: string;
-  /** Names this version of the programs; undefined if the object cannot be read. */
-  readonly digest: string | undefined;
-  /** Whether the kernel takes the programs; undefined if that was not tried. */
-  readonly load:
-    | {
-        readonly release: string;
-        readonly error?: string;
-        /** Why older connections cannot be adopted. */
-        readonly adopterError?: string;
-        /** Why packets cannot be marked. */
-        readonly markError?: string;
-        /** Why there can be no ingress queues. */
-        readonly queueError?: string;
-      }
-    | undefined;
-}
+import { readConfinement } from './security-module.ts';
 
 /** Where to look. */
 export interface FactsOptions {
@@ -66,11 +23,12 @@ export interface FactsOptions {
   readonly pinDirectory: string;
   readonly objectFile: string;
   readonly marker: Pick<Marker, 'check'>;
-  /** Whether to load the real programs, beside those in force, and to remove them again. */
+  /** Whether to load the real programs, beside those in force, and to give them back. */
   readonly tryLoad: boolean;
-  /** The mount table to read; /proc/self/mountinfo if undefined. */
-  readonly mountinfo?: string | undefined;
 }
+
+/** What is the case on this machine, without judgement. */
+export type Facts = Awaited<ReturnType<typeof gatherFacts>>;
 
 // Magic numbers of include/uapi/linux/magic.h.
 const bpffsMagic = 0xcafe4a11n;
@@ -80,45 +38,54 @@ const neededCapabilities = { CAP_NET_ADMIN: 12n, CAP_PERFMON: 38n, CAP_BPF: 39n 
 const sysAdminBit = 21n;
 
 /** Gathers the facts. Nothing that is missing makes it fail. */
-export async function gatherFacts(options: FactsOptions): Promise<Facts> {
+export async function gatherFacts(options: FactsOptions) {
   const { pinDirectory, objectFile, tryLoad } = options;
-  const mountinfo = options.mountinfo ?? (await readFile('/proc/self/mountinfo', 'utf8'));
+  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8');
   const cgroupMount = cgroupMounts(mountinfo)[0]?.path;
   const cgroupRoot = cgroupMount === undefined ? undefined : resolveRoot(options.cgroupRoot, cgroupMount);
-  const libbpf = findLibbpf();
-  const digest = readDigest(objectFile);
-  const capabilities = await effectiveCapabilities();
+  const uid = getuid?.() ?? -1;
+  const capabilities = effectiveCapabilities();
   const canEnterNamespaces = has(capabilities, sysAdminBit);
   const missingCapabilities = missingOf(capabilities);
-  const pinsOnBpffs = await isOn(bpffsMagic, pinDirectory);
-  const uid = getuid?.() ?? -1;
-  const pinRefusal = uid === 0 && pinsOnBpffs ? await refusalOf(pinDirectory) : undefined;
-  const canPin = pinsOnBpffs && pinRefusal === undefined;
+  const pinParent = nearest(pinDirectory);
+  const pinsOnBpffs = typeOf(pinParent) === bpffsMagic;
+  const pinRefusal = uid === 0 && pinsOnBpffs ? refusalOfPins(pinParent) : undefined;
+  const libbpf = findLibbpf();
   const isPrivileged = uid === 0 && missingCapabilities.length === 0;
-  const bpfRefusal = isPrivileged && 'version' in libbpf ? refusalOfBpf() : undefined;
-  const canLoad = tryLoad && isPrivileged && canPin && digest !== undefined && cgroupMount !== undefined;
+  const bpfRefusal = isPrivileged && typeof libbpf === 'string' ? refusalOfBpf() : undefined;
+  const digest = orUndefined(() => digestOf(objectFile));
+  const canLoad = isPrivileged && typeof libbpf === 'string' && bpfRefusal === undefined && digest !== undefined;
   return {
     uid,
+    /** Of those that limits need. */
     missingCapabilities,
+    /** Whether network namespaces can be entered, which takes CAP_SYS_ADMIN and which limits do not need. */
     canEnterNamespaces,
+    /** Why the kernel refuses bpf() though all capabilities are there; undefined if it does not, or if that was not tried. */
     bpfRefusal,
     release: release(),
-    lockedMemoryBound: await lockedMemoryBound(),
+    /** How much memory BPF maps may take, in bytes; undefined where nothing bounds it. */
+    lockedMemoryBound: lockedMemoryBound(release()),
     cgroupMount,
     cgroupRoot,
-    cgroupRootIsCgroup2: cgroupRoot !== undefined && (await typeOf(cgroupRoot)) === cgroup2Magic,
+    cgroupRootIsCgroup2: cgroupRoot !== undefined && typeOf(cgroupRoot) === cgroup2Magic,
+    /** Mounted v1 controllers among net_cls and net_prio. */
     netControllers: ['net_cls', 'net_prio'].filter((name) => hasV1Controller(mountinfo, name)),
+    /** Where a kubelet keeps pods in cgroup v1; undefined if it does not, or also keeps them in cgroup v2. */
     podsOnV1: cgroupMount === undefined ? undefined : await findPodsOnV1(mountinfo, cgroupMount),
     pinDirectory,
     pinsOnBpffs,
+    /** Why no pin can be made, such as `EROFS`; undefined if pins can be made, or if that was not tried. */
     pinRefusal,
+    /** What confines this process. */
+    confinement: readConfinement(),
+    /** Its version, or what is wrong. */
     libbpf,
     objectFile,
+    /** Names this version of the programs; undefined if the object cannot be read. */
     digest,
-    load:
-      canLoad && 'version' in libbpf && bpfRefusal === undefined
-        ? await tryKernel(options, canEnterNamespaces)
-        : undefined,
+    /** Whether the kernel takes the programs; undefined if that was not tried. */
+    load: tryLoad && canLoad ? tryKernel(options, canEnterNamespaces) : undefined,
   };
 }
 
@@ -128,37 +95,45 @@ export function resolveRoot(root: string | undefined, mount: string): string {
   return isAbsolute(root) && (root === mount || root.startsWith(`${mount}/`)) ? root : join(mount, root);
 }
 
-/** @param canEnter what is for network namespaces is tried in one of its own */
-async function tryKernel(
-  { marker, objectFile, pinDirectory }: FactsOptions,
-  canEnter: boolean,
-): Promise<Facts['load']> {
+/**
+ * Tries what the kernel must have.
+ * @param canEnter what is for network namespaces is tried in one of its own
+ * @returns why limits cannot be enforced, older connections not be adopted, packets not be marked, and received ones
+ * not be queued, if so
+ */
+function tryKernel({ marker, objectFile }: FactsOptions, canEnter: boolean) {
+  const reasons: { error?: string; adopterError?: string; markError?: string; queueError?: string } = {};
   try {
-    const adopterError = tryInstall(objectFile, pinDirectory);
-    const markError = canEnter ? marker.check() : undefined;
+    const adopterError = tryInstall(objectFile)?.message;
+    if (adopterError !== undefined) reasons.adopterError = adopterError;
+    const markError = canEnter ? marker.check()?.message : undefined;
+    if (markError !== undefined) reasons.markError = markError;
     const queueError = canEnter ? tryQueue() : undefined;
-    return {
-      release: release(),
-      ...(adopterError !== undefined && { adopterError: adopterError.message }),
-      ...(markError !== undefined && { markError: markError.message }),
-      ...(queueError !== undefined && { queueError }),
-    };
+    if (queueError !== undefined) reasons.queueError = queueError;
   } catch (error) {
-    return { release: release(), error: error instanceof Error ? error.message : String(error) };
+    reasons.error = error instanceof Error ? error.message : String(error);
+  }
+  return reasons;
+}
+
+/** Makes a directory in a BPF file system, which refuses names with a dot, and removes it. @returns why it could not */
+function refusalOfPins(parent: string): string | undefined {
+  const probe = join(parent, `podrate_probe_${process.pid}_${process.hrtime.bigint()}`);
+  try {
+    mkdirSync(probe, { mode: 0o700 });
+    rmdirSync(probe);
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
   }
 }
 
-async function refusalOf(pinDirectory: string): Promise<Facts['pinRefusal']> {
-  const error = await probePins(pinDirectory);
-  return error && { code: error.code ?? error.message, confinement: await readConfinement() };
-}
-
-function findLibbpf(): Facts['libbpf'] {
+function findLibbpf(): string | Pick<BpfError, 'problem' | 'remedy'> {
   try {
-    return { version: loadLibrary().version };
+    return loadLibrary().version;
   } catch (error) {
-    if (!(error instanceof BpfError)) throw error;
-    return { problem: error.problem, ...(error.remedy !== undefined && { remedy: error.remedy }) };
+    if (error instanceof BpfError) return error;
+    throw error;
   }
 }
 
@@ -172,16 +147,8 @@ function refusalOfBpf(): string | undefined {
   }
 }
 
-function readDigest(objectFile: string): string | undefined {
-  try {
-    return digestOf(objectFile);
-  } catch {
-    return undefined;
-  }
-}
-
-async function effectiveCapabilities(): Promise<bigint> {
-  const status = await readFile('/proc/self/status', 'utf8');
+function effectiveCapabilities(): bigint {
+  const status = readFileSync('/proc/self/status', 'utf8');
   return BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
 }
 
@@ -217,16 +184,19 @@ function hasV1Controller(mountinfo: string, name: string): boolean {
   });
 }
 
-/** Whether a path, or the nearest directory above it that exists, is on a file system. */
-async function isOn(magic: bigint, path: string): Promise<boolean> {
-  for (let at = path; ; at = dirname(at)) {
-    const type = await typeOf(at);
-    if (type !== undefined) return type === magic;
-    if (at === dirname(at)) return false;
-  }
+/** Returns a path, or the nearest directory above it that exists. */
+function nearest(path: string): string {
+  return typeOf(path) !== undefined || path === dirname(path) ? path : nearest(dirname(path));
 }
 
-async function typeOf(path: string): Promise<bigint | undefined> {
-  const found = await statfs(path, { bigint: true }).catch(() => undefined);
-  return found?.type;
+function typeOf(path: string): bigint | undefined {
+  return orUndefined(() => statfsSync(path, { bigint: true }).type);
+}
+
+function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
 }

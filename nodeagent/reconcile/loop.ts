@@ -18,16 +18,8 @@ export interface LoopOptions {
   readonly clock: Clock;
 }
 
-/** A running loop. */
-export interface Loop {
-  /** Asks for a pass. Any number of kicks during a pass make one more. */
-  kick(): void;
-  /** Lets the pass that runs end, and starts no other. */
-  stop(): Promise<void>;
-}
-
 /** Starts a loop; the first pass comes with the first kick. */
-export function startLoop({ pass, resyncMs, backOffMs, clock }: LoopOptions): Loop {
+export function startLoop({ pass, resyncMs, backOffMs, clock }: LoopOptions) {
   let dirty = false;
   let running = false;
   let ended = Promise.resolve();
@@ -66,7 +58,9 @@ export function startLoop({ pass, resyncMs, backOffMs, clock }: LoopOptions): Lo
   };
 
   return {
+    /** Asks for a pass. Any number of kicks during a pass make one more. */
     kick,
+    /** Lets the pass that runs end, and starts no other. */
     async stop() {
       stopped = true;
       cancelResync();

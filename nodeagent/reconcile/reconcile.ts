@@ -3,7 +3,6 @@ import { isLimited } from '../../rate/limit.ts';
 import { backOff } from '../base/back-off.ts';
 import type { Cgroup } from '../cgroup/cgroup.ts';
 import type { Cgroups, PodCgroups } from '../cgroup/tree.ts';
-import { BpfError } from '../libbpf/error.ts';
 import type { ShapedPod } from '../pods/desired.ts';
 import { ownerOf } from '../pods/owner.ts';
 import { configOfPod } from '../pods/slot-config.ts';
@@ -26,9 +25,7 @@ export interface Report {
   readonly pods: readonly PodResult[];
   readonly failures: readonly StepFailure[];
   /** Why the release program is not attached. */
-  readonly release?: BpfError;
-  /** Why what other versions have attached is still there. */
-  readonly leftover?: BpfError;
+  readonly release?: Error | undefined;
   /** Steps that were done, by kind. */
   readonly steps: Readonly<Record<string, number>>;
   readonly slots: readonly SlotState[];
@@ -37,17 +34,7 @@ export interface Report {
   /** Directories in which new pods' cgroups appear. */
   readonly parents: readonly string[];
   /** Look again after this time, in ms, for something that takes time. */
-  readonly againInMs?: number;
-}
-
-/** Does passes; one at a time is the caller's duty. */
-export interface Reconciler {
-  /**
-   * @param pods what should be limited
-   * @param full also searches for new pod trees, looks for processes in the pods' cgroups, and removes what other versions have left
-   * @throws if nothing can be observed at all
-   */
-  pass(pods: readonly ShapedPod[], full: boolean): Promise<Report>;
+  readonly againInMs?: number | undefined;
 }
 
 /** What a reconciler works with. */
@@ -63,25 +50,25 @@ const maxRounds = 4;
 /** A pod that runs without its cgroup being found is about to get one, or has just lost it: first and longest wait, in ms. */
 const missingMs = { first: 250, longest: 10_000 };
 
+/** Does passes. */
+export type Reconciler = ReturnType<typeof createReconciler>;
+
 /** Builds a reconciler. Losing its memory costs a repeated wait. */
-export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): Reconciler {
+export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions) {
   const released = createStopwatches(now);
   const gone = createStopwatches(now);
   const empty = createEmptyCgroups();
   let missingPasses = 0;
-  const leaveOtherLayouts = async (free: readonly Cgroup[], full: boolean) => {
-    try {
-      await shaper.leaveOtherLayouts(free, full ? () => cgroups.all() : undefined);
-      return undefined;
-    } catch (error) {
-      // The limits of this version hold all the same.
-      if (error instanceof BpfError) return error;
-      throw error;
-    }
-  };
 
   return {
-    async pass(shaped, full) {
+    /**
+     * Does a pass; one at a time is the caller's duty.
+     * @param shaped what should be limited
+     * @param full also searches for new pod trees, looks for processes in the pods' cgroups, and removes programs of
+     * other versions
+     * @throws if nothing can be observed at all
+     */
+    async pass(shaped: readonly ShapedPod[], full: boolean): Promise<Report> {
       shaper.install();
       const failures: StepFailure[] = [];
       const steps: Record<string, number> = {};
@@ -115,7 +102,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
 
       const held = new Map(slots.map((slot) => [`${slot.owner} ${slot.cgroupId}`, slot]));
       const results = pods.map((pod) => resultOf(pod, tree, held, next, failures));
-      const leftover = await leaveOtherLayouts(cgroupsToLeave(results, tree), full);
+      shaper.leaveOtherLayouts(cgroupsToLeave(results, tree));
       if (full) shaper.tidy();
       if (full) await empty.look(runningPods(results, tree));
       const missing = results.some(({ state, pod }) => state === 'no-cgroup' && pod.running);
@@ -124,19 +111,12 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions): R
       // Something changes as fast as it is put right: let others have their turn, and go on.
       const unfinished = next.steps.length > 0 && failures.length === 0 ? missingMs.first : undefined;
       const again = [next.againInMs, retryMs, unfinished].filter((ms) => ms !== undefined);
-      return {
-        pods: results.map((result) =>
+      const againInMs = again.length > 0 ? Math.min(...again) : undefined;
+      const told = results.map(
+        (result): PodResult =>
           result.state === 'in-force' && empty.has(result.pod.uid) ? { pod: result.pod, state: 'no-process' } : result,
-        ),
-        failures,
-        steps,
-        slots,
-        attached,
-        parents: tree.parents,
-        ...(release !== undefined && { release }),
-        ...(leftover !== undefined && { leftover }),
-        ...(again.length > 0 && { againInMs: Math.min(...again) }),
-      };
+      );
+      return { pods: told, failures, steps, slots, attached, parents: tree.parents, release, againInMs };
     },
   };
 }
@@ -155,10 +135,10 @@ function runningPods(results: readonly PodResult[], { byUid }: PodCgroups): Runn
 }
 
 /** The pods' cgroups on which nothing of another version is needed: the limit of this version is in force, or none is wanted. */
-function cgroupsToLeave(results: readonly PodResult[], { byUid }: PodCgroups): Cgroup[] {
+function cgroupsToLeave(results: readonly PodResult[], { byUid }: PodCgroups): Set<bigint> {
   const needed = results.filter(({ state }) => state !== 'in-force' && state !== 'no-limit');
   const uids = new Set(needed.map(({ pod }) => pod.cgroupUid));
-  return [...byUid].flatMap(([uid, cgroup]) => (uids.has(uid) ? [] : [cgroup]));
+  return new Set([...byUid].flatMap(([uid, { id }]) => (uids.has(uid) ? [] : [id])));
 }
 
 function resultOf(

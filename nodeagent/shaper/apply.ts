@@ -1,35 +1,31 @@
 /** Does steps: writes maps, attaches and detaches links. */
-import { closeSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cgroup } from '../cgroup/cgroup.ts';
-import { openPin } from '../libbpf/call.ts';
-import { BpfError } from '../libbpf/error.ts';
-import { attachToCgroup, type OpenCgroup, readLink, unpin, updateLink, withCgroup } from '../libbpf/link.ts';
+import { openPin, withDescriptor } from '../libbpf/call.ts';
+import { attachToCgroup, readLink, updateLink } from '../libbpf/link.ts';
 import type { BpfMap } from '../libbpf/map.ts';
 import { programId } from '../libbpf/program.ts';
 import { attachTypeOf, type Hook, hooks, programOf } from './hooks.ts';
-import type { MapName } from './install.ts';
 import { encodeConfig, encodeOwner, encodeU32, encodeU64 } from './layout.ts';
 import { withMaps } from './maps.ts';
 import type { Pins } from './pins.ts';
 import type { AttachStep, Step } from './steps.ts';
 
+const mapsOfSteps = ['owners', 'states', 'counts', 'configs', 'slots'] as const;
+
 /** What steps are done with, open. */
 interface Parts {
   readonly pins: Pins;
-  readonly maps: Readonly<Record<Exclude<MapName, 'exempt'>, BpfMap>>;
-  readonly programs: ReadonlyMap<Hook, Program>;
+  readonly maps: Readonly<Record<(typeof mapsOfSteps)[number], BpfMap>>;
+  readonly programs: readonly Program[];
 }
 
-/** An open program. */
+/** The program of a hook: its file descriptor, and the kernel's number of it. */
 interface Program {
+  readonly hook: Hook;
   readonly descriptor: number;
   readonly id: number;
-}
-
-/** The slot was taken by another process meanwhile. */
-export class SlotTakenError extends Error {
-  override readonly name = 'SlotTakenError';
 }
 
 /**
@@ -37,26 +33,26 @@ export class SlotTakenError extends Error {
  * with: a slot is claimed before anything is written to it, the limit is written before the programs are there to read
  * it, and the entry that makes traffic count on the slot comes last. To detach goes the other way.
  * @param digest of the object that is installed
- * @param use gets the function that does one step, which throws BpfError or SlotTakenError
+ * @param use gets the function that does one step, which throws Error
  * @throws BpfError
  */
 export function withSteps<T>(pins: Pins, digest: string, use: (apply: (step: Step) => void) => T): T {
-  return withMaps(pins, ['owners', 'states', 'counters', 'configs', 'slots'], (maps) => {
-    const programs = new Map<Hook, Program>();
+  return withMaps(pins, mapsOfSteps, (maps) => {
+    const programs: Program[] = [];
     try {
       for (const hook of hooks) {
         const descriptor = openPin(join(pins.programs(digest), programOf[hook]));
-        programs.set(hook, { descriptor, id: programId(descriptor) });
+        programs.push({ hook, descriptor, id: programId(descriptor) });
       }
       return use((step) => apply(step, { pins, maps, programs }));
     } finally {
-      for (const { descriptor } of programs.values()) closeSync(descriptor);
+      for (const { descriptor } of programs) closeSync(descriptor);
     }
   });
 }
 
 function apply(step: Step, parts: Parts): void {
-  const { maps, pins } = parts;
+  const { maps, pins, programs } = parts;
   switch (step.kind) {
     case 'attach':
       attach(step, parts);
@@ -65,12 +61,12 @@ function apply(step: Step, parts: Parts): void {
       maps.configs.update(encodeU32(step.slot), encodeConfig(step.config));
       break;
     case 'upgrade':
-      for (const hook of hooks) upgradeLink(step.cgroupId, hook, parts);
+      for (const program of programs) upgradeLink(pins, step.cgroupId, program);
       break;
     case 'detach':
       if (!step.keepLinks) {
         maps.slots.replace(encodeU64(step.cgroupId), encodeU32(0));
-        for (const hook of hooks) unpin(pins.link(step.cgroupId, hook));
+        removeLinks(pins, step.cgroupId);
       }
       maps.owners.delete(encodeU32(step.slot));
       break;
@@ -78,60 +74,54 @@ function apply(step: Step, parts: Parts): void {
 }
 
 function attach({ slot, owner, cgroup, config, claim, fresh }: AttachStep, parts: Parts): void {
-  const { owners, states, counters, configs, slots } = parts.maps;
+  const { owners, states, counts, configs, slots } = parts.maps;
   const key = encodeU32(slot);
   if (claim && !owners.insert(key, encodeOwner({ cgroupId: cgroup.id, name: owner }))) {
-    throw new SlotTakenError(`another process has taken slot ${slot}`);
+    throw new Error(`another process has taken slot ${slot}`);
   }
   if (fresh) {
     states.update(key, new Uint8Array(states.valueSize));
-    counters.clearPerCpu(key);
+    counts.clearPerCpu(key);
   }
   configs.update(key, encodeConfig(config));
   const enter = () => slots.replace(encodeU64(cgroup.id), encodeU32(slot));
   ensureLinks(cgroup, parts);
   if (enter()) return;
   // The map that the links were made with has lost its pin: the kernel makes the entry only at an attach.
-  for (const hook of hooks) unpin(parts.pins.link(cgroup.id, hook));
+  removeLinks(parts.pins, cgroup.id);
   ensureLinks(cgroup, parts);
   enter();
 }
 
+function removeLinks(pins: Pins, cgroupId: bigint): void {
+  for (const hook of hooks) rmSync(pins.link(cgroupId, hook), { force: true });
+}
+
 /** Makes the current programs attached to a cgroup, by pinned links. */
-function ensureLinks({ id, path }: Cgroup, parts: Parts): void {
-  withCgroup(path, (cgroup) => {
-    for (const hook of hooks) if (!upgradeLink(id, hook, parts)) addLink(id, cgroup, hook, parts);
+function ensureLinks({ id, path: directory }: Cgroup, { pins, programs }: Parts): void {
+  withDescriptor(openSync(directory, 'r'), (descriptor) => {
+    for (const program of programs.filter((one) => !upgradeLink(pins, id, one))) {
+      try {
+        const { hook } = program;
+        attachToCgroup(program.descriptor, { descriptor, directory }, attachTypeOf[hook], pins.link(id, hook));
+      } catch (error) {
+        // Another process may have been faster.
+        if (!upgradeLink(pins, id, program)) throw error;
+      }
+    }
   });
 }
 
-function addLink(cgroupId: bigint, cgroup: OpenCgroup, hook: Hook, parts: Parts): void {
-  const path = parts.pins.link(cgroupId, hook);
-  try {
-    attachToCgroup(programFor(hook, parts).descriptor, cgroup, attachTypeOf[hook], path);
-  } catch (error) {
-    // Another process was faster.
-    if (!(error instanceof BpfError) || error.errno !== 'EEXIST') throw error;
-    if (!upgradeLink(cgroupId, hook, parts)) throw error;
-  }
-}
-
 /** Makes a link run the current program. @returns false if nothing is attached; then nothing is pinned either */
-function upgradeLink(cgroupId: bigint, hook: Hook, parts: Parts): boolean {
-  const path = parts.pins.link(cgroupId, hook);
+function upgradeLink(pins: Pins, cgroupId: bigint, { hook, descriptor, id }: Program): boolean {
+  const path = pins.link(cgroupId, hook);
   const link = readLink(path);
   if (link === undefined) return false;
   if (link.cgroupId !== cgroupId) {
     // Somebody has detached it, and has left the pin.
-    unpin(path);
+    rmSync(path, { force: true });
     return false;
   }
-  const { descriptor, id } = programFor(hook, parts);
   if (id !== link.programId) updateLink(path, descriptor);
   return true;
-}
-
-function programFor(hook: Hook, { programs }: Parts): Program {
-  const program = programs.get(hook);
-  if (program === undefined) throw new Error(`no program for ${hook}`);
-  return program;
 }

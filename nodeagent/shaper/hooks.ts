@@ -1,5 +1,4 @@
-/** The hooks to which the shaper's programs are attached. */
-import type { CgroupAttachType } from '../libbpf/link.ts';
+/** The names of what the object has: programs, the hooks to which they are attached, and maps. */
 
 /** A hook of a limited cgroup. */
 export type Hook = 'egress' | 'ingress' | 'sockops';
@@ -8,18 +7,10 @@ export type Hook = 'egress' | 'ingress' | 'sockops';
 export const hooks: readonly Hook[] = ['egress', 'ingress', 'sockops'];
 
 /** The program of each hook: function name in the object, and so the name of its pin. */
-export const programOf: Readonly<Record<Hook, string>> = {
-  egress: 'podrate_egress',
-  ingress: 'podrate_ingress',
-  sockops: 'podrate_sockops',
-};
+export const programOf = { egress: 'podrate_egress', ingress: 'podrate_ingress', sockops: 'podrate_sockops' } as const;
 
 /** The attach type of each hook. */
-export const attachTypeOf: Readonly<Record<Hook, CgroupAttachType>> = {
-  egress: 'egress',
-  ingress: 'ingress',
-  sockops: 'sock_ops',
-};
+export const attachTypeOf = { egress: 'egress', ingress: 'ingress', sockops: 'sock_ops' } as const;
 
 /** The program that is attached once, at the root of the cgroup tree: it frees sockets that outlived their limit. */
 export const releaseProgram = 'podrate_release';
@@ -28,4 +19,10 @@ export const releaseProgram = 'podrate_release';
 export const classifierProgram = 'podrate_queue';
 
 /** All programs of the object. */
-export const programNames: readonly string[] = [...Object.values(programOf), releaseProgram, classifierProgram];
+export const programNames = [...Object.values(programOf), releaseProgram, classifierProgram];
+
+/** The maps that user space reads and writes, without the prefix `podrate_`. */
+export const mapNames = ['slots', 'configs', 'states', 'counts', 'owners', 'exempt', 'sockets'] as const;
+
+/** A map that user space reads and writes. */
+export type MapName = (typeof mapNames)[number];

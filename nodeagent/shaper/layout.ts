@@ -8,7 +8,7 @@ import { little } from '../libbpf/native.ts';
  * The version of the maps' layout, which names the directory of the pins. Another number for any change of a map's type, size
  * or meaning: programs of different versions share the maps of a layout.
  */
-export const layoutVersion = 1;
+export const layoutVersion = 2;
 
 /** Number of slots of a node, PODRATE_SLOTS. Slot 0 means "not assigned yet". */
 export const slotCount = 1024;
@@ -27,6 +27,8 @@ export const structures = {
 
 /** The clocks count in 1/256 ns: TICK_SHIFT of bpf/lib/thresholds.h. */
 const tickShift = 8n;
+/** The classifier writes down when it sees packets to a tenth of a second. */
+const bypassedNs = 5_000_000_000n;
 /** PODRATE_RELEASE: lift pacing and clamps from every socket, in preparation of a detach. */
 const releaseFlag = 1n;
 /** PODRATE_QUEUED: a queue of the ingress rate is in front. */
@@ -49,14 +51,6 @@ export interface SlotConfig {
   readonly release: boolean;
   /** True while a queue of the ingress rate is in front of the device. */
   readonly queued: boolean;
-}
-
-/** When a slot's received packets were last seen, on the kernel's monotonic clock. */
-export interface ReceiveTimes {
-  /** By the limit: when its clock will have sent what was charged, in ns. 0n: never. */
-  readonly chargedNs: bigint;
-  /** By the queue's classifier, to a tenth of a second, in ns. 0n: never. */
-  readonly queuedNs: bigint;
 }
 
 /** Who holds a slot. */
@@ -90,9 +84,7 @@ export interface Counters {
 
 /** Encodes a map key or value that is a u32, such as a slot number. */
 export function encodeU32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, little);
-  return bytes;
+  return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
 /** Decodes a u32. */
@@ -100,11 +92,9 @@ export function decodeU32(bytes: Uint8Array): number {
   return view(bytes, 4).getUint32(0, little);
 }
 
-/** Encodes a u64, such as a cgroup id. */
-export function encodeU64(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value, little);
-  return bytes;
+/** Encodes u64s, such as a cgroup id. */
+export function encodeU64(...values: readonly bigint[]): Uint8Array {
+  return new Uint8Array(BigUint64Array.from(values).buffer);
 }
 
 /** Decodes a u64. */
@@ -113,16 +103,13 @@ export function decodeU64(bytes: Uint8Array): bigint {
 }
 
 /** Encodes a struct podrate_config. */
-export function encodeConfig(config: SlotConfig): Uint8Array {
+export function encodeConfig({ egress, ingress, release, queued }: SlotConfig): Uint8Array {
   const { size, fields } = structures.podrate_config;
   const bytes = new Uint8Array(size);
-  const data = new DataView(bytes.buffer);
-  for (const direction of ['egress', 'ingress'] as const) {
-    data.setBigUint64(fields[direction], BigInt(config[direction].rate), little);
-    data.setBigUint64(fields[direction] + 8, BigInt(config[direction].burstNs), little);
-  }
-  const flags = (config.release ? releaseFlag : 0n) | (config.queued ? queuedFlag : 0n);
-  data.setBigUint64(fields.flags, flags, little);
+  const direction = ({ rate, burstNs }: DirectionConfig) => encodeU64(BigInt(rate), BigInt(burstNs));
+  bytes.set(direction(egress), fields.egress);
+  bytes.set(direction(ingress), fields.ingress);
+  bytes.set(encodeU64((release ? releaseFlag : 0n) | (queued ? queuedFlag : 0n)), fields.flags);
   return bytes;
 }
 
@@ -143,14 +130,16 @@ export function decodeConfig(bytes: Uint8Array): SlotConfig {
   };
 }
 
-/** Decodes what a struct podrate_state says about receiving. */
-export function decodeReceiveTimes(bytes: Uint8Array): ReceiveTimes {
+/**
+ * Reports whether a slot received packets that did not come through its queue, by its struct podrate_state: the limit
+ * has charged one much later than the queue's classifier has last seen one.
+ */
+export function isBypassed(bytes: Uint8Array): boolean {
   const { size, fields } = structures.podrate_state;
   const data = view(bytes, size);
-  return {
-    chargedNs: data.getBigUint64(fields.ingress + structures.podrate_clock.fields.next, little) >> tickShift,
-    queuedNs: data.getBigUint64(fields.queued_ns, little),
-  };
+  // When its clock will have sent what was charged.
+  const chargedNs = data.getBigUint64(fields.ingress + structures.podrate_clock.fields.next, little) >> tickShift;
+  return chargedNs > data.getBigUint64(fields.queued_ns, little) + bypassedNs;
 }
 
 /** Encodes a struct podrate_owner. The name must be shorter than 64 bytes: the programs may expect the closing NUL. */
@@ -181,15 +170,9 @@ export function decodeCounters(perCpu: readonly Uint8Array[]): Counters {
   const views = perCpu.map((bytes) => view(bytes, size));
   const sum = (offset: number) => Number(views.reduce((total, data) => total + data.getBigUint64(offset, little), 0n));
   const count = (offset: number): Count => ({ packets: sum(offset), bytes: sum(offset + 8) });
-  const direction = (offset: number): Verdicts => {
-    const at = structures.podrate_verdicts.fields;
-    return {
-      passed: count(offset + at.passed),
-      delayed: count(offset + at.delayed),
-      dropped: count(offset + at.dropped),
-      marked: count(offset + at.marked),
-    };
-  };
+  const at = structures.podrate_verdicts.fields;
+  const direction = (offset: number) =>
+    Object.fromEntries(verdicts.map((verdict) => [verdict, count(offset + at[verdict])])) as Verdicts;
   return { egress: direction(fields.egress), ingress: direction(fields.ingress) };
 }
 

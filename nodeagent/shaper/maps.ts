@@ -1,6 +1,6 @@
 /** The shaper's maps, open. */
 import { type BpfMap, openMap } from '../libbpf/map.ts';
-import type { MapName } from './install.ts';
+import type { MapName } from './hooks.ts';
 import type { Pins } from './pins.ts';
 
 /**

@@ -14,34 +14,27 @@ import type { Attached, SlotState } from './steps.ts';
  * @throws BpfError
  */
 export function observe(pins: Pins, digest: string): SlotState[] {
-  const current = new Map(hooks.map((hook) => [hook, pinnedProgramId(join(pins.programs(digest), programOf[hook]))]));
+  const programs = pins.programs(digest);
+  const current = hooks.map((hook) => [hook, pinnedProgramId(join(programs, programOf[hook]))] as const);
   const attachedTo = (cgroupId: bigint) => {
     const attached = new Map<Hook, Attached>();
-    for (const hook of hooks) {
+    for (const [hook, programId] of current) {
       const link = readLink(pins.link(cgroupId, hook));
-      if (link?.cgroupId !== cgroupId) continue;
-      attached.set(hook, link.programId === current.get(hook) ? 'current' : 'outdated');
+      if (link?.cgroupId === cgroupId) attached.set(hook, link.programId === programId ? 'current' : 'outdated');
     }
     return attached;
   };
 
   return withMaps(pins, ['owners', 'configs', 'slots'], ({ owners, configs, slots }) => {
     const states = owners.keys().flatMap((key): SlotState[] => {
-      const found = owners.lookup(key);
-      const config = configs.lookup(key);
+      const [found, config] = [owners.lookup(key), configs.lookup(key)];
       if (found === undefined || config === undefined) return [];
-      const { cgroupId, name } = decodeOwner(found);
+      const { cgroupId, name: owner } = decodeOwner(found);
       const [slot, mapped] = [decodeU32(key), slots.lookup(encodeU64(cgroupId))];
+      const isAlive = mapped !== undefined;
+      const isMapped = isAlive && decodeU32(mapped) === slot;
       return [
-        {
-          slot,
-          cgroupId,
-          owner: name,
-          config: decodeConfig(config),
-          isAlive: mapped !== undefined,
-          isMapped: mapped !== undefined && decodeU32(mapped) === slot,
-          attached: attachedTo(cgroupId),
-        },
+        { slot, cgroupId, owner, config: decodeConfig(config), isAlive, isMapped, attached: attachedTo(cgroupId) },
       ];
     });
     return states.sort((one, other) => one.slot - other.slot);

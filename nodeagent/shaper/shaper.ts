@@ -1,22 +1,19 @@
 /** The shaper of a node: its programs and maps in the kernel, and what can be done with them. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Cgroup } from '../cgroup/cgroup.ts';
 import { inode } from '../cgroup/cgroup.ts';
 import { explainAttach } from '../libbpf/blocking.ts';
 import { BpfError } from '../libbpf/error.ts';
-import { unboundLockedMemory } from '../libbpf/locked-memory.ts';
 import { pinnedProgramId } from '../libbpf/program.ts';
 import type { Block } from '../net/blocks.ts';
 import { withSteps } from './apply.ts';
 import { writeExempt } from './exempt.ts';
 import { attachTypeOf, classifierProgram, hooks } from './hooks.ts';
 import { adopterPin, install, isInstalled } from './install.ts';
-import { type Counters, decodeCounters, decodeReceiveTimes, encodeU32, type ReceiveTimes } from './layout.ts';
+import { type Counters, decodeCounters, encodeU32, isBypassed } from './layout.ts';
 import { withMaps } from './maps.ts';
 import { observe } from './observe.ts';
-import { leaveOtherLayout, readOtherLayouts, removeOtherLayouts, removeUnusedLayouts } from './other-layouts.ts';
-import { digestOf, type Pins, pinsIn, removeOtherPrograms, removePins } from './pins.ts';
+import { digestOf, leaveOtherLayouts, otherLayouts, pinsIn, removeOtherPrograms, removePins } from './pins.ts';
 import { attachRelease } from './release.ts';
 import type { SlotState, Step, StepFailure } from './steps.ts';
 
@@ -42,60 +39,14 @@ export interface Classifier {
   readonly id: number;
 }
 
-/** The verbs of a shaper. All of them may be called at any time and in any state of the kernel. */
-export interface Shaper {
-  readonly pins: Pins;
-  /** Whether all programs and maps of this version are pinned. */
-  isInstalled(): boolean;
-  /** Makes them pinned; costs microseconds where they are. @throws BpfError */
-  install(): void;
-  /**
-   * Makes the release program attached.
-   * @returns why it could not be; pods can be limited without it
-   */
-  installRelease(): BpfError | undefined;
-  /** The program that queues have as their filter, and whose slots it knows. @throws BpfError */
-  classifier(): Classifier;
-  /** Reads all slots that are held, and what is attached to their cgroups. @throws BpfError */
-  observe(): SlotState[];
-  /**
-   * Does the steps. One that fails does not keep others from being done; one whose cgroup vanished meanwhile has not
-   * failed.
-   * @returns those that failed
-   * @throws BpfError if the maps or programs cannot be opened
-   */
-  apply(steps: readonly Step[]): StepFailure[];
-  /** Removes programs of other versions, once no link runs them, and interrupted loads. */
-  tidy(): void;
-  /** Reads the counters of slots. @returns them in the order of the slots @throws BpfError */
-  counters(slots: readonly Pick<SlotState, 'slot'>[]): Counters[];
-  /** Reads when received packets of slots were last seen. @returns in the order of the slots @throws BpfError */
-  receiveTimes(slots: readonly Pick<SlotState, 'slot'>[]): ReceiveTimes[];
-  /** The pinned iterator that adopts older connections; undefined where the kernel has none. */
-  adopter(): string | undefined;
-  /** Whether versions with other maps have left something: what that limits is not observed. */
-  hasOtherLayouts(): boolean;
-  /**
-   * Takes what other versions, with other maps, have attached off cgroups, and removes their pins once nothing of them is
-   * attached any more.
-   * @param directories returns all cgroups of the machine; undefined to leave the pins for another time
-   * @throws BpfError
-   */
-  leaveOtherLayouts(
-    cgroups: readonly Cgroup[],
-    directories: (() => Promise<readonly string[]>) | undefined,
-  ): Promise<void>;
-  /**
-   * Removes all pins, and so detaches everything, and what other versions have attached.
-   * @param directories all cgroups of the machine
-   * @throws BpfError
-   */
-  remove(directories: readonly string[]): void;
-}
+/** A shaper. */
+export type Shaper = ReturnType<typeof createShaper>;
 
-/** Builds the shaper. Nothing is done before install(). */
-export function createShaper(options: ShaperOptions): Shaper {
-  const { pinDirectory, objectFile, releaseCgroup, cgroupMount, exempt } = options;
+/**
+ * Builds the shaper. Nothing is done before install(). All of its verbs may be called at any time and in any state of
+ * the kernel, and throw BpfError.
+ */
+export function createShaper({ pinDirectory, objectFile, releaseCgroup, cgroupMount, exempt }: ShaperOptions) {
   const pins = pinsIn(pinDirectory);
   let known: string | undefined;
   // The object is the installation's constant.
@@ -105,77 +56,79 @@ export function createShaper(options: ShaperOptions): Shaper {
   };
 
   return {
-    pins,
+    /** Reports whether all programs and maps of this version are pinned. */
     isInstalled: () => isInstalled(pins, digest()),
 
+    /** Makes them pinned; costs microseconds where they are. */
     install() {
       if (!isInstalled(pins, digest())) install(objectFile, pins, digest());
       if (exempt !== undefined) writeExempt(pins, exempt);
     },
 
-    installRelease() {
-      return releaseCgroup === undefined ? undefined : attachRelease(pins, digest(), releaseCgroup, cgroupMount);
-    },
+    /** Makes the release program attached. @returns why it could not be; pods can be limited without it */
+    installRelease: () =>
+      releaseCgroup === undefined ? undefined : attachRelease(pins, digest(), releaseCgroup, cgroupMount),
 
-    classifier() {
+    /** Returns the program that queues have as their filter, and whose slots it knows. */
+    classifier(): Classifier {
       const file = join(pins.programs(digest()), classifierProgram);
       const id = pinnedProgramId(file);
       if (id === undefined) throw new BpfError('bpf/refused', `${file} is not pinned`, { errno: 'ENOENT' });
       return { file, id };
     },
 
+    /** Reads all slots that are held, and what is attached to their cgroups. */
     observe: () => observe(pins, digest()),
 
-    apply(steps) {
-      unboundLockedMemory();
-      const failures: StepFailure[] = [];
-      if (steps.length === 0) return failures;
-      return withSteps(pins, digest(), (applyStep) => {
-        for (const step of steps) {
+    /**
+     * Does the steps. One that fails does not keep others from being done; one whose cgroup vanished meanwhile has not
+     * failed.
+     * @returns those that failed
+     */
+    apply(steps: readonly Step[]): StepFailure[] {
+      if (steps.length === 0) return [];
+      return withSteps(pins, digest(), (applyStep) =>
+        steps.flatMap((step) => {
           try {
             applyStep(step);
+            return [];
           } catch (error) {
             if (!(error instanceof Error)) throw error;
-            if (!isMoot(step)) failures.push({ step, error: explain(step, error, cgroupMount) });
+            return isMoot(step) ? [] : [{ step, error: explain(step, error, cgroupMount) }];
           }
-        }
-        return failures;
-      });
+        }),
+      );
     },
 
-    tidy: () => removeOtherPrograms(pins, digest(), Date.now()),
+    /** Removes programs of other versions. */
+    tidy: () => removeOtherPrograms(pins, digest()),
 
-    counters: (slots) =>
-      withMaps(pins, ['counters'], ({ counters }) =>
-        slots.map(({ slot }) => decodeCounters(counters.lookupPerCpu(encodeU32(slot)))),
+    /** Reads the counters of slots. @returns them in the order of the slots */
+    counters: (slots: readonly Pick<SlotState, 'slot'>[]): Counters[] =>
+      withMaps(pins, ['counts'], ({ counts }) =>
+        slots.map(({ slot }) => decodeCounters(counts.lookupPerCpu(encodeU32(slot)))),
       ),
 
-    receiveTimes: (slots) =>
+    /** Picks the slots that received packets past their queue, as with the host routing of some network plugins. */
+    bypassing: (slots: readonly SlotState[]): SlotState[] =>
       withMaps(pins, ['states'], ({ states }) =>
-        slots.map(({ slot }) => decodeReceiveTimes(states.lookup(encodeU32(slot)) ?? new Uint8Array(states.valueSize))),
+        slots.filter(({ slot }) => isBypassed(states.lookup(encodeU32(slot)) ?? new Uint8Array(states.valueSize))),
       ),
 
-    adopter() {
+    /** Returns the pinned iterator that adopts older connections; undefined where the kernel has none. */
+    adopter(): string | undefined {
       const adopter = join(pins.programs(digest()), adopterPin);
       return existsSync(adopter) ? adopter : undefined;
     },
 
-    hasOtherLayouts: () => readOtherLayouts(pins) !== undefined,
+    /** Reports whether versions with other maps have left something: what that limits is not observed. */
+    hasOtherLayouts: () => otherLayouts(pins).length > 0,
 
-    async leaveOtherLayouts(cgroups, directories) {
-      const others = readOtherLayouts(pins);
-      if (others === undefined) return;
-      for (const cgroup of cgroups) leaveOtherLayout(others, cgroup);
-      if (directories === undefined) return;
-      const all = await directories();
-      const left = readOtherLayouts(pins);
-      if (left !== undefined) removeUnusedLayouts(left, all);
-    },
+    /** Takes what such versions have attached off cgroups, and removes their pins once no cgroup is limited by them. */
+    leaveOtherLayouts: (cgroupIds: ReadonlySet<bigint>) => leaveOtherLayouts(pins, cgroupIds),
 
-    remove(directories) {
-      removePins(pins);
-      removeOtherLayouts(pins, directories);
-    },
+    /** Removes all pins, those of other versions too, and so detaches everything. */
+    remove: () => removePins(pins),
   };
 }
 
@@ -186,10 +139,9 @@ function isMoot(step: Step): boolean {
 
 /** Says what is in the way of an attach. */
 function explain(step: Step, error: Error, cgroupMount: string): Error {
-  if (step.kind !== 'attach' || !(error instanceof BpfError) || error.code !== 'bpf/refused') return error;
+  if (step.kind !== 'attach' || !(error instanceof BpfError)) return error;
   for (const hook of hooks) {
-    const type = attachTypeOf[hook];
-    const explained = explainAttach(error, { directory: step.cgroup.path, type, cgroupMount });
+    const explained = explainAttach(error, step.cgroup.path, attachTypeOf[hook], cgroupMount);
     if (explained !== error) return explained;
   }
   return error;

@@ -1,14 +1,14 @@
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { removeMark } from '../../nodeagent/dscp/filters.ts';
-import { createMarker, type Marker, type Marking } from '../../nodeagent/dscp/marker.ts';
-import { NamespaceGoneError } from '../../nodeagent/net/netlink.ts';
+import { createMarker, type Marker, type Marking, removeMark } from '../../nodeagent/dscp/marker.ts';
+import { listLinks } from '../../nodeagent/net/links.ts';
+import { withNetlink } from '../../nodeagent/net/netlink.ts';
 import { type Lab, openLab, type Pod } from '../lab/lab.ts';
 import { buildPrograms, type FloodOptions, type NativePrograms, type SniffedKind } from '../lab/native/programs.ts';
 import { type Running, startSink } from '../lab/traffic/traffic.ts';
 
-const objectFile = fileURLToPath(new URL('../../bpf/dscp.bpf.o', import.meta.url));
+const objectFile = fileURLToPath(new URL('../../bpf/shaper.bpf.o', import.meta.url));
 const [icmp, tcp, udp, icmp6, experiment] = [1, 6, 17, 58, 253];
 const [ef, be] = [46, 0];
 const ecnCapable = 2;
@@ -30,7 +30,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const program of running.splice(0)) await program.stop();
-  for (const pod of Object.values(lab.pods)) marker.clear(pod.netnsPath);
+  for (const pod of Object.values(lab.pods)) clear(pod);
 });
 afterAll(async () => {
   await lab?.close();
@@ -43,10 +43,16 @@ async function keep<T extends Running<unknown>>(started: Promise<T>): Promise<T>
   running.push(program);
   return program;
 }
-async function mark(pod: Pod, marking: Marking): Promise<number> {
+function lookAt(pod: Pod) {
   const look = marker.look(pod.netnsPath);
   if (look === undefined) throw new Error(`${pod.netnsPath} is not there`);
-  return marker.apply(pod.netnsPath, look, marking);
+  return look;
+}
+async function mark(pod: Pod, marking: Marking): Promise<void> {
+  marker.apply(pod.netnsPath, lookAt(pod), marking);
+}
+function clear({ netnsPath }: Pod): void {
+  expect(marker.clearAll([{ file: netnsPath, id: 0n }])).toEqual([]);
 }
 
 type Traffic = Partial<Omit<FloodOptions, 'kind'>> & { readonly kind: string };
@@ -217,11 +223,10 @@ test('two cgroups of a namespace have a code point each, and one can be taken of
   expect(marker.look(a.netnsPath)?.marks).toHaveLength(1);
 });
 
-test('a change is one step for each device, and the same again is none', async () => {
+test('another code point replaces the mark of a device', async () => {
   const { a } = lab.pods;
-  expect(await mark(a, { dscp: ef })).toBe(1);
-  expect(await mark(a, { dscp: ef })).toBe(0);
-  expect(await mark(a, { dscp: 10 })).toBe(1);
+  await mark(a, { dscp: ef });
+  await mark(a, { dscp: 10 });
   expect(codePoints(await sniffed({ kind: 'udp' }), udp)).toEqual([10]);
   expect(marker.look(a.netnsPath)?.marks).toHaveLength(1);
 });
@@ -233,9 +238,10 @@ test("taking marks off leaves others' filters alone, and nothing where there wer
   const before = (await inNetwork(a, 'tc', 'filter', 'show', 'dev', 'eth0', 'egress')).stdout;
   await inNetwork(a, 'ip', 'link', 'add', 'late0', 'type', 'veth', 'peer', 'name', 'late1');
   await inNetwork(a, 'ip', 'link', 'set', 'late0', 'up');
-  expect(await mark(a, { dscp: ef })).toBe(2);
+  await mark(a, { dscp: ef });
+  expect(lookAt(a).marks).toHaveLength(2);
   expect(await place('late0')).toBe(true);
-  marker.clear(a.netnsPath);
+  clear(a);
   expect(await place('late0')).toBe(false);
   expect(await place('eth0')).toBe(true);
   expect((await inNetwork(a, 'tc', 'filter', 'show', 'dev', 'eth0', 'egress')).stdout).toBe(before);
@@ -245,20 +251,22 @@ test("taking marks off leaves others' filters alone, and nothing where there wer
 test('what is gone already can be taken off: a mark, the place for filters, the device, the namespace', async () => {
   const { a } = lab.pods;
   await inNetwork(a, 'ip', 'link', 'add', 'late0', 'type', 'veth', 'peer', 'name', 'late1');
-  const [gone] = [{ device: 'late0', handle: 1, classId: '1:1' }];
-  removeMark(a.netnsPath, gone);
+  const links = withNetlink(a.netnsPath, (netlink) => listLinks(netlink)) ?? [];
+  const gone = { index: links.find(({ name }) => name === 'late0')?.index ?? 0, handle: 1, classId: 1 };
+  const remove = () => withNetlink(a.netnsPath, (netlink) => removeMark(netlink, gone));
+  remove();
   await inNetwork(a, 'tc', 'qdisc', 'add', 'dev', 'late0', 'clsact');
-  removeMark(a.netnsPath, gone);
+  remove();
   await inNetwork(a, 'ip', 'link', 'delete', 'late0');
-  removeMark(a.netnsPath, gone);
-  expect(() => removeMark('/run/netns/podrate-nothing-there', gone)).toThrow(NamespaceGoneError);
+  remove();
+  expect(marker.clearAll([{ file: '/run/netns/podrate-nothing-there', id: 0n }])).toEqual([]);
 });
 
 test('whether anything is marked anywhere is known without looking into every namespace', async () => {
   const { a } = lab.pods;
   await mark(a, { dscp: ef });
   expect(marker.isUsed()).toBe(true);
-  marker.clear(a.netnsPath);
+  clear(a);
   // The kernel lets go of a filter's program a moment later.
   await expect.poll(() => marker.isUsed(), { timeout: 20_000 }).toBe(false);
 });

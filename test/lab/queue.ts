@@ -1,7 +1,7 @@
 import { podHandle, type Queue } from '../../nodeagent/ingress-queue/htb.ts';
-import { settleQueues } from '../../nodeagent/ingress-queue/settle.ts';
-import type { RootQueue } from '../../nodeagent/ingress-queue/state.ts';
-import { createTc } from '../../nodeagent/net/tc.ts';
+import { type RootQueue, settleQueues } from '../../nodeagent/ingress-queue/settle.ts';
+import { listLinks } from '../../nodeagent/net/links.ts';
+import { withNetlink } from '../../nodeagent/net/netlink.ts';
 import type { PodNetwork } from './network.ts';
 import type { LabLimit, LoadedShaper } from './shaper.ts';
 
@@ -36,10 +36,12 @@ export async function putQueue(
   slot: number,
   rate: number | undefined,
 ): Promise<boolean> {
-  const wanted = new Map<string, Queue>();
-  if (rate !== undefined) wanted.set(hubPort, { rate, mtu: MTU, slot, classifier: await shaper.classifier() });
-  const isOfPod = ({ device }: RootQueue) => device === hubPort;
-  const { failed } = settleQueues(createTc(hubNetnsPath), podHandle, wanted, isOfPod);
+  const links = withNetlink(hubNetnsPath, (netlink) => listLinks(netlink)) ?? [];
+  const port = links.find(({ name }) => name === hubPort)?.index ?? 0;
+  const wanted = new Map<number, Queue>();
+  if (rate !== undefined) wanted.set(port, { rate, mtu: MTU, slot, classifier: await shaper.classifier() });
+  const scope = { namespace: hubNetnsPath, handle: podHandle, pick: ({ index }: RootQueue) => index === port };
+  const { failed } = settleQueues(scope, wanted);
   for (const error of failed.values()) throw error;
   return rate !== undefined;
 }

@@ -2,7 +2,8 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { type Adopted, adoptConnections } from '../../nodeagent/adoption/iterator.ts';
-import { loadObject, pinIterator } from '../../nodeagent/libbpf/object.ts';
+import { pin, withDescriptor } from '../../nodeagent/libbpf/call.ts';
+import { createIterator, loadObject } from '../../nodeagent/libbpf/object.ts';
 import { parseBlocks } from '../../nodeagent/net/blocks.ts';
 import { encodeBlock } from '../../nodeagent/shaper/exempt.ts';
 import { adopterObject } from '../../nodeagent/shaper/pins.ts';
@@ -74,8 +75,8 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
   await mkdir(`${pins}/maps`, { recursive: true });
   await bpftool('prog', 'loadall', object, `${pins}/programs`, 'pinmaps', `${pins}/maps`);
   const adopter = `${pins}/adopter`;
-  const { programs, close } = loadObject(adopterObject(object), (name) => `${pins}/maps/${name}`);
-  pinIterator(programs.get('podrate_adopt') ?? -1, adopter);
+  const { programs, close } = loadObject(adopterObject(object), () => `${pins}/maps/podrate_sockets`);
+  withDescriptor(createIterator(programs.get('podrate_adopt') ?? -1), (iterator) => pin(iterator, adopter));
   close();
   const program = (attached: string) => ['pinned', `${pins}/programs/${attached}`];
   const map = (name: string) => ['pinned', `${pins}/maps/podrate_${name}`];
@@ -104,7 +105,7 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
       return { file, id: JSON.parse(stdout).id };
     },
     async readCounters(slot) {
-      const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('counters'), 'key', ...bytes32(slot)]);
+      const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('counts'), 'key', ...bytes32(slot)]);
       const perCpu: { value: Record<'egress' | 'ingress', Verdicts> }[] = JSON.parse(stdout).formatted.values;
       return {
         egress: sum(perCpu.map((cpu) => cpu.value.egress)),
@@ -118,7 +119,7 @@ export async function loadShaper(name: string): Promise<LoadedShaper> {
       return Number(BigInt(JSON.parse(stdout).formatted.value.egress.next) - now) / 256e6;
     },
     async readJiffies() {
-      const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('measured'), 'key', ...bytes32(0)]);
+      const { stdout } = await execa('bpftool', ['-j', 'map', 'lookup', ...map('jiffies'), 'key', ...bytes32(0)]);
       return JSON.parse(stdout).formatted.value.hz;
     },
     async readTimes() {

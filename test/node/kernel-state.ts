@@ -2,7 +2,7 @@ import type { ClusterNode } from '../cluster/control-plane/access.ts';
 
 /** How many limited cgroups podrate's own record on the node has. */
 export async function podrateSlots(node: ClusterNode): Promise<number> {
-  const { stdout } = await node.exec('bpftool -j map dump pinned /sys/fs/bpf/podrate/layout_*/maps/owners');
+  const { stdout } = await node.exec('bpftool -j map dump pinned /sys/fs/bpf/podrate/layout_*/maps/podrate_owners');
   return (JSON.parse(stdout) as unknown[]).length;
 }
 

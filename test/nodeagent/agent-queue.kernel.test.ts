@@ -6,12 +6,10 @@ import { join } from 'node:path';
 import type { V1PodSpec } from '@kubernetes/client-node';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { filterClassId, leavesOf, podHandle } from '../../nodeagent/ingress-queue/htb.ts';
-import { readQueues } from '../../nodeagent/ingress-queue/settle.ts';
-import { createTc } from '../../nodeagent/net/tc.ts';
 import { type FakeApiServer, startFakeApiServer } from '../kube/fake-api-server.ts';
 import { jsonLines } from '../webhook/json-lines.ts';
 import { uidOf } from './pods.ts';
+import { queueOn } from './queues.ts';
 import { makeScene, type Scene } from './scene.ts';
 
 const NETNS = 'podrate-agent-queue';
@@ -83,15 +81,8 @@ const put = (rates: object, spec: Partial<V1PodSpec> = {}) =>
     },
     status: { phase: 'Running', podIPs: [{ ip: ADDRESS }] },
   });
-/** Which of some rates a whole queue has. */
-const rate = async () => {
-  const { roots, filters } = readQueues(createTc(), podHandle);
-  const leaves = roots.get(PORT)?.leaves;
-  if (leaves === undefined || leaves.size === 0 || !filters.has(PORT)) return undefined;
-  return [1e6, 4e6].find((bytes) =>
-    leavesOf(podHandle, { rate: bytes, mtu: 1500 }).every(({ parent, limit }) => leaves.get(parent)?.limit === limit),
-  );
-};
+/** The rate of a whole queue. */
+const rate = async () => queueOn(PORT)?.rate;
 /** The configs of all slots, as the kernel has them. */
 const slots = async () => {
   scene.shaper.install();
@@ -113,11 +104,7 @@ test('the agent makes the queue of a pod without being asked, and changes its ra
   await eventually(async () => expect(told()).toContain('receives at most 1M (1000000 bytes/s)."'));
   await eventually(async () => expect((await slots())[0]?.config.queued).toBe(true));
   const [slot] = await slots();
-  const { filters } = readQueues(createTc(), podHandle);
-  expect(filters.get(PORT)).toEqual({
-    programId: scene.shaper.classifier().id,
-    classId: filterClassId(podHandle, slot?.slot ?? 0),
-  });
+  expect(queueOn(PORT)).toMatchObject({ programId: scene.shaper.classifier().id, slot: slot?.slot });
   await eventually(async () => expect(await metrics()).toMatch(/^podrate_queued_pods 1$/m));
   put({ egress: 1_000_000, ingress: 4_000_000 });
   await eventually(async () => expect(told()).toContain('receives at most 4M (4000000 bytes/s)."'));

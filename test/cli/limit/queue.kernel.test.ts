@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { ChangeReport } from '../../../cli/limit/change.ts';
-import { filterClassId, leavesOf, manualHandle } from '../../../nodeagent/ingress-queue/htb.ts';
-import { readQueues } from '../../../nodeagent/ingress-queue/settle.ts';
-import { createTc } from '../../../nodeagent/net/tc.ts';
+import { manualHandle } from '../../../nodeagent/ingress-queue/htb.ts';
+import { queueOn } from '../../nodeagent/queues.ts';
 import { makeScene, type Scene } from '../../nodeagent/scene.ts';
 import { podrate } from '../podrate.ts';
 
@@ -40,18 +39,12 @@ afterEach(async () => {
 const command = (...words: string[]) => podrate([...words, ...where]);
 /** Which of some rates a whole queue has, whose filter names the slot of the limit. */
 const rate = async () => {
-  const { roots, filters } = readQueues(createTc(), manualHandle);
-  const leaves = roots.get(PORT)?.leaves;
-  if (leaves === undefined || leaves.size === 0) return undefined;
+  const queue = queueOn(PORT, manualHandle);
+  if (queue === undefined) return undefined;
   scene.shaper.install();
   const [slot] = scene.shaper.observe();
-  const classId = filterClassId(manualHandle, slot?.slot ?? 0);
-  expect(filters.get(PORT)).toEqual({ programId: scene.shaper.classifier().id, classId });
-  return [1e6, 2e6, 3e6].find((bytes) =>
-    leavesOf(manualHandle, { rate: bytes, mtu: 1500 }).every(
-      ({ parent, limit }) => leaves.get(parent)?.limit === limit,
-    ),
-  );
+  expect(queue).toMatchObject({ programId: scene.shaper.classifier().id, slot: slot?.slot });
+  return queue.rate;
 };
 const foreign = ['root', 'handle', '1:', 'tbf', 'rate', '8mbit', 'burst', '64k', 'limit', '128k'];
 
@@ -100,7 +93,7 @@ test('a queue goes with detach also when the processes have left, and when a lim
   await writeFile(join(elsewhere, 'cgroup.procs'), String(inside.pid));
   expect((await command('detach', '--cgroup', path)).status).toBe(0);
   expect(await rate()).toBeUndefined();
-  await execa('tc', ['qdisc', 'add', 'dev', PORT, 'root', 'handle', manualHandle, 'htb', 'default', '30']);
+  await execa('tc', ['qdisc', 'add', 'dev', PORT, 'root', 'handle', '7065:', 'htb', 'default', '30']);
   expect((await command('detach', '--cgroup', elsewhere)).status).toBe(0);
   expect((await execa('tc', ['qdisc', 'show', 'dev', PORT])).stdout).not.toContain('htb');
 });

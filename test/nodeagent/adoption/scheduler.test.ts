@@ -1,33 +1,24 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Adopted } from '../../../nodeagent/adoption/iterator.ts';
 import { createAdoptions } from '../../../nodeagent/adoption/scheduler.ts';
 import type { SlotState } from '../../../nodeagent/shaper/steps.ts';
 import { createFakeClock } from '../fake-clock.ts';
 
-let netnsDirectory: string;
-beforeEach(async () => {
-  netnsDirectory = await mkdtemp(join(tmpdir(), 'podrate-netns-'));
-  await writeFile(join(netnsDirectory, 'cni-1'), '');
-});
-afterEach(() => rm(netnsDirectory, { recursive: true }));
-
-function setUp(result: Adopted | Error | undefined, late = true) {
+function setUp(result: Adopted | Error, isRunning = true) {
   const clock = createFakeClock();
-  const looks: (readonly string[])[] = [];
+  const looks: string[] = [];
   const logged: { msg: string }[] = [];
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line)) });
   const adoptions = createAdoptions({
-    async adopt(namespaces) {
-      looks.push(namespaces);
+    async adopt() {
+      looks.push('all');
       if (result instanceof Error) throw result;
       return result;
     },
-    mayHaveConnections: async () => late,
-    ...{ netnsDirectory, clock, log },
+    isPopulated: async () => isRunning,
+    clock,
+    log,
   });
   /** File system calls take turns of their own. */
   const advance = async (ms: number) => {
@@ -41,13 +32,13 @@ const one = { owner: 'pod/1', cgroup: { id: 1n, path: '/sys/fs/cgroup/one' } };
 const slots = [{ owner: 'pod/1' } as SlotState];
 const nothing = { attached: [], slots, steps: {} };
 
-test('after a limit came to a running pod, its connections are looked for twice within a second, in all namespaces', async () => {
+test('after a limit came to a running pod, its connections are looked for twice within a second', async () => {
   const { adoptions, advance, looks, logged } = setUp({ paced: 3, fixed: 0 });
   await adoptions.passed({ attached: [one], slots, steps: { attach: 1 } }, false);
   await advance(200);
   expect(looks).toEqual([]);
   await advance(800);
-  expect(looks).toEqual([[join(netnsDirectory, 'cni-1')], [join(netnsDirectory, 'cni-1')]]);
+  expect(looks).toEqual(['all', 'all']);
   expect(logged[0]).toMatchObject({ paced: 3, msg: 'connections that are older than their limit are paced' });
 });
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import type { PatchOutcome } from '../../../kube/pod-condition.ts';
-import { createConditions, type PodRef } from '../../../nodeagent/api/condition-writer.ts';
+import { createConditions } from '../../../nodeagent/api/condition-writer.ts';
 import type { LimitedCondition } from '../../../nodeagent/api/limited-condition.ts';
+import type { PodRef } from '../../../nodeagent/pods/desired.ts';
 import { createFakeClock, settle } from '../fake-clock.ts';
 
 const inForce: LimitedCondition = { status: 'True', reason: 'InForce', message: 'one' };
@@ -9,7 +9,7 @@ const changed: LimitedCondition = { status: 'True', reason: 'InForce', message: 
 const failed: LimitedCondition = { status: 'False', reason: 'AttachFailed', message: 'three' };
 const pod = (uid: string, condition?: PodRef['condition']): PodRef => ({ namespace: 'n', name: uid, uid, condition });
 
-function setUp(answer: (uid: string) => Promise<PatchOutcome> = async () => 'done') {
+function setUp(answer: (uid: string) => Promise<'done' | 'gone'> = async () => 'done') {
   const clock = createFakeClock();
   const patches: { uid: string; message: string; since: string }[] = [];
   const errors: string[] = [];

@@ -1,12 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type Pods, watchPods } from '../../../nodeagent/api/pods.ts';
+import { watchPods } from '../../../nodeagent/api/pods.ts';
 import { realClock } from '../../../nodeagent/base/clock.ts';
 import { expectToGoOnFromBookmark } from '../../kube/bookmarks.ts';
 import { type FakeApiServer, startFakeApiServer } from '../../kube/fake-api-server.ts';
 
 let server: FakeApiServer;
-let pods: Pods | undefined;
+let pods: ReturnType<typeof watchPods> | undefined;
 let changes: number;
 let errors: string[];
 beforeEach(async () => {

@@ -5,18 +5,19 @@ import { execa } from 'execa';
 import { pino } from 'pino';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { conditionOf } from '../../../nodeagent/condition.ts';
-import { createMarkings, type Markings } from '../../../nodeagent/dscp/controller.ts';
+import { createMarkings } from '../../../nodeagent/dscp/controller.ts';
 import { createMarker, type Marker } from '../../../nodeagent/dscp/marker.ts';
 import { dscpOf } from '../../../nodeagent/dscp/plan.ts';
-import { unmark } from '../../../nodeagent/dscp/remove.ts';
+import { listLinks } from '../../../nodeagent/net/links.ts';
 import { mountedNamespaces } from '../../../nodeagent/net/namespaces.ts';
+import { withNetlink } from '../../../nodeagent/net/netlink.ts';
 import type { ShapedPod } from '../../../nodeagent/pods/desired.ts';
 import { isDscp } from '../../../rate/dscp.ts';
 import { StampError } from '../../../rate/stamp.ts';
 import { mountBpffs } from '../../lab/bpffs.ts';
 import { inNetns, makeNetnsDirectory, type NetnsDirectory } from '../netns.ts';
 
-const objectFile = fileURLToPath(new URL('../../../bpf/dscp.bpf.o', import.meta.url));
+const objectFile = fileURLToPath(new URL('../../../bpf/shaper.bpf.o', import.meta.url));
 const marker = createMarker(objectFile);
 let netns: NetnsDirectory;
 let failures = 0;
@@ -68,9 +69,11 @@ function podOf(address: string | undefined, dscp: number | StampError, more: Par
 
 /** The code points on the devices of a namespace, by device. */
 async function marksOf(file: string) {
-  const look = marker.look(file);
-  return Object.fromEntries((look?.marks ?? []).map((mark) => [mark.device, dscpOf(mark)]));
+  const names = new Map(withNetlink(file, (netlink) => listLinks(netlink))?.map(({ index, name }) => [index, name]));
+  const marks = marker.look(file)?.marks ?? [];
+  return Object.fromEntries(marks.map((mark) => [names.get(mark.index), dscpOf(mark)]));
 }
+type Markings = ReturnType<typeof createMarkings>;
 const told = (markings: Markings, pod: ShapedPod) => conditionOf({ pod, state: 'no-limit' }, markings.of(pod));
 const unlimited = 'The pod sends without limit and receives without limit.';
 
@@ -152,11 +155,14 @@ test("an address that a pod leaves to another is the other one's", async () => {
 
 test('an address that a second namespace takes stays the first one’s, until that has gone', async () => {
   const first = await netns.make('cni-2', '10.1.0.1');
-  const { want } = start();
+  const { markings, want } = start();
   await want([podOf('10.1.0.1', 46)]);
   const second = await netns.make('cni-1', '10.1.0.1');
   await want([podOf('10.1.0.1', 46)], true);
   expect([await marksOf(first), await marksOf(second)]).toEqual([{ eth0: 46, peer0: 46 }, {}]);
+  expect(told(markings, podOf('10.1.0.1', 46))).toMatchObject({
+    message: expect.stringContaining('two network namespaces have its address'),
+  });
   netns.remove('cni-2');
   await want([podOf('10.1.0.1', 46)], true);
   expect(await marksOf(second)).toEqual({ eth0: 46, peer0: 46 });
@@ -239,6 +245,6 @@ test('an uninstall takes every mark off, of pods and of cgroups', async () => {
   if (look === undefined) throw new Error('the namespace is gone');
   marker.apply(web, look, { cgroupId: 4711n, dscp: 10 });
   expect(marker.look(web)?.marks).toHaveLength(4);
-  expect(unmark(marker, await mountedNamespaces(netns.path))).toEqual([]);
+  expect(marker.clearAll(await mountedNamespaces(netns.path))).toEqual([]);
   expect(await marksOf(web)).toEqual({});
 });

@@ -1,7 +1,7 @@
 import request from 'supertest';
 import { describe, expect, test } from 'vitest';
 import type { AgentState } from '../../../nodeagent/agent.ts';
-import { createHealthApp } from '../../../nodeagent/http/health.ts';
+import { createHandler } from '../../../nodeagent/http/health.ts';
 import { renderMetrics } from '../../../nodeagent/http/metrics.ts';
 import { configOfLimit } from '../../../nodeagent/pods/slot-config.ts';
 import type { PodResult, Report } from '../../../nodeagent/reconcile/reconcile.ts';
@@ -22,7 +22,7 @@ const idle: AgentState = {
   failures: {},
   passes: 1,
   passMs: 10,
-  last: { report: report([]), at: 0, ms: 10 },
+  last: { report: report([]), at: 0 },
 };
 const verdicts = (packets: number, bytes: number) => {
   const none = { packets: 0, bytes: 0 };
@@ -32,7 +32,7 @@ const counters: Counters = { egress: verdicts(3, 300), ingress: verdicts(4, 400)
 
 function appOf(state: () => AgentState, now = 0) {
   const metrics = () => renderMetrics({ counters: (slots) => slots.map(() => counters) }, state());
-  return createHealthApp({ state, metrics, resyncMs: 10_000, monotonic: () => now });
+  return createHandler({ state, metrics, resyncMs: 10_000, monotonic: () => now });
 }
 
 describe('readiness', () => {
@@ -86,12 +86,15 @@ describe('metrics', () => {
     expect(text).toContain(`podrate_pod_packets_total{${labels('ingress')},verdict="passed"} 4`);
     expect(text).toContain(`podrate_pod_limit_bytes_per_second{${labels('egress')}} 1000000`);
     expect(text).not.toContain(`podrate_pod_limit_bytes_per_second{${labels('ingress')}}`);
-    expect(text).toContain('podrate_attached_pods 1');
+    expect(text).toContain(
+      '# HELP podrate_attached_pods Pods whose limit is in force\n# TYPE podrate_attached_pods gauge\n',
+    );
+    expect(text).toMatch(/^podrate_attached_pods 1$/m);
   });
 
   test('do not grow from scrape to scrape, and lose a pod with the pod', async () => {
     let pods: PodResult[] = [{ pod, state: 'in-force', slot }];
-    const app = appOf(() => ({ ...idle, last: { report: report(pods), at: 0, ms: 1 } }));
+    const app = appOf(() => ({ ...idle, last: { report: report(pods), at: 0 } }));
     const first = (await request(app).get('/metrics')).text;
     expect((await request(app).get('/metrics')).text).toBe(first);
     pods = [];
@@ -103,7 +106,7 @@ describe('metrics', () => {
     const state: AgentState = {
       ...idle,
       failures: { attach: 2, pass: 1 },
-      last: { report: report([failed]), at: 0, ms: 1 },
+      last: { report: report([failed]), at: 0 },
     };
     const { text } = await request(appOf(() => state)).get('/metrics');
     expect(text).toContain('podrate_failures_total{reason="attach"} 2');
@@ -111,4 +114,20 @@ describe('metrics', () => {
     expect(text).toContain('podrate_pods{state="failed"} 1');
     expect(text).toContain('podrate_attached_pods 0');
   });
+
+  test('escape quotes, backslashes and line feeds in the values of labels', async () => {
+    const state = { ...idle, failures: { 'a"b\\c\nd': 1 } };
+    const { text } = await request(appOf(() => state)).get('/metrics');
+    expect(text).toContain('podrate_failures_total{reason="a\\"b\\\\c\\nd"} 1');
+  });
+});
+
+test('what cannot be read is an error, other paths are not there, and nothing can be sent', async () => {
+  const metrics = () => {
+    throw new Error('read /sys/fs/bpf: permission denied');
+  };
+  const app = createHandler({ state: () => idle, metrics, resyncMs: 10_000, monotonic: () => 0 });
+  expect(await request(app).get('/metrics')).toMatchObject({ status: 500, text: expect.stringContaining('read /sys') });
+  expect((await request(app).get('/else')).status).toBe(404);
+  expect((await request(app).post('/healthz')).status).toBe(405);
 });

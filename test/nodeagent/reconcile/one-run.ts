@@ -6,8 +6,8 @@
 import { createCgroups } from '../../../nodeagent/cgroup/tree.ts';
 import { type Libbpf, loadLibrary } from '../../../nodeagent/libbpf/library.ts';
 import { createReconciler } from '../../../nodeagent/reconcile/reconcile.ts';
-import { uninstall } from '../../../nodeagent/reconcile/uninstall.ts';
 import { createShaper } from '../../../nodeagent/shaper/shaper.ts';
+import { uninstall } from '../../../nodeagent/uninstall.ts';
 import { podOf, uidOf } from '../pods.ts';
 
 const [verb = '', root = '', mount = '', pinDirectory = '', objectFile = '', count = '', fatal = ''] =
@@ -33,10 +33,11 @@ for (const name of changes) {
 }
 
 const shaper = createShaper({ pinDirectory, objectFile, releaseCgroup: root, cgroupMount: mount });
-const cgroups = createCgroups({ root, mount });
 if (verb === 'uninstall') {
-  await uninstall(shaper, cgroups, async () => {});
+  const marker = { isUsed: () => false, clearAll: () => [] };
+  await uninstall({ shaper, marker }, [], async () => {});
 } else {
+  const cgroups = createCgroups({ root, mount });
   const reconciler = createReconciler({ shaper, cgroups, now: () => performance.now() });
   const pods = Array.from({ length: Number(count) }, (_, number) => podOf(uidOf(number)));
   await reconciler.pass(pods, true);

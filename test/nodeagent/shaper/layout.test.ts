@@ -10,6 +10,7 @@ import {
   encodeOwner,
   encodeU32,
   encodeU64,
+  isBypassed,
   structures,
 } from '../../../nodeagent/shaper/layout.ts';
 
@@ -77,4 +78,21 @@ test('a value of another size is refused: it is from another version of the obje
 test('an owner name that leaves no room for the closing zero is refused', () => {
   expect(() => encodeOwner({ cgroupId: 1n, name: 'x'.repeat(64) })).toThrow(RangeError);
   expect(decodeOwner(encodeOwner({ cgroupId: 1n, name: 'x'.repeat(63) })).name).toHaveLength(63);
+});
+
+test('a slot whose packets the queue has not seen for seconds is bypassed, one that received nothing is not', () => {
+  const second = 1_000_000_000n;
+  const state = (chargedNs: bigint, queuedNs: bigint) => {
+    const { size, fields } = structures.podrate_state;
+    const bytes = new Uint8Array(size);
+    // The clock counts in 1/256 ns.
+    bytes.set(encodeU64(chargedNs << 8n), fields.ingress);
+    bytes.set(encodeU64(queuedNs), fields.queued_ns);
+    return bytes;
+  };
+  expect(isBypassed(state(0n, 0n))).toBe(false);
+  expect(isBypassed(state(199n * second, 198n * second))).toBe(false);
+  expect(isBypassed(state(199n * second, 120n * second))).toBe(true);
+  expect(isBypassed(state(199n * second, 0n))).toBe(true);
+  expect(isBypassed(state(199n * second, 900n * second))).toBe(false);
 });

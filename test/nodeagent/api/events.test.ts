@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { cut, reasonOf } from '../../../nodeagent/api/events.ts';
 import type { LimitedCondition } from '../../../nodeagent/api/limited-condition.ts';
 import { noLimitCondition, uninstalledCondition } from '../../../nodeagent/api/limited-condition.ts';
-import { podEvent } from '../../../nodeagent/api/pod-event.ts';
 
 const inForce: LimitedCondition = { status: 'True', reason: 'InForce', message: 'The pod sends at most 1M.' };
 const failed: LimitedCondition = { status: 'False', reason: 'AttachFailed', message: 'The limit is not in force.' };
@@ -14,16 +14,16 @@ test.each([
   ['a limit that nobody wants any more', 'True', noLimitCondition, 'Normal', 'RateRemoved'],
   ['a limit that was uninstalled', 'True', uninstalledCondition, 'Normal', 'RateRemoved'],
 ] as const)('%s is told as what it is', (_, before, condition, type, reason) => {
-  expect(podEvent(before, condition)).toEqual({ type, reason, note: condition.message });
+  expect(reasonOf(before, condition)).toEqual({ type, reason });
 });
 
 test.each(['x', 'é', '€', '😀'])(
   'a note of many %s is cut to what the API server takes, between characters',
   (piece) => {
-    const { note } = podEvent(undefined, { ...failed, message: piece.repeat(1_000) + piece.repeat(100) });
+    const note = cut(piece.repeat(1_100));
     expect(Buffer.byteLength(note)).toBeLessThanOrEqual(1024);
     expect(Buffer.byteLength(note)).toBeGreaterThan(1000);
     expect(note.replaceAll(piece, '')).toBe('…');
-    expect(podEvent(undefined, failed).note).toBe(failed.message);
+    expect(cut(failed.message)).toBe(failed.message);
   },
 );
