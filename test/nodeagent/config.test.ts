@@ -8,6 +8,7 @@ test('without anything the defaults hold', () => {
       nodeName: hostname(),
       port: 8081,
       resyncSeconds: 60,
+      startupTaint: false,
       uninstall: false,
       help: false,
       exempt: [],
