@@ -11,6 +11,7 @@ import { eventWriter } from './api/events.ts';
 import { noLimitCondition } from './api/limited-condition.ts';
 import { conditionPatch, listAllPods, watchPods } from './api/pods.ts';
 import type { Clock } from './base/clock.ts';
+import { toError } from './base/errors.ts';
 import type { Log } from './base/log.ts';
 import { type Cgroups, isPopulated } from './cgroup/tree.ts';
 import { watchCgroups } from './cgroup/watch.ts';
@@ -106,7 +107,7 @@ export function startAgent(options: AgentOptions) {
       return { ok: report.failures.length === 0 && !queued.failed, againInMs };
     } catch (error) {
       count('pass');
-      log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');
+      log.error({ error: toError(error).message }, 'the state of the shaper cannot be read: limits stay as they are');
       return { ok: false };
     } finally {
       runningSince = undefined;
@@ -141,7 +142,7 @@ export function startAgent(options: AgentOptions) {
       }
       loop.kick();
     } catch (error) {
-      log.warn({ error: messageOf(error) }, 'pods whose limit is gone could not be looked for');
+      log.warn({ error: toError(error).message }, 'pods whose limit is gone could not be looked for');
     }
   };
   const logReport = ({ steps, failures: failed, release, pods: results }: Report, ms: number) => {
@@ -180,7 +181,7 @@ export function startAgent(options: AgentOptions) {
       // An event is for people who look now: what cannot be told is in the condition all the same.
       writeEvent(pod, before?.status, condition).catch((error: unknown) => {
         count('event');
-        log.warn({ pod: nameOf(pod), error: messageOf(error) }, 'an event about a pod could not be written');
+        log.warn({ pod: nameOf(pod), error: toError(error).message }, 'an event about a pod could not be written');
       });
     },
     onError: (pod, error) =>
@@ -221,8 +222,4 @@ const noRelease =
 
 function nameOf({ namespace, name }: PodRef): string {
   return `${namespace}/${name}`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

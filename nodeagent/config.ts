@@ -3,8 +3,9 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { toError } from './base/errors.ts';
 import { type Block, parseBlocks } from './net/blocks.ts';
-import { maxBlocks } from './shaper/exempt.ts';
+import { maxBlocks } from './shaper/maps.ts';
 
 /** A configuration that cannot be used. */
 export class ConfigError extends Error {
@@ -145,6 +146,6 @@ export function parse<T>(parser: () => T): T {
   try {
     return parser();
   } catch (error) {
-    throw new ConfigError(error instanceof Error ? error.message : String(error), { cause: error });
+    throw new ConfigError(toError(error).message, { cause: error });
   }
 }

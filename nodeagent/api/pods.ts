@@ -5,6 +5,7 @@ import { type ObjectEvent, watchFrom } from '../../kube/watch.ts';
 import { limitedCondition, shapedLabel, shapedValue } from '../../rate/keys.ts';
 import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
 import type { LimitedCondition } from './limited-condition.ts';
 
 /** What a watch is built from. */
@@ -101,7 +102,7 @@ export function watchPods(options: PodsOptions) {
         if (signal.aborted) return;
         const retryMs = Math.round(backOffWithJitter(backOffMs, failures, clock.random()));
         failures += 1;
-        onError(error instanceof Error ? error : new Error(String(error)), retryMs);
+        onError(toError(error), retryMs);
         await wait(retryMs);
       }
     }

@@ -3,7 +3,7 @@
  * parents are numbers as the kernel has them: 0x70640010 is tc's `7064:10`. All functions throw NetlinkError.
  */
 import { little } from '../libbpf/native.ts';
-import { attribute, attributesOf, create, cString, type Netlink, textOf, u32 } from './netlink.ts';
+import { attribute, attributeOf, create, cString, type Netlink, textOf, u32 } from './netlink.ts';
 
 /** Where something is. */
 export interface Place {
@@ -71,7 +71,7 @@ const most32 = 2 ** 32 - 1;
 export function listQdiscs(netlink: Netlink): Qdisc[] {
   return netlink.dump(qdiscMessages.list, message({ index: 0, parent: 0 })).map((body) => ({
     index: body.getInt32(4, little),
-    kind: textOf(attributesOf(body, messageBytes).get(kindAttribute)),
+    kind: textOf(attributeOf(body, kindAttribute, messageBytes)),
     handle: body.getUint32(8, little),
     parent: body.getUint32(12, little),
   }));
@@ -80,15 +80,20 @@ export function listQdiscs(netlink: Netlink): Qdisc[] {
 /** Lists the BPF filters of a parent. */
 export function listFilters(netlink: Netlink, place: Place): Filter[] {
   return netlink.dump(filterMessages.list, message(place)).flatMap((body) => {
-    const found = attributesOf(body, messageBytes);
-    const [options, handle] = [found.get(optionsAttribute), body.getUint32(8, little)];
+    const found = (type: number) => attributeOf(body, type, messageBytes);
+    const [options, handle] = [found(optionsAttribute), body.getUint32(8, little)];
     // The kernel lists each preference too.
-    if (options === undefined || handle === 0 || textOf(found.get(kindAttribute)) !== 'bpf') return [];
-    const own = attributesOf(options);
-    const number = (type: number) => own.get(type)?.getUint32(0, little) ?? 0;
+    if (options === undefined || handle === 0 || textOf(found(kindAttribute)) !== 'bpf') return [];
+    const number = (type: number) => attributeOf(options, type)?.getUint32(0, little) ?? 0;
     const preference = body.getUint32(16, little) >>> 16;
     return [
-      { preference, handle, classId: number(bpf.classId), programId: number(bpf.id), name: textOf(own.get(bpf.name)) },
+      {
+        preference,
+        handle,
+        classId: number(bpf.classId),
+        programId: number(bpf.id),
+        name: textOf(attributeOf(options, bpf.name)),
+      },
     ];
   });
 }

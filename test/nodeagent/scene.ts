@@ -2,7 +2,7 @@ import { mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
-import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../nodeagent/cgroup/tree.ts';
 import { createCgroups } from '../../nodeagent/cgroup/tree.ts';
 import { createReconciler, type Reconciler } from '../../nodeagent/reconcile/reconcile.ts';
 import { createShaper, type Shaper } from '../../nodeagent/shaper/shaper.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
-import type { Cgroup } from '../../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../../nodeagent/cgroup/tree.ts';
 import { BpfError } from '../../../nodeagent/libbpf/error.ts';
 import { configOfLimit } from '../../../nodeagent/pods/slot-config.ts';
 import { slotCount } from '../../../nodeagent/shaper/layout.ts';
