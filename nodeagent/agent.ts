@@ -51,8 +51,6 @@ export interface AgentState {
   readonly synced: boolean;
   /** The last pass that went through, with or without failed steps, and when. */
   readonly last?: { readonly report: Report; readonly at: number } | undefined;
-  /** Since when a pass runs. */
-  readonly runningSince?: number | undefined;
   /** Passes that could observe nothing, looks that could not mark all pods, and steps that failed, by kind. */
   readonly failures: Readonly<Record<string, number>>;
   readonly passes: number;
@@ -68,7 +66,6 @@ export function startAgent(options: AgentOptions) {
   /** Pods that say, or are about to say, that they are limited. */
   const limited = new Map<string, PodRef & Pick<ShapedPod, 'cgroupUid' | 'terminating'>>();
   let last: AgentState['last'];
-  let runningSince: number | undefined;
   let passes = 0;
   let passMs = 0;
   let asked = '';
@@ -82,7 +79,6 @@ export function startAgent(options: AgentOptions) {
     if (!pods.synced()) return { ok: true };
     const shaped = shapedPods(pods.list());
     const start = monotonic();
-    runningSince = start;
     try {
       const before = queued?.has;
       const report = await reconciler.pass(
@@ -109,8 +105,6 @@ export function startAgent(options: AgentOptions) {
       count('pass');
       log.error({ error: toError(error).message }, 'the state of the shaper cannot be read: limits stay as they are');
       return { ok: false };
-    } finally {
-      runningSince = undefined;
     }
   };
   const writeConditions = ({ pods: results, slots }: Report, queueProblems: QueuesReport['problems']) => {
@@ -205,7 +199,7 @@ export function startAgent(options: AgentOptions) {
   });
 
   return {
-    state: (): AgentState => ({ synced: pods.synced(), last, runningSince, failures, passes, passMs }),
+    state: (): AgentState => ({ synced: pods.synced(), last, failures, passes, passMs }),
     /** Ends the agent. What is in the kernel stays in force. */
     async stop() {
       pods.stop();

@@ -3,8 +3,7 @@ import { formatDscp } from '../rate/dscp.ts';
 import { formatRate, isRate } from '../rate/rate.ts';
 import type { LimitedCondition } from './api/limited-condition.ts';
 import type { MarkState } from './dscp/controller.ts';
-import type { ShapedPod } from './pods/desired.ts';
-import { configOfLimit } from './pods/slot-config.ts';
+import { configOfLimit, type ShapedPod } from './pods/desired.ts';
 import type { PodResult } from './reconcile/reconcile.ts';
 import type { DirectionConfig, SlotConfig } from './shaper/layout.ts';
 

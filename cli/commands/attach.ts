@@ -1,7 +1,7 @@
 import type { Cgroup } from '../../nodeagent/cgroup/tree.ts';
 import type { Node } from '../../nodeagent/open-node.ts';
+import { configOfLimit } from '../../nodeagent/pods/desired.ts';
 import { isManual, manualOwner } from '../../nodeagent/pods/owner.ts';
-import { configOfLimit } from '../../nodeagent/pods/slot-config.ts';
 import { type Plan, plan } from '../../nodeagent/reconcile/plan.ts';
 import type { SlotConfig } from '../../nodeagent/shaper/layout.ts';
 import type { SlotState } from '../../nodeagent/shaper/steps.ts';

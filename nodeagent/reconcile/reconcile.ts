@@ -2,9 +2,8 @@
 import { isLimited } from '../../rate/limit.ts';
 import { backOff } from '../base/back-off.ts';
 import type { Cgroup, Cgroups, PodCgroups } from '../cgroup/tree.ts';
-import type { ShapedPod } from '../pods/desired.ts';
+import { configOfPod, type ShapedPod } from '../pods/desired.ts';
 import { ownerOf } from '../pods/owner.ts';
-import { configOfPod } from '../pods/slot-config.ts';
 import type { Shaper } from '../shaper/shaper.ts';
 import { type SlotState, type StepFailure, slotKey } from '../shaper/steps.ts';
 import { type Plan, plan, sameConfig, type Target } from './plan.ts';

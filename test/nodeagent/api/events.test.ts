@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
 import { cut, reasonOf } from '../../../nodeagent/api/events.ts';
-import type { LimitedCondition } from '../../../nodeagent/api/limited-condition.ts';
-import { noLimitCondition, uninstalledCondition } from '../../../nodeagent/api/limited-condition.ts';
+import {
+  type LimitedCondition,
+  noLimitCondition,
+  uninstalledCondition,
+} from '../../../nodeagent/api/limited-condition.ts';
 
 const inForce: LimitedCondition = { status: 'True', reason: 'InForce', message: 'The pod sends at most 1M.' };
 const failed: LimitedCondition = { status: 'False', reason: 'AttachFailed', message: 'The limit is not in force.' };

@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { Cgroup } from '../../../nodeagent/cgroup/tree.ts';
 import { BpfError } from '../../../nodeagent/libbpf/error.ts';
-import { configOfLimit } from '../../../nodeagent/pods/slot-config.ts';
+import { configOfLimit } from '../../../nodeagent/pods/desired.ts';
 import { slotCount } from '../../../nodeagent/shaper/layout.ts';
 import { digestOf, pinsIn } from '../../../nodeagent/shaper/pins.ts';
 import { createShaper } from '../../../nodeagent/shaper/shaper.ts';
