@@ -74,6 +74,9 @@ function failed(reason: LimitedCondition['reason'], message: string): LimitedCon
   return { status: 'False', reason, message: cut(message) };
 }
 
+// The API server refuses notes of events that are longer than 1,024 bytes; a character takes up to four of them.
 function cut(message: string): string {
-  return message.length > 1000 ? `${message.slice(0, 1000)}…` : message;
+  const bytes = Buffer.from(message);
+  if (bytes.length <= 1024) return message;
+  return `${new TextDecoder().decode(bytes.subarray(0, 1015)).replace(/\ufffd+$/, '')}…`;
 }

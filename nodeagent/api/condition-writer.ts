@@ -1,5 +1,5 @@
 /** Keeps the conditions of the pods as they should be: patches what differs, again and again until it is done. */
-import { backOffWithJitter } from '../base/back-off.ts';
+import { backOff } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { PodRef } from '../pods/desired.ts';
@@ -74,7 +74,7 @@ export function createConditions({ patch, onWritten, onError, clock, now }: Cond
       again();
     } catch (error) {
       onError(pod, toError(error));
-      clock.after(backOffWithJitter(backOffMs, entry.failures, clock.random()), again);
+      clock.after(backOff(backOffMs, entry.failures, clock.random()), again);
       entry.failures += 1;
     }
   };

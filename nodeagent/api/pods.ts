@@ -3,7 +3,7 @@ import type { KubeConfig, V1Pod, V1PodList } from '@kubernetes/client-node';
 import { callApi } from '../../kube/call.ts';
 import { type ObjectEvent, watchFrom } from '../../kube/watch.ts';
 import { limitedCondition, shapedLabel, shapedValue } from '../../rate/keys.ts';
-import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
+import { type BackOff, backOff } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
 import { toError } from '../base/errors.ts';
 import type { LimitedCondition } from './limited-condition.ts';
@@ -100,7 +100,7 @@ export function watchPods(options: PodsOptions) {
         }
       } catch (error) {
         if (signal.aborted) return;
-        const retryMs = Math.round(backOffWithJitter(backOffMs, failures, clock.random()));
+        const retryMs = Math.round(backOff(backOffMs, failures, clock.random()));
         failures += 1;
         onError(toError(error), retryMs);
         await wait(retryMs);
