@@ -79,8 +79,8 @@ function rootQueues(netlink: Netlink, handle: number): RootQueue[] {
   const roots = listQdiscs(netlink).filter(({ parent }) => parent === root);
   return roots.map((one) => {
     if (!isOurs(one, handle)) return one;
-    const [filter] = listFilters(netlink, { index: one.index, parent: handle });
-    return { ...one, filter };
+    const filters = listFilters(netlink, { index: one.index, parent: handle });
+    return { ...one, filter: filters.find(({ programId }) => programId !== 0) };
   });
 }
 

@@ -25,13 +25,13 @@ export interface Qdisc {
   readonly parent: number;
 }
 
-/** A BPF filter. */
+/** A filter. */
 export interface Filter {
   readonly preference: number;
   readonly handle: number;
+  /** Of a BPF filter: 0, empty and 0 for other kinds. The last one is the kernel's number of its program. */
   readonly classId: number;
   readonly name: string;
-  /** The kernel's number of its program. */
   readonly programId: number;
 }
 
@@ -77,14 +77,15 @@ export function listQdiscs(netlink: Netlink): Qdisc[] {
   }));
 }
 
-/** Lists the BPF filters of a parent. */
+/** Lists the filters of a parent. */
 export function listFilters(netlink: Netlink, place: Place): Filter[] {
   return netlink.dump(filterMessages.list, message(place)).flatMap((body) => {
     const found = (type: number) => attributeOf(body, type, messageBytes);
     const [options, handle] = [found(optionsAttribute), body.getUint32(8, little)];
     // The kernel lists each preference too.
-    if (options === undefined || handle === 0 || textOf(found(kindAttribute)) !== 'bpf') return [];
-    const number = (type: number) => attributeOf(options, type)?.getUint32(0, little) ?? 0;
+    if (options === undefined || handle === 0) return [];
+    const own = textOf(found(kindAttribute)) === 'bpf' ? options : undefined;
+    const number = (type: number) => attributeOf(own, type)?.getUint32(0, little) ?? 0;
     const preference = body.getUint32(16, little) >>> 16;
     return [
       {
@@ -92,7 +93,7 @@ export function listFilters(netlink: Netlink, place: Place): Filter[] {
         handle,
         classId: number(bpf.classId),
         programId: number(bpf.id),
-        name: textOf(attributeOf(options, bpf.name)),
+        name: textOf(attributeOf(own, bpf.name)),
       },
     ];
   });
