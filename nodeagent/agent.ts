@@ -12,6 +12,7 @@ import { eventWriter } from './api/events.ts';
 import { noLimitCondition } from './api/limited-condition.ts';
 import { listAllPods, watchPods } from './api/pods.ts';
 import type { Clock } from './base/clock.ts';
+import { toError } from './base/errors.ts';
 import type { Log } from './base/log.ts';
 import { type Cgroups, isPopulated } from './cgroup/tree.ts';
 import { watchCgroups } from './cgroup/watch.ts';
@@ -53,8 +54,6 @@ export interface AgentState {
   readonly synced: boolean;
   /** The last pass that went through, with or without failed steps, and when. */
   readonly last?: { readonly report: Report; readonly at: number } | undefined;
-  /** Since when a pass runs. */
-  readonly runningSince?: number | undefined;
   /** Passes that could observe nothing, looks that could not mark all pods, and steps that failed, by kind. */
   readonly failures: Readonly<Record<string, number>>;
   readonly passes: number;
@@ -70,7 +69,6 @@ export function startAgent(options: AgentOptions) {
   /** Pods that say, or are about to say, that they are limited. */
   const limited = new Map<string, PodRef & Pick<ShapedPod, 'cgroupUid' | 'terminating'>>();
   let last: AgentState['last'];
-  let runningSince: number | undefined;
   let passes = 0;
   let passMs = 0;
   let asked = '';
@@ -84,7 +82,6 @@ export function startAgent(options: AgentOptions) {
     if (!pods.synced()) return { ok: true };
     const shaped = shapedPods(pods.list());
     const start = monotonic();
-    runningSince = start;
     try {
       const before = queued?.has;
       const report = await reconciler.pass(
@@ -110,10 +107,8 @@ export function startAgent(options: AgentOptions) {
       return { ok: report.failures.length === 0 && !queued.failed, againInMs };
     } catch (error) {
       count('pass');
-      log.error({ error: messageOf(error) }, 'the state of the shaper cannot be read: limits stay as they are');
+      log.error({ error: toError(error).message }, 'the state of the shaper cannot be read: limits stay as they are');
       return { ok: false };
-    } finally {
-      runningSince = undefined;
     }
   };
   const writeConditions = ({ pods: results, slots }: Report, queueProblems: QueuesReport['problems']) => {
@@ -145,7 +140,7 @@ export function startAgent(options: AgentOptions) {
       }
       loop.kick();
     } catch (error) {
-      log.warn({ error: messageOf(error) }, 'pods whose limit is gone could not be looked for');
+      log.warn({ error: toError(error).message }, 'pods whose limit is gone could not be looked for');
     }
   };
   const logReport = ({ steps, failures: failed, release, pods: results }: Report, ms: number) => {
@@ -184,7 +179,7 @@ export function startAgent(options: AgentOptions) {
       // An event is for people who look now: what cannot be told is in the condition all the same.
       writeEvent(pod, before?.status, condition).catch((error: unknown) => {
         count('event');
-        log.warn({ pod: nameOf(pod), error: messageOf(error) }, 'an event about a pod could not be written');
+        log.warn({ pod: nameOf(pod), error: toError(error).message }, 'an event about a pod could not be written');
       });
     },
     onError: (pod, error) =>
@@ -208,7 +203,7 @@ export function startAgent(options: AgentOptions) {
   });
 
   return {
-    state: (): AgentState => ({ synced: pods.synced(), last, runningSince, failures, passes, passMs }),
+    state: (): AgentState => ({ synced: pods.synced(), last, failures, passes, passMs }),
     /** Ends the agent. What is in the kernel stays in force. */
     async stop() {
       pods.stop();
@@ -225,8 +220,4 @@ const noRelease =
 
 function nameOf({ namespace, name }: PodRef): string {
   return `${namespace}/${name}`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

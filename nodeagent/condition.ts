@@ -4,8 +4,7 @@ import { formatRate, isRate } from '../rate/rate.ts';
 import { isSandbox } from '../rate/sandbox.ts';
 import type { LimitedCondition } from './api/limited-condition.ts';
 import type { MarkState } from './dscp/controller.ts';
-import type { ShapedPod } from './pods/desired.ts';
-import { configOfLimit } from './pods/slot-config.ts';
+import { configOfLimit, type ShapedPod } from './pods/desired.ts';
 import type { PodResult } from './reconcile/reconcile.ts';
 import type { DirectionConfig, SlotConfig } from './shaper/layout.ts';
 
@@ -91,6 +90,9 @@ function failed(reason: LimitedCondition['reason'], message: string): LimitedCon
   return { status: 'False', reason, message: cut(message) };
 }
 
+// The API server refuses notes of events that are longer than 1,024 bytes; a character takes up to four of them.
 function cut(message: string): string {
-  return message.length > 1000 ? `${message.slice(0, 1000)}…` : message;
+  const bytes = Buffer.from(message);
+  if (bytes.length <= 1024) return message;
+  return `${new TextDecoder().decode(bytes.subarray(0, 1015)).replace(/\ufffd+$/, '')}…`;
 }

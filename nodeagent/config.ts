@@ -3,8 +3,9 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { toError } from './base/errors.ts';
 import { type Block, parseBlocks } from './net/blocks.ts';
-import { maxBlocks } from './shaper/exempt.ts';
+import { maxBlocks } from './shaper/maps.ts';
 
 /** A configuration that cannot be used. */
 export class ConfigError extends Error {
@@ -13,32 +14,13 @@ export class ConfigError extends Error {
 }
 
 /** Where the shaper is and where it goes; the command line tool shares it. */
-export interface ShaperConfig {
-  readonly bpfObject: string;
-  readonly pinDir: string;
-  /** Undefined: the whole cgroup2 tree. */
-  readonly cgroupRoot: string | undefined;
-  /** Undefined: the root of the cgroup2 tree. */
-  readonly releaseCgroup: string | undefined;
+export type ShaperConfig = ReturnType<typeof readShaperConfig> & {
   /** Peers to which no limit applies; undefined leaves what is in the kernel. */
   readonly exempt?: readonly Block[];
-}
+};
 
 /** The agent's configuration. */
-export interface Config extends ShaperConfig {
-  readonly nodeName: string;
-  readonly port: number;
-  /** The address at which the HTTP server listens. */
-  readonly address: string;
-  readonly resyncSeconds: number;
-  readonly netnsDir: string;
-  /** Whether pods with an ingress limit get a queue. */
-  readonly ingressQueue: boolean;
-  /** Whether the node loses its startup taint once the agent is ready. */
-  readonly startupTaint: boolean;
-  readonly uninstall: boolean;
-  readonly help: boolean;
-}
+export type Config = ReturnType<typeof readConfig>;
 
 /** What an option takes, what it means, and its default, for people. In the environment `--pin-dir` is PIN_DIR. */
 type Options = Readonly<Record<string, readonly [argument: string, meaning: string, otherwise: string]>>;
@@ -101,7 +83,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 the node lacks something (it is 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Reads the agent's configuration; an empty variable says nothing. @throws ConfigError */
-export function readConfig(args: readonly string[], env: Environment): Config {
+export function readConfig(args: readonly string[], env: Environment) {
   const help = { type: 'boolean', default: false } as const;
   const options = { ...flagsOf(agentOptions), uninstall: help, help };
   const { values } = parse(() => parseArgs({ args: [...args], options }));
@@ -125,6 +107,7 @@ export function readConfig(args: readonly string[], env: Environment): Config {
     ...readShaperConfig(values, env),
     nodeName: given('node-name') ?? hostname(),
     port: number('port', 0, 65_535),
+    /** At which the HTTP server listens. */
     address: text('address'),
     resyncSeconds: number('resync-seconds', 1, 86_400),
     netnsDir: text('netns-dir'),
@@ -140,12 +123,14 @@ export function readConfig(args: readonly string[], env: Environment): Config {
 export function readShaperConfig(
   values: { readonly [flag in keyof typeof shaperFlags]?: string | undefined },
   env: Environment,
-): ShaperConfig {
+) {
   const given = (flag: keyof typeof shaperFlags) => values[flag] ?? (env[variableOf(flag)] || undefined);
   return {
     bpfObject: given('bpf-object') ?? fileURLToPath(new URL('../bpf/shaper.bpf.o', import.meta.url)),
     pinDir: given('pin-dir') ?? shaperOptions['pin-dir'][2],
+    /** Undefined: the whole cgroup2 tree. */
     cgroupRoot: given('cgroup-root'),
+    /** Undefined: the root of the cgroup2 tree. */
     releaseCgroup: given('release-cgroup'),
   };
 }
@@ -155,6 +140,6 @@ export function parse<T>(parser: () => T): T {
   try {
     return parser();
   } catch (error) {
-    throw new ConfigError(error instanceof Error ? error.message : String(error), { cause: error });
+    throw new ConfigError(toError(error).message, { cause: error });
   }
 }

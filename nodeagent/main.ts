@@ -8,6 +8,7 @@ import { startAgent } from './agent.ts';
 import { keepRemovingStartupTaint } from './api/startup-taint.ts';
 import { tellUninstalled } from './api/uninstall-notice.ts';
 import { realClock } from './base/clock.ts';
+import { toError } from './base/errors.ts';
 import { type Config, ConfigError, readConfig, usage } from './config.ts';
 import { createHandler } from './http/health.ts';
 import { renderMetrics } from './http/metrics.ts';
@@ -40,7 +41,7 @@ try {
     process.stderr.write(`${error.message}\nTry --help.\n`);
     process.exitCode = 2;
   } else {
-    log.fatal({ error }, error instanceof Error ? error.message : String(error));
+    log.fatal({ error }, toError(error).message);
     process.exitCode = 1;
   }
 }
@@ -95,7 +96,7 @@ async function removeAll(config: Config): Promise<void> {
   try {
     await tellUninstalled(loadKubeConfig(), config.nodeName, Date.now);
   } catch (error) {
-    log.warn({ error: error instanceof Error ? error.message : String(error) }, 'the pods could not be told');
+    log.warn({ error: toError(error).message }, 'the pods could not be told');
   }
 }
 

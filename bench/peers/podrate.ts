@@ -3,7 +3,7 @@ import { putQueue } from '../../test/lab/queue.ts';
 import type { Peer, PeerLimit } from './peer.ts';
 
 const SLOT = 1;
-/** When the agent looks for connections that are older than a limit (nodeagent/adoptions.ts). */
+/** When the agent looks for connections that are older than a limit (nodeagent/adoption/scheduler.ts). */
 const LOOKS_AFTER_MS = [250, 800];
 
 /** podrate's shaper and its queue on the pod's port, as the agent puts both. */

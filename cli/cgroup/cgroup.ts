@@ -1,7 +1,6 @@
 import { readFile, realpath, statfs } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
-import { inode } from '../../nodeagent/cgroup/cgroup.ts';
+import { type Cgroup, inode } from '../../nodeagent/cgroup/tree.ts';
 import { CommandError } from '../errors.ts';
 import { cgroupOfContainer } from './container.ts';
 

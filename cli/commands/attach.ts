@@ -1,7 +1,7 @@
-import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../nodeagent/cgroup/tree.ts';
 import type { Node } from '../../nodeagent/open-node.ts';
+import { configOfLimit } from '../../nodeagent/pods/desired.ts';
 import { isManual, manualOwner } from '../../nodeagent/pods/owner.ts';
-import { configOfLimit } from '../../nodeagent/pods/slot-config.ts';
 import { type Plan, plan } from '../../nodeagent/reconcile/plan.ts';
 import type { SlotConfig } from '../../nodeagent/shaper/layout.ts';
 import type { SlotState } from '../../nodeagent/shaper/steps.ts';
@@ -58,7 +58,7 @@ export async function limitCgroup(
       targets: [{ owner, cgroup, config: { ...config, queued } }],
       keep: new Set(slots.map((slot) => slot.owner).filter((other) => other !== owner)),
       slots,
-      releasedMs: () => undefined,
+      releasedMs: () => 0,
       goneMs: () => 0,
     });
   const slot = slotOf(owner, planWith(false), slots);

@@ -1,4 +1,4 @@
-import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../nodeagent/cgroup/tree.ts';
 import type { Node } from '../../nodeagent/open-node.ts';
 import { isManual } from '../../nodeagent/pods/owner.ts';
 import { detachStep, releaseMs } from '../../nodeagent/reconcile/plan.ts';

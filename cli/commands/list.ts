@@ -1,4 +1,4 @@
-import { inode } from '../../nodeagent/cgroup/cgroup.ts';
+import { inode } from '../../nodeagent/cgroup/tree.ts';
 import { handleOf, wholeNamespace } from '../../nodeagent/dscp/plan.ts';
 import type { Node } from '../../nodeagent/open-node.ts';
 import { isManual } from '../../nodeagent/pods/owner.ts';

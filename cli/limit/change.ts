@@ -1,6 +1,6 @@
 /** What attach, set and detach did to a cgroup. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../nodeagent/cgroup/tree.ts';
 import { describe, describeMark } from '../../nodeagent/condition.ts';
 import { manualOwner } from '../../nodeagent/pods/owner.ts';
 import type { SlotConfig } from '../../nodeagent/shaper/layout.ts';

@@ -1,6 +1,6 @@
 /** Marks what a cgroup sends with a code point (DSCP), in the network namespaces that its processes are in. */
 
-import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../nodeagent/cgroup/tree.ts';
 import { dscpOf, handleOf } from '../../nodeagent/dscp/plan.ts';
 import { mountedNamespaces, type NetworkNamespace, namespacesOfMachine } from '../../nodeagent/net/namespaces.ts';
 import type { Node } from '../../nodeagent/open-node.ts';

@@ -1,6 +1,6 @@
 /** The ingress queue of what is limited by hand. */
 import { stat } from 'node:fs/promises';
-import type { Cgroup } from '../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../nodeagent/cgroup/tree.ts';
 import { foreignQueue } from '../../nodeagent/ingress-queue/controller.ts';
 import { devicesInto, type HostDevice } from '../../nodeagent/ingress-queue/devices.ts';
 import { manualHandle, type Queue } from '../../nodeagent/ingress-queue/htb.ts';

@@ -1,7 +1,8 @@
 /** Keeps the conditions of the pods as they should be: patches what differs, again and again until it is done. */
 import { conditionTime, type PatchCondition } from '../../kube/pod-condition.ts';
-import { backOffWithJitter } from '../base/back-off.ts';
+import { backOff } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
 import type { PodRef } from '../pods/desired.ts';
 import type { LimitedCondition } from './limited-condition.ts';
 
@@ -37,7 +38,6 @@ const echoMs = 30_000;
 /** Builds the set of wanted conditions. It holds one entry for each pod that is wanted something of. */
 export function createConditions({ patch, onWritten, onError, clock, now }: ConditionsOptions) {
   const entries = new Map<string, Entry>();
-  const queue = new Set<string>();
   let running = 0;
   let stopped = false;
 
@@ -46,12 +46,9 @@ export function createConditions({ patch, onWritten, onError, clock, now }: Cond
     return written !== undefined && same(written.condition, condition) && now() - written.at < echoMs;
   };
   const pump = () => {
-    while (!stopped && running < atOnce) {
-      const [uid] = queue;
-      if (uid === undefined) return;
-      queue.delete(uid);
-      const entry = entries.get(uid);
-      if (entry === undefined || entry.waiting || isDone(entry)) continue;
+    for (const [uid, entry] of entries) {
+      if (stopped || running === atOnce) return;
+      if (entry.waiting || isDone(entry)) continue;
       running += 1;
       entry.waiting = true;
       void write(uid, entry).finally(() => {
@@ -64,7 +61,6 @@ export function createConditions({ patch, onWritten, onError, clock, now }: Cond
     const { pod, condition } = entry;
     const again = () => {
       entry.waiting = false;
-      queue.add(uid);
       pump();
     };
     try {
@@ -77,8 +73,8 @@ export function createConditions({ patch, onWritten, onError, clock, now }: Cond
       // It may have been wanted otherwise while the patch was on its way.
       again();
     } catch (error) {
-      onError(pod, error instanceof Error ? error : new Error(String(error)));
-      clock.after(backOffWithJitter(backOffMs, entry.failures, clock.random()), again);
+      onError(pod, toError(error));
+      clock.after(backOff(backOffMs, entry.failures, clock.random()), again);
       entry.failures += 1;
     }
   };
@@ -88,7 +84,6 @@ export function createConditions({ patch, onWritten, onError, clock, now }: Cond
     want(pod: PodRef, condition: LimitedCondition) {
       const entry = entries.get(pod.uid) ?? { written: undefined, failures: 0, waiting: false };
       entries.set(pod.uid, Object.assign(entry, { pod, condition }));
-      queue.add(pod.uid);
       pump();
     },
     /** Forgets all pods but these, once nothing is left to be written on them. */

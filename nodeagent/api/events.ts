@@ -6,8 +6,6 @@ import type { LimitedCondition } from './limited-condition.ts';
 
 const timeoutMs = 10_000;
 const longestName = 253;
-/** In bytes. */
-const longestNote = 1024;
 
 /**
  * Writes the event of a pod's condition that was written.
@@ -32,7 +30,7 @@ export function eventWriter(kubeConfig: KubeConfig, nodeName: string, now: () =>
       metadata: { name: `${name.slice(0, longestName - suffix.length)}${suffix}` },
       regarding: { kind: 'Pod', namespace, name, uid },
       ...reasonOf(before, condition),
-      note: cut(condition.message),
+      note: condition.message,
       action: 'Limit',
       reportingController: 'podrate.dev/agent',
       reportingInstance: nodeName,
@@ -50,11 +48,4 @@ export function reasonOf(before: string | undefined, { status, reason }: Pick<Li
   return isWanted
     ? ({ type: 'Normal', reason: 'RateRemoved' } as const)
     : ({ type: 'Warning', reason: 'RateFailed' } as const);
-}
-
-/** Cuts a note as long as the API server takes it; a character of another script than Latin takes up to four bytes. */
-export function cut(message: string): string {
-  const bytes = Buffer.from(message);
-  if (bytes.length <= longestNote) return message;
-  return `${new TextDecoder().decode(bytes.subarray(0, longestNote - 9)).replace(/\ufffd+$/, '')}…`;
 }

@@ -3,8 +3,9 @@ import type { KubeConfig, V1Pod, V1PodList } from '@kubernetes/client-node';
 import { callApi } from '../../kube/call.ts';
 import { type ObjectEvent, watchFrom } from '../../kube/watch.ts';
 import { shapedLabel, shapedValue } from '../../rate/keys.ts';
-import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
+import { type BackOff, backOff } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
 
 /** What a watch is built from. */
 export interface PodsOptions {
@@ -98,9 +99,9 @@ export function watchPods(options: PodsOptions) {
         }
       } catch (error) {
         if (signal.aborted) return;
-        const retryMs = Math.round(backOffWithJitter(backOffMs, failures, clock.random()));
+        const retryMs = Math.round(backOff(backOffMs, failures, clock.random()));
         failures += 1;
-        onError(error instanceof Error ? error : new Error(String(error)), retryMs);
+        onError(toError(error), retryMs);
         await wait(retryMs);
       }
     }

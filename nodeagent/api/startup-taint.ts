@@ -4,8 +4,9 @@
  */
 import type { KubeConfig, V1Node, V1Taint } from '@kubernetes/client-node';
 import { callApi } from '../../kube/call.ts';
-import { backOffWithJitter } from '../base/back-off.ts';
+import { backOff } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
+import { toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 
 /** The taint's key, with any value and effect. */
@@ -39,9 +40,9 @@ export function keepRemovingStartupTaint(kubeConfig: KubeConfig, nodeName: strin
     try {
       if (await removeStartupTaint(kubeConfig, nodeName)) return;
     } catch (error) {
-      log.warn({ error: error instanceof Error ? error.message : String(error) }, 'the startup taint stays for now');
+      log.warn({ error: toError(error).message }, 'the startup taint stays for now');
     }
-    clock.after(backOffWithJitter(backOffMs, failures, clock.random()), () => void attempt());
+    clock.after(backOff(backOffMs, failures, clock.random()), () => void attempt());
     failures += 1;
   };
   void attempt();

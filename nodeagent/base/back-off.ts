@@ -6,15 +6,10 @@ export interface BackOff {
   readonly longest: number;
 }
 
-/** The wait in ms after `failures` failures before this one. */
-export function backOff({ first, longest }: BackOff, failures: number): number {
-  return Math.min(first * 2 ** Math.min(failures, 20), longest);
-}
-
 /**
- * The same, shortened at random by up to a half, so that nodes do not try in step.
- * @param random a number from 0 to below 1
+ * Returns the wait in ms after `failures` failures before this one.
+ * @param random a number from 0 to 1, which shortens it by up to a half, so that nodes do not try in step
  */
-export function backOffWithJitter(waits: BackOff, failures: number, random: number): number {
-  return backOff(waits, failures) * (0.5 + random / 2);
+export function backOff({ first, longest }: BackOff, failures: number, random = 1): number {
+  return Math.min(first * 2 ** Math.min(failures, 20), longest) * (0.5 + random / 2);
 }

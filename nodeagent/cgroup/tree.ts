@@ -1,7 +1,16 @@
 /** Reads the cgroup tree. */
+import { statSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { type Cgroup, inode } from './cgroup.ts';
+import { orUndefined } from '../base/errors.ts';
 import { isPodTree, isQualityClass, podUidOf } from './names.ts';
+
+/** A cgroup that exists. */
+export interface Cgroup {
+  /** Inode number of the directory, which is the kernel's cgroup id. */
+  readonly id: bigint;
+  /** Absolute path of the directory. */
+  readonly path: string;
+}
 
 /** The pods' part of the cgroup tree, at one moment. */
 export interface PodCgroups {
@@ -94,4 +103,10 @@ export async function directories(path: string): Promise<string[] | undefined> {
 /** Whether a process is in a cgroup or below it. @throws if it does not exist */
 export async function isPopulated(path: string): Promise<boolean> {
   return (await readFile(`${path}/cgroup.events`, 'utf8')).includes('populated 1');
+}
+
+/** The id of the cgroup that is a directory, or undefined if there is none. */
+export function inode(path: string): bigint | undefined {
+  const found = orUndefined(() => statSync(path, { bigint: true }));
+  return found?.isDirectory() ? found.ino : undefined;
 }

@@ -1,5 +1,6 @@
 /** Keeps the marks in the pods' network namespaces as the pods ask for them. */
 
+import { toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { mountedNamespaces } from '../net/namespaces.ts';
 import type { ShapedPod } from '../pods/desired.ts';
@@ -43,7 +44,7 @@ export function createMarkings({ marker, netnsDirectory, log }: MarkingsOptions)
         const look = by.look(file);
         if (look !== undefined) looks.push([file, look]);
       } catch (error) {
-        problems.set('', messageOf(error));
+        problems.set('', toError(error).message);
       }
     }
     const found = looks.map(([, look]) =>
@@ -66,7 +67,7 @@ export function createMarkings({ marker, netnsDirectory, log }: MarkingsOptions)
         by.apply(file, look, { dscp: pod?.limit.dscp });
         if (pod !== undefined) marked.add(pod.uid);
       } catch (error) {
-        problems.set(pod?.uid ?? '', messageOf(error));
+        problems.set(pod?.uid ?? '', toError(error).message);
       }
     }
     states = new Map(pods.flatMap((pod) => stateOf(pod, marked, problems, netnsDirectory)));
@@ -129,8 +130,4 @@ function stateOf(
   // Its containers may run a moment before its status says which addresses it has.
   if (!running || network.addresses.length === 0) return [];
   return state(`no network namespace in ${directory} has the address ${network.addresses.join(' or ')}`);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

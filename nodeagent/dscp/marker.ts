@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { errorOf } from '../base/errors.ts';
 import { BpfError } from '../libbpf/error.ts';
 import { mapOf } from '../libbpf/map.ts';
 import { loadObject } from '../libbpf/object.ts';
@@ -74,11 +75,11 @@ export function createMarker(shaperObject: string) {
 
     /** Takes all marks off namespaces. @returns what went wrong, one error for each namespace */
     clearAll(namespaces: readonly NetworkNamespace[]): Error[] {
-      return namespaces.flatMap(({ file }) => attempt(() => clear(file)) ?? []);
+      return namespaces.flatMap(({ file }) => errorOf(() => clear(file)) ?? []);
     },
 
     /** Tries what marking needs, without marking anything. @returns why packets cannot be marked, if so */
-    check: (): Error | undefined => attempt(() => withProgram(objectFile, 0n, () => {})),
+    check: (): Error | undefined => errorOf(() => withProgram(objectFile, 0n, () => {})),
 
     /** Reports whether the program is anywhere on this machine: if not, no namespace needs to be looked at. */
     isUsed(): boolean {
@@ -139,12 +140,9 @@ function placesIn(netlink: Netlink): Set<number> {
 
 /** The filter, its place or the device may have vanished meanwhile. */
 function unlessGone(change: () => void): void {
-  try {
-    change();
-  } catch (error) {
-    const isGone = error instanceof NetlinkError && /ENOENT|ENODEV|Parent Qdisc doesn't exist/.test(error.message);
-    if (!isGone) throw error;
-  }
+  const error = errorOf(change);
+  const isGone = error instanceof NetlinkError && /ENOENT|ENODEV|Parent Qdisc doesn't exist/.test(error.message);
+  if (error !== undefined && !isGone) throw error;
 }
 
 /**
@@ -161,15 +159,6 @@ function withProgram(objectFile: string, cgroupId: bigint, use: (program: number
     use(program);
   } finally {
     close();
-  }
-}
-
-function attempt(task: () => void): Error | undefined {
-  try {
-    task();
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
   }
 }
 

@@ -1,5 +1,6 @@
 /** Keeps the ingress queues of this node's pods as they should be. */
 
+import { toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { ShapedPod } from '../pods/desired.ts';
 import { ownerOf } from '../pods/owner.ts';
@@ -77,8 +78,7 @@ export function createQueues({ enabled, namespace, shaper, log }: QueuesOptions)
       const bypassed = pods.filter((pod) => has.has(pod.uid) && passedBy.has(ownerOf(pod)));
       return { has, failed, problems: new Map([...problems, ...bypassed.map(({ uid }) => [uid, bypass] as const)]) };
     } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error);
-      const problems = new Map(pods.filter(wantsQueue).map(({ uid }) => [uid, problem]));
+      const problems = new Map(pods.filter(wantsQueue).map(({ uid }) => [uid, toError(error).message]));
       return { has: new Set(), problems, failed: true };
     }
   };

@@ -1,4 +1,5 @@
 /** Makes the queues of a network namespace those that should be there. */
+import { errorOf } from '../base/errors.ts';
 import { type Netlink, NetlinkError, withNetlink } from '../net/netlink.ts';
 import { type Filter, listFilters, listQdiscs, type Qdisc, root } from '../net/tc.ts';
 import { isFilterOf, manualHandle, podHandle, putQueue, type Queue, removeQueue } from './htb.ts';
@@ -42,14 +43,11 @@ export function settleQueues(
   const failed = new Map<number, Error>();
   const [put, removed]: [number[], number[]] = [[], []];
   const attempt = (index: number, done: number[], change: () => void) => {
-    try {
-      change();
-      done.push(index);
-    } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      // A device that vanished meanwhile took its queue along.
-      if (!(error instanceof NetlinkError) || error.errno !== 'ENODEV') failed.set(index, explainQueueError(error));
-    }
+    const error = errorOf(change);
+    const isGone = error instanceof NetlinkError && error.errno === 'ENODEV';
+    if (error === undefined) done.push(index);
+    // A device that vanished meanwhile took its queue along.
+    else if (!isGone) failed.set(index, explainQueueError(error));
   };
   withNetlink(namespace, (netlink) => {
     const roots = new Map(rootQueues(netlink, handle).map((one) => [one.index, one]));
@@ -81,8 +79,8 @@ function rootQueues(netlink: Netlink, handle: number): RootQueue[] {
   const roots = listQdiscs(netlink).filter(({ parent }) => parent === root);
   return roots.map((one) => {
     if (!isOurs(one, handle)) return one;
-    const [filter] = listFilters(netlink, { index: one.index, parent: handle });
-    return { ...one, filter };
+    const filters = listFilters(netlink, { index: one.index, parent: handle });
+    return { ...one, filter: filters.find(({ programId }) => programId !== 0) };
   });
 }
 

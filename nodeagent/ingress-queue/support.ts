@@ -1,4 +1,5 @@
 /** What the kernel must have for queues. */
+import { errorOf } from '../base/errors.ts';
 import { inNewNetworkNamespace } from '../libbpf/namespace.ts';
 import { NetlinkError, withNetlink } from '../net/netlink.ts';
 import { createHtb, putFilter, root } from '../net/tc.ts';
@@ -24,22 +25,16 @@ export function explainQueueError(error: Error): Error {
 /** Tries a queue in a network namespace that ends with the attempt. @returns why there can be none, if so */
 export function tryQueue(): string | undefined {
   const [index, handle] = [1, 0x1_0000];
-  try {
+  const place = { index, parent: handle, preference: 1, handle: 1 };
+  const error = errorOf(() =>
     inNewNetworkNamespace(() =>
       withNetlink(undefined, (netlink) => {
         createHtb(netlink, { index, parent: root, handle }, 1);
         // No program: a kernel that has BPF filters says so.
-        putFilter(
-          netlink,
-          { index, parent: handle, preference: 1, handle: 1 },
-          { classId: handle, name: '', program: -1 },
-        );
+        putFilter(netlink, place, { classId: handle, name: '', program: -1 });
       }),
-    );
-    return undefined;
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === 'EBADF') return undefined;
-    if (error instanceof Error) return explainQueueError(error).message;
-    throw error;
-  }
+    ),
+  );
+  const isAbleTo = error === undefined || (error instanceof NetlinkError && error.errno === 'EBADF');
+  return isAbleTo ? undefined : explainQueueError(error).message;
 }

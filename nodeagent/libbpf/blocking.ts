@@ -1,5 +1,6 @@
 /** Finds out why the kernel refused to attach a program: its error says nothing. */
 import { dirname } from 'node:path';
+import { orUndefined } from '../base/errors.ts';
 import { BpfError } from './error.ts';
 import { type CgroupAttachType, programsOn } from './link.ts';
 import { programName } from './program.ts';
@@ -16,12 +17,12 @@ const [overridable, multi] = [1, 2];
  */
 export function explainAttach(error: Error, directory: string, type: CgroupAttachType, mount: string): Error {
   for (let cgroup = directory; `${cgroup}/`.startsWith(`${mount}/`); cgroup = dirname(cgroup)) {
-    const { ids, flags } = orElse({ ids: [], flags: 0 }, () => programsOn(cgroup, type));
+    const { ids, flags } = orUndefined(() => programsOn(cgroup, type)) ?? { ids: [], flags: 0 };
     const [id] = ids;
     const shutsOut = (flags & multi) === 0 && ((flags & overridable) === 0 || cgroup === directory);
     if (id === undefined || !shutsOut) continue;
     // To look a program up takes CAP_SYS_ADMIN.
-    const name = orElse(undefined, () => programName(id)) ?? '(of unknown name)';
+    const name = orUndefined(() => programName(id)) ?? '(of unknown name)';
     const problem =
       `the program ${name} (id ${id}) is attached to ${cgroup} for ${type} without multi, ` +
       `so no other program can be attached to ${directory}`;
@@ -31,12 +32,4 @@ export function explainAttach(error: Error, directory: string, type: CgroupAttac
     return new BpfError('bpf/refused', problem, { remedy, cause: error });
   }
   return error;
-}
-
-function orElse<T>(otherwise: T, read: () => T): T {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
 }

@@ -2,7 +2,7 @@
 import { closeSync, openSync } from 'node:fs';
 import ipaddr from 'ipaddr.js';
 import { little } from '../libbpf/native.ts';
-import { attribute, attributesOf, type Netlink, textOf, u32 } from './netlink.ts';
+import { attribute, attributeOf, type Netlink, textOf, u32 } from './netlink.ts';
 
 /** A network device. */
 export interface LinkInfo {
@@ -68,7 +68,7 @@ export function namespaceOf(netlink: Netlink, file: string): number | undefined 
   try {
     const body = [...u32(0), ...attribute(nsid.file, u32(other))];
     const answer = netlink.get(messages.getNsid, Uint8Array.from(body));
-    const number = answer && attributesOf(answer, 4).get(nsid.number)?.getInt32(0, little);
+    const number = attributeOf(answer, nsid.number, 4)?.getInt32(0, little);
     return number === undefined || number < 0 ? undefined : number;
   } finally {
     closeSync(other);
@@ -80,25 +80,24 @@ function targetOf(type: number, namespace: number | undefined): Uint8Array {
 }
 
 function linkOf(body: DataView): LinkInfo {
-  const found = attributesOf(body, linkBytes);
-  const info = found.get(link.info);
+  const found = (type: number) => attributeOf(body, type, linkBytes);
   const flags = body.getUint32(8, little);
   return {
     index: body.getInt32(4, little),
-    name: textOf(found.get(link.name)),
+    name: textOf(found(link.name)),
     isUp: (flags & up) !== 0,
     isLoopback: (flags & loopback) !== 0,
     isEthernet: body.getUint16(2, little) === ethernet,
-    kind: textOf(info && attributesOf(info).get(link.kind)),
-    mtu: found.get(link.mtu)?.getUint32(0, little) ?? 0,
-    peerIndex: found.get(link.peer)?.getUint32(0, little),
-    peerNamespace: found.get(link.peerNamespace)?.getInt32(0, little),
+    kind: textOf(attributeOf(found(link.info), link.kind)),
+    mtu: found(link.mtu)?.getUint32(0, little) ?? 0,
+    peerIndex: found(link.peer)?.getUint32(0, little),
+    peerNamespace: found(link.peerNamespace)?.getInt32(0, little),
   };
 }
 
 function addressOf(body: DataView): AddressInfo[] {
-  const found = attributesOf(body, addressBytes);
-  const value = found.get(address.local) ?? found.get(address.address);
+  const found = (type: number) => attributeOf(body, type, addressBytes);
+  const value = found(address.local) ?? found(address.address);
   if (value === undefined || body.getUint8(3) >= linkScope) return [];
   const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   const parsed = ipaddr.fromByteArray([...bytes]);

@@ -106,28 +106,23 @@ function throwRefusal(answer: DataView): void {
   const errno = answer.byteLength >= 4 ? -answer.getInt32(0, little) : 0;
   if (errno <= 0) return;
   // Behind the number there is the header of the request.
-  throw new NetlinkError(errno, textOf(attributesOf(answer, 4 + headerBytes).get(sentence)));
+  throw new NetlinkError(errno, textOf(attributeOf(answer, sentence, 4 + headerBytes)));
 }
 
-/** The attributes of a message. A device has sixty, of which few are looked for. */
-export interface Attributes {
-  get(type: number): DataView | undefined;
-}
-
-/** Reads the attributes behind the fixed part of a message, or all of an attribute with others in it. */
-export function attributesOf(body: DataView, fixedBytes = 0): Attributes {
-  return {
-    get(wanted) {
-      for (let at = fixedBytes; at + 4 <= body.byteLength; ) {
-        const length = body.getUint16(at, little);
-        if (length < 4) return undefined;
-        const type = body.getUint16(at + 2, little) & typeMask;
-        if (type === wanted) return new DataView(body.buffer, body.byteOffset + at + 4, length - 4);
-        at += aligned(length);
-      }
-      return undefined;
-    },
-  };
+/**
+ * Returns an attribute behind the fixed part of a message, or one that is in another attribute. A device has sixty, of
+ * which few are looked for.
+ */
+export function attributeOf(body: DataView | undefined, wanted: number, fixedBytes = 0): DataView | undefined {
+  if (body === undefined) return undefined;
+  for (let at = fixedBytes; at + 4 <= body.byteLength; ) {
+    const length = body.getUint16(at, little);
+    if (length < 4) return undefined;
+    const type = body.getUint16(at + 2, little) & typeMask;
+    if (type === wanted) return new DataView(body.buffer, body.byteOffset + at + 4, length - 4);
+    at += aligned(length);
+  }
+  return undefined;
 }
 
 /** Encodes an attribute. */

@@ -3,7 +3,7 @@
  * parents are numbers as the kernel has them: 0x70640010 is tc's `7064:10`. All functions throw NetlinkError.
  */
 import { little } from '../libbpf/native.ts';
-import { attribute, attributesOf, create, cString, type Netlink, textOf, u32 } from './netlink.ts';
+import { attribute, attributeOf, create, cString, type Netlink, textOf, u32 } from './netlink.ts';
 
 /** Where something is. */
 export interface Place {
@@ -25,13 +25,13 @@ export interface Qdisc {
   readonly parent: number;
 }
 
-/** A BPF filter. */
+/** A filter. */
 export interface Filter {
   readonly preference: number;
   readonly handle: number;
+  /** Of a BPF filter: 0, empty and 0 for other kinds. The last one is the kernel's number of its program. */
   readonly classId: number;
   readonly name: string;
-  /** The kernel's number of its program. */
   readonly programId: number;
 }
 
@@ -71,24 +71,30 @@ const most32 = 2 ** 32 - 1;
 export function listQdiscs(netlink: Netlink): Qdisc[] {
   return netlink.dump(qdiscMessages.list, message({ index: 0, parent: 0 })).map((body) => ({
     index: body.getInt32(4, little),
-    kind: textOf(attributesOf(body, messageBytes).get(kindAttribute)),
+    kind: textOf(attributeOf(body, kindAttribute, messageBytes)),
     handle: body.getUint32(8, little),
     parent: body.getUint32(12, little),
   }));
 }
 
-/** Lists the BPF filters of a parent. */
+/** Lists the filters of a parent. */
 export function listFilters(netlink: Netlink, place: Place): Filter[] {
   return netlink.dump(filterMessages.list, message(place)).flatMap((body) => {
-    const found = attributesOf(body, messageBytes);
-    const [options, handle] = [found.get(optionsAttribute), body.getUint32(8, little)];
+    const found = (type: number) => attributeOf(body, type, messageBytes);
+    const [options, handle] = [found(optionsAttribute), body.getUint32(8, little)];
     // The kernel lists each preference too.
-    if (options === undefined || handle === 0 || textOf(found.get(kindAttribute)) !== 'bpf') return [];
-    const own = attributesOf(options);
-    const number = (type: number) => own.get(type)?.getUint32(0, little) ?? 0;
+    if (options === undefined || handle === 0) return [];
+    const own = textOf(found(kindAttribute)) === 'bpf' ? options : undefined;
+    const number = (type: number) => attributeOf(own, type)?.getUint32(0, little) ?? 0;
     const preference = body.getUint32(16, little) >>> 16;
     return [
-      { preference, handle, classId: number(bpf.classId), programId: number(bpf.id), name: textOf(own.get(bpf.name)) },
+      {
+        preference,
+        handle,
+        classId: number(bpf.classId),
+        programId: number(bpf.id),
+        name: textOf(attributeOf(own, bpf.name)),
+      },
     ];
   });
 }

@@ -1,7 +1,9 @@
 /** What the pods of this node ask for. */
 import type { V1Pod, V1PodCondition } from '@kubernetes/client-node';
 import { limitedCondition } from '../../rate/keys.ts';
+import type { Limit } from '../../rate/limit.ts';
 import { StampError, type Stamped, stampedLimit } from '../../rate/stamp.ts';
+import type { DirectionConfig, SlotConfig } from '../shaper/layout.ts';
 
 /** A pod that the webhook marked with a stamp, as far as the agent cares. */
 export interface ShapedPod {
@@ -93,4 +95,29 @@ function limitOf(metadata: NonNullable<V1Pod['metadata']>): Stamped | StampError
     if (error instanceof StampError) return error;
     throw error;
   }
+}
+
+/**
+ * The config that puts a limit in force.
+ * @param burstMs time of rate that may pass at once; 0 is the shaper's default
+ * @param queued whether a queue of the ingress rate is in front
+ */
+export function configOfLimit(limit: Limit, burstMs = 0, queued = false): SlotConfig {
+  const direction = (rate: number | undefined): DirectionConfig => ({
+    rate: rate ?? 0,
+    burstNs: rate === undefined ? 0 : burstMs * 1_000_000,
+  });
+  return { egress: direction(limit.egress), ingress: direction(limit.ingress), release: false, queued };
+}
+
+/**
+ * Returns the config that a pod asks for with its limit.
+ * @param current the config in force, whose flag stays while it is not known whether the pod has a queue
+ */
+export function configOfPod(
+  limit: Limit,
+  { queued }: Pick<ShapedPod, 'queued'>,
+  current: SlotConfig | undefined,
+): SlotConfig {
+  return configOfLimit(limit, 0, limit.ingress !== undefined && (queued ?? current?.queued ?? false));
 }

@@ -3,6 +3,8 @@ import { mkdirSync, readFileSync, rmdirSync, statfsSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { getuid } from 'node:process';
+import { errorOf, orUndefined, toError } from '../base/errors.ts';
+import { isLinuxBefore } from '../base/linux-version.ts';
 import { cgroupMounts } from '../cgroup/mount.ts';
 import { isPodTree } from '../cgroup/names.ts';
 import { directories } from '../cgroup/tree.ts';
@@ -10,7 +12,6 @@ import type { Marker } from '../dscp/marker.ts';
 import { tryQueue } from '../ingress-queue/support.ts';
 import { BpfError } from '../libbpf/error.ts';
 import { loadLibrary } from '../libbpf/library.ts';
-import { lockedMemoryBound } from '../libbpf/locked-memory.ts';
 import { probeMap } from '../libbpf/map.ts';
 import { tryInstall } from '../shaper/install.ts';
 import { digestOf } from '../shaper/pins.ts';
@@ -65,7 +66,7 @@ export async function gatherFacts(options: FactsOptions) {
     bpfRefusal,
     release: release(),
     /** How much memory BPF maps may take, in bytes; undefined where nothing bounds it. */
-    lockedMemoryBound: lockedMemoryBound(release()),
+    lockedMemoryBound: lockedMemoryOf(release(), readFileSync('/proc/self/limits', 'utf8')),
     cgroupMount,
     cgroupRoot,
     cgroupRootIsCgroup2: cgroupRoot !== undefined && typeOf(cgroupRoot) === cgroup2Magic,
@@ -95,37 +96,32 @@ export function resolveRoot(root: string | undefined, mount: string): string {
   return isAbsolute(root) && (root === mount || root.startsWith(`${mount}/`)) ? root : join(mount, root);
 }
 
-/**
- * Tries what the kernel must have.
- * @param canEnter what is for network namespaces is tried in one of its own
- * @returns why limits cannot be enforced, older connections not be adopted, packets not be marked, and received ones
- * not be queued, if so
- */
-function tryKernel({ marker, objectFile }: FactsOptions, canEnter: boolean) {
-  const reasons: { error?: string; adopterError?: string; markError?: string; queueError?: string } = {};
+/** Why limits cannot be enforced, older connections not adopted, packets not marked, received ones not queued, if so. */
+interface Refusals {
+  readonly error?: string | undefined;
+  readonly adopterError?: string | undefined;
+  readonly markError?: string | undefined;
+  readonly queueError?: string | undefined;
+}
+
+/** Tries what the kernel must have. @param canEnter what is for network namespaces is tried in one of its own */
+function tryKernel({ marker, objectFile }: FactsOptions, canEnter: boolean): Refusals {
   try {
     const adopterError = tryInstall(objectFile)?.message;
-    if (adopterError !== undefined) reasons.adopterError = adopterError;
-    const markError = canEnter ? marker.check()?.message : undefined;
-    if (markError !== undefined) reasons.markError = markError;
-    const queueError = canEnter ? tryQueue() : undefined;
-    if (queueError !== undefined) reasons.queueError = queueError;
+    return canEnter ? { adopterError, markError: marker.check()?.message, queueError: tryQueue() } : { adopterError };
   } catch (error) {
-    reasons.error = error instanceof Error ? error.message : String(error);
+    return { error: toError(error).message };
   }
-  return reasons;
 }
 
 /** Makes a directory in a BPF file system, which refuses names with a dot, and removes it. @returns why it could not */
 function refusalOfPins(parent: string): string | undefined {
   const probe = join(parent, `podrate_probe_${process.pid}_${process.hrtime.bigint()}`);
-  try {
+  const error: NodeJS.ErrnoException | undefined = errorOf(() => {
     mkdirSync(probe, { mode: 0o700 });
     rmdirSync(probe);
-    return undefined;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code;
-  }
+  });
+  return error?.code;
 }
 
 function findLibbpf(): string | Pick<BpfError, 'problem' | 'remedy'> {
@@ -138,13 +134,20 @@ function findLibbpf(): string | Pick<BpfError, 'problem' | 'remedy'> {
 }
 
 function refusalOfBpf(): string | undefined {
-  try {
-    probeMap();
-    return undefined;
-  } catch (error) {
-    if (error instanceof BpfError) return error.problem;
-    throw error;
-  }
+  const error = errorOf(probeMap);
+  return error instanceof BpfError ? error.problem : error?.message;
+}
+
+/**
+ * Returns how much memory this process may lock, in bytes; undefined if nothing bounds what BPF maps take. Before Linux
+ * 5.11 they count as locked memory (RLIMIT_MEMLOCK), of which a process has 64 KB or some MB. libbpf lifts the bound with
+ * the first map that this process makes, unless that takes CAP_SYS_RESOURCE.
+ * @param release of the kernel, as uname prints it
+ * @param limits the text of /proc/self/limits
+ */
+export function lockedMemoryOf(release: string, limits: string): number | undefined {
+  const [, soft] = /^Max locked memory +(\d+) /m.exec(limits) ?? [];
+  return soft === undefined || !isLinuxBefore(release, 5, 11) ? undefined : Number(soft);
 }
 
 function effectiveCapabilities(): bigint {
@@ -191,12 +194,4 @@ function nearest(path: string): string {
 
 function typeOf(path: string): bigint | undefined {
   return orUndefined(() => statfsSync(path, { bigint: true }).type);
-}
-
-function orUndefined<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,6 @@
 /** Names the Linux security module that confines this process. */
 import { readFileSync } from 'node:fs';
+import { orUndefined } from '../base/errors.ts';
 
 /** What a security module confines a process by. */
 export interface Confinement {
@@ -13,6 +14,8 @@ const permissive = ['complain', 'unconfined', 'spc_t', 'unconfined_t'];
 
 /** Reads the confinement of this process; undefined if no module confines it. */
 export function readConfinement(): Confinement | undefined {
+  // A module that is compiled in but not active answers EINVAL.
+  const read = (name: string) => orUndefined(() => readFileSync(`/proc/self/attr/${name}`, 'utf8')) ?? '';
   return confinementOf(read('apparmor/current'), read('current'));
 }
 
@@ -27,13 +30,4 @@ export function confinementOf(appArmor: string, current: string): Confinement | 
   if (type !== undefined && !permissive.includes(type)) return { module: 'SELinux', label: type };
   const [, profile, mode = ''] = /^(.+) \((\w+)\)$/.exec((appArmor || current).trim()) ?? [];
   return profile === undefined || permissive.includes(mode) ? undefined : { module: 'AppArmor', label: profile };
-}
-
-function read(attribute: string): string {
-  try {
-    return readFileSync(`/proc/self/attr/${attribute}`, 'utf8');
-  } catch {
-    // A module that is compiled in but not active answers EINVAL.
-    return '';
-  }
 }

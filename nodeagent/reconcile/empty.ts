@@ -1,5 +1,4 @@
-import type { Cgroup } from '../cgroup/cgroup.ts';
-import { isPopulated } from '../cgroup/tree.ts';
+import { type Cgroup, isPopulated } from '../cgroup/tree.ts';
 
 /** A pod whose containers run, with its cgroup. */
 export interface RunningPod {

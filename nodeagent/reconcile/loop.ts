@@ -1,6 +1,6 @@
 /** Runs passes when something may have changed. It never looks at what changed: a pass reads everything. */
 
-import { type BackOff, backOffWithJitter } from '../base/back-off.ts';
+import { type BackOff, backOff } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
 
 /** What a loop is built from. */
@@ -47,7 +47,7 @@ export function startLoop({ pass, resyncMs, backOffMs, clock }: LoopOptions) {
       const { ok, againInMs } = await pass(full).catch(() => ({ ok: false, againInMs: undefined }));
       failures = ok ? 0 : failures + 1;
       const waits = againInMs === undefined ? [] : [againInMs];
-      if (!ok) waits.push(backOffWithJitter(backOffMs, failures - 1, clock.random()));
+      if (!ok) waits.push(backOff(backOffMs, failures - 1, clock.random()));
       if (waits.length > 0) cancelRetry = clock.after(Math.min(...waits), kick);
     }
     running = false;

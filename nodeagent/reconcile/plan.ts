@@ -1,6 +1,6 @@
 /** Compares what should be with what is. */
 
-import type { Cgroup } from '../cgroup/cgroup.ts';
+import type { Cgroup } from '../cgroup/tree.ts';
 import { isManual } from '../pods/owner.ts';
 import { hooks } from '../shaper/hooks.ts';
 import { type SlotConfig, slotCount } from '../shaper/layout.ts';
@@ -20,8 +20,8 @@ export interface PlanInput {
   /** Owners whose slots are to stay as they are, because what they should have cannot be told. */
   readonly keep: ReadonlySet<string>;
   readonly slots: readonly SlotState[];
-  /** How long ago a slot's sockets were told to run free, in ms; undefined if they were not. */
-  readonly releasedMs: (slot: SlotState) => number | undefined;
+  /** How long ago a slot's sockets were told to run free, in ms; 0 if they were not. */
+  readonly releasedMs: (slot: SlotState) => number;
   /** How long ago a slot was first seen without an entry of its cgroup in the kernel, in ms. */
   readonly goneMs: (slot: SlotState) => number;
 }
@@ -83,7 +83,7 @@ export function plan({ targets, keep, slots, releasedMs, goneMs }: PlanInput): P
       steps.push({ kind: 'update', slot: slot.slot, owner, config: { ...slot.config, release: true } });
       waits.push(releaseMs);
     } else {
-      const leftMs = releaseMs - (releasedMs(slot) ?? 0);
+      const leftMs = releaseMs - releasedMs(slot);
       if (leftMs > 0) waits.push(leftMs);
       else steps.push(detachStep(slot, slots));
     }

@@ -1,17 +1,13 @@
 /** One pass: look at the pods, the cgroup tree and the kernel, and make the kernel agree with the pods. */
 import { isLimited } from '../../rate/limit.ts';
 import { backOff } from '../base/back-off.ts';
-import type { Cgroup } from '../cgroup/cgroup.ts';
-import type { Cgroups, PodCgroups } from '../cgroup/tree.ts';
-import type { ShapedPod } from '../pods/desired.ts';
+import type { Cgroup, Cgroups, PodCgroups } from '../cgroup/tree.ts';
+import { configOfPod, type ShapedPod } from '../pods/desired.ts';
 import { ownerOf } from '../pods/owner.ts';
-import { configOfPod } from '../pods/slot-config.ts';
 import type { Shaper } from '../shaper/shaper.ts';
 import { type SlotState, type StepFailure, slotKey } from '../shaper/steps.ts';
 import { createEmptyCgroups, type RunningPod } from './empty.ts';
-import { type Plan, plan, sameConfig } from './plan.ts';
-import { createStopwatches } from './stopwatches.ts';
-import { keptOwners, targetsOf } from './targets.ts';
+import { type Plan, plan, sameConfig, type Target } from './plan.ts';
 
 /** What a pass found about one pod. */
 export type PodResult =
@@ -88,7 +84,7 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions) {
           keep: keptOwners(pods, tree),
           slots,
           releasedMs: (slot) => released.ms(slotKey(slot)),
-          goneMs: (slot) => gone.ms(slotKey(slot)) ?? 0,
+          goneMs: (slot) => gone.ms(slotKey(slot)),
         });
         // What failed is left to the next pass: trying again at once would fail again.
         const failed = new Set(failures.map(({ step }) => step.owner));
@@ -119,6 +115,38 @@ export function createReconciler({ shaper, cgroups, now }: ReconcilerOptions) {
       return { pods: told, failures, steps, slots, attached, parents: tree.parents, release, againInMs };
     },
   };
+}
+
+/** Measures for how long keys have been there, by a clock in ms that never steps. */
+function createStopwatches(now: () => number) {
+  let since = new Map<string, number>();
+  return {
+    /** Starts those that are new, forgets those that are not named. */
+    keep(keys: readonly string[]) {
+      since = new Map(keys.map((key) => [key, since.get(key) ?? now()]));
+    },
+    ms: (key: string) => now() - (since.get(key) ?? now()),
+  };
+}
+
+/** Returns the pods' cgroups that should be limited. What is only marked needs no shaper. */
+function targetsOf(pods: readonly ShapedPod[], { byUid }: PodCgroups, slots: readonly SlotState[]): readonly Target[] {
+  const current = new Map(slots.filter(({ isMapped }) => isMapped).map((slot) => [slot.cgroupId, slot]));
+  const targets = new Map<bigint, Target>();
+  for (const pod of pods) {
+    const cgroup = byUid.get(pod.cgroupUid);
+    if (cgroup === undefined || pod.limit instanceof Error || targets.has(cgroup.id) || !isLimited(pod.limit)) continue;
+    const owner = ownerOf(pod);
+    const slot = current.get(cgroup.id);
+    const config = configOfPod(pod.limit, pod, slot?.owner === owner ? slot.config : undefined);
+    targets.set(cgroup.id, { owner, cgroup, config });
+  }
+  return [...targets.values()];
+}
+
+/** Returns the owners of pods with a stamp that cannot be read: they keep the limit that they have. */
+function keptOwners(pods: readonly ShapedPod[], { byUid }: PodCgroups): Set<string> {
+  return new Set(pods.filter((pod) => pod.limit instanceof Error && byUid.has(pod.cgroupUid)).map(ownerOf));
 }
 
 /** The hash of a static pod is written on a pod that anybody may create: it counts only where the pod has no other cgroup. */

@@ -1,7 +1,7 @@
 /** Does steps: writes maps, attaches and detaches links. */
 import { closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Cgroup } from '../cgroup/cgroup.ts';
+import type { Cgroup } from '../cgroup/tree.ts';
 import { openPin, withDescriptor } from '../libbpf/call.ts';
 import { attachToCgroup, readLink, updateLink } from '../libbpf/link.ts';
 import type { BpfMap } from '../libbpf/map.ts';

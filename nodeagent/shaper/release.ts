@@ -4,7 +4,7 @@
  */
 import { openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { inode } from '../cgroup/cgroup.ts';
+import { inode } from '../cgroup/tree.ts';
 import { explainAttach } from '../libbpf/blocking.ts';
 import { openPin, withDescriptor } from '../libbpf/call.ts';
 import { BpfError } from '../libbpf/error.ts';

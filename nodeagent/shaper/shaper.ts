@@ -1,17 +1,16 @@
 /** The shaper of a node: its programs and maps in the kernel, and what can be done with them. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { inode } from '../cgroup/cgroup.ts';
+import { inode } from '../cgroup/tree.ts';
 import { explainAttach } from '../libbpf/blocking.ts';
 import { BpfError } from '../libbpf/error.ts';
 import { pinnedProgramId } from '../libbpf/program.ts';
 import type { Block } from '../net/blocks.ts';
 import { withSteps } from './apply.ts';
-import { writeExempt } from './exempt.ts';
 import { attachTypeOf, classifierProgram, hooks } from './hooks.ts';
 import { adopterPin, install, isInstalled } from './install.ts';
 import { type Counters, decodeCounters, encodeU32, isBypassed } from './layout.ts';
-import { withMaps } from './maps.ts';
+import { withMaps, writeExempt } from './maps.ts';
 import { observe } from './observe.ts';
 import { digestOf, leaveOtherLayouts, otherLayouts, pinsIn, removeOtherPrograms, removePins } from './pins.ts';
 import { attachRelease } from './release.ts';

@@ -1,5 +1,5 @@
 /** What is in the kernel, as user space sees it: the vocabulary of observing, planning and applying. */
-import type { Cgroup } from '../cgroup/cgroup.ts';
+import type { Cgroup } from '../cgroup/tree.ts';
 import type { Hook } from './hooks.ts';
 import type { SlotConfig } from './layout.ts';
 

@@ -5,7 +5,7 @@ import { type Adopted, adoptConnections } from '../../nodeagent/adoption/iterato
 import { pin, withDescriptor } from '../../nodeagent/libbpf/call.ts';
 import { createIterator, loadObject } from '../../nodeagent/libbpf/object.ts';
 import { parseBlocks } from '../../nodeagent/net/blocks.ts';
-import { encodeBlock } from '../../nodeagent/shaper/exempt.ts';
+import { encodeBlock } from '../../nodeagent/shaper/maps.ts';
 import { adopterObject } from '../../nodeagent/shaper/pins.ts';
 import type { Classifier } from '../../nodeagent/shaper/shaper.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { formatChange, reportChange } from '../../../cli/limit/change.ts';
-import { configOfLimit } from '../../../nodeagent/pods/slot-config.ts';
+import { configOfLimit } from '../../../nodeagent/pods/desired.ts';
 import { parseRate } from '../../../rate/rate.ts';
 
 const cgroup = { id: 42n, path: '/sys/fs/cgroup/backup' };

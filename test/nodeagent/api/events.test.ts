@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
-import { cut, reasonOf } from '../../../nodeagent/api/events.ts';
-import type { LimitedCondition } from '../../../nodeagent/api/limited-condition.ts';
-import { noLimitCondition, uninstalledCondition } from '../../../nodeagent/api/limited-condition.ts';
+import { reasonOf } from '../../../nodeagent/api/events.ts';
+import {
+  type LimitedCondition,
+  noLimitCondition,
+  uninstalledCondition,
+} from '../../../nodeagent/api/limited-condition.ts';
 
 const inForce: LimitedCondition = { status: 'True', reason: 'InForce', message: 'The pod sends at most 1M.' };
 const failed: LimitedCondition = { status: 'False', reason: 'AttachFailed', message: 'The limit is not in force.' };
@@ -16,14 +19,3 @@ test.each([
 ] as const)('%s is told as what it is', (_, before, condition, type, reason) => {
   expect(reasonOf(before, condition)).toEqual({ type, reason });
 });
-
-test.each(['x', 'é', '€', '😀'])(
-  'a note of many %s is cut to what the API server takes, between characters',
-  (piece) => {
-    const note = cut(piece.repeat(1_100));
-    expect(Buffer.byteLength(note)).toBeLessThanOrEqual(1024);
-    expect(Buffer.byteLength(note)).toBeGreaterThan(1000);
-    expect(note.replaceAll(piece, '')).toBe('…');
-    expect(cut(failed.message)).toBe(failed.message);
-  },
-);

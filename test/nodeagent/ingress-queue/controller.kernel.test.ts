@@ -10,8 +10,8 @@ import { explainQueueError, NoQueuesError, tryQueue } from '../../../nodeagent/i
 import { openMap } from '../../../nodeagent/libbpf/map.ts';
 import { inNetworkNamespace } from '../../../nodeagent/libbpf/namespace.ts';
 import { type Netlink, NetlinkError, withNetlink } from '../../../nodeagent/net/netlink.ts';
+import { configOfLimit } from '../../../nodeagent/pods/desired.ts';
 import { ownerOf } from '../../../nodeagent/pods/owner.ts';
-import { configOfLimit } from '../../../nodeagent/pods/slot-config.ts';
 import { classifierProgram } from '../../../nodeagent/shaper/hooks.ts';
 import { encodeConfig, encodeU32 } from '../../../nodeagent/shaper/layout.ts';
 import type { Classifier } from '../../../nodeagent/shaper/shaper.ts';

@@ -1,4 +1,4 @@
-import type { Cgroup } from '../../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../../nodeagent/cgroup/tree.ts';
 import { type Hook, hooks } from '../../../nodeagent/shaper/hooks.ts';
 import type { SlotConfig } from '../../../nodeagent/shaper/layout.ts';
 import type { Attached, SlotState, Step } from '../../../nodeagent/shaper/steps.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Cgroup } from '../../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../../nodeagent/cgroup/tree.ts';
 import {
   claimMs,
   type PlanInput,
@@ -133,7 +133,7 @@ describe('a pod that no longer asks for a limit', () => {
   test('waits anew when the agent was restarted in between', () => {
     const model = limited();
     model.apply(plan(input(model, [])).steps);
-    expect(plan(input(model, [], { releasedMs: () => undefined }))).toMatchObject({ steps: [], againInMs: releaseMs });
+    expect(plan(input(model, [], { releasedMs: () => 0 }))).toMatchObject({ steps: [], againInMs: releaseMs });
   });
 
   test('gets its limit back by one update if it asks again meanwhile', () => {

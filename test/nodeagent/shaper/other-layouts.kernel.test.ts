@@ -2,7 +2,7 @@ import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Cgroup } from '../../../nodeagent/cgroup/cgroup.ts';
+import type { Cgroup } from '../../../nodeagent/cgroup/tree.ts';
 import { pinsIn } from '../../../nodeagent/shaper/pins.ts';
 import { uninstall } from '../../../nodeagent/uninstall.ts';
 import { podOf, uidOf } from '../pods.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openMap } from '../../../nodeagent/libbpf/map.ts';
 import { parseBlocks } from '../../../nodeagent/net/blocks.ts';
-import { encodeBlock } from '../../../nodeagent/shaper/exempt.ts';
+import { encodeBlock } from '../../../nodeagent/shaper/maps.ts';
 import { pinsIn } from '../../../nodeagent/shaper/pins.ts';
 import { createShaper } from '../../../nodeagent/shaper/shaper.ts';
 import { makeScene, objectFile, type Scene } from '../scene.ts';

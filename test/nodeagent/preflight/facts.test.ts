@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { lockedMemoryBound } from '../../../nodeagent/libbpf/locked-memory.ts';
+import { lockedMemoryOf } from '../../../nodeagent/preflight/facts.ts';
 
 const limits = (soft: string) => `Limit                     Soft Limit           Hard Limit           Units
 Max processes             96262                96262                processes
@@ -11,5 +11,5 @@ test.each([
   ['5.10.0-36-amd64', 'unlimited', undefined],
   ['5.11.0', '65536', undefined],
 ])('on Linux %s with a limit of %s bytes, BPF maps are bounded to %s bytes', (release, soft, bound) => {
-  expect(lockedMemoryBound(release, () => limits(soft))).toBe(bound);
+  expect(lockedMemoryOf(release, limits(soft))).toBe(bound);
 });
