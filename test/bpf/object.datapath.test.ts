@@ -21,11 +21,11 @@ test.each([
   ['slots', 'cgroup_storage', 16, 4],
   ['configs', 'array', 4, 40],
   ['states', 'array', 4, stateBytes],
-  ['counters', 'percpu_array', 4, 128],
+  ['counts', 'percpu_array', 4, 128],
   ['owners', 'hash', 4, 72],
   ['exempt', 'lpm_trie', 20, 4],
 ])('map %s is a %s with the sizes that user space takes it to have', async (map, type, key, value) => {
-  const { stdout } = await execa('bpftool', ['-j', 'map', 'show', 'pinned', `${pins}/maps/${map}`]);
+  const { stdout } = await execa('bpftool', ['-j', 'map', 'show', 'pinned', `${pins}/maps/podrate_${map}`]);
   const found = JSON.parse(stdout);
   // The kernel reports a cgroup storage keyed by cgroup id with the size of the id.
   const keyBytes = type === 'cgroup_storage' ? 8 : key;
