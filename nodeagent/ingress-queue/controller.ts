@@ -1,6 +1,6 @@
 /** Keeps the ingress queues of this node's pods as they should be. */
 
-import { toError } from '../base/errors.ts';
+import { orUndefined, toError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { ShapedPod } from '../pods/desired.ts';
 import { ownerOf } from '../pods/owner.ts';
@@ -93,6 +93,7 @@ export function createQueues({ enabled, namespace, shaper, log }: QueuesOptions)
     settle(pods: readonly ShapedPod[], slots: readonly SlotState[], full: boolean): QueuesReport {
       // Passes come with every container that starts, and to look at all devices takes milliseconds.
       const asked = JSON.stringify([
+        orUndefined(() => shaper.classifier().id),
         pods.map(({ uid, limit, network, terminating }) => [uid, limit, network, terminating]),
         slots.map(({ slot, owner, isMapped }) => [slot, owner, isMapped]),
       ]);

@@ -35,11 +35,6 @@ export class BpfError extends Error {
 export const permissionRemedy =
   'it takes root with the capabilities BPF, NET_ADMIN and PERFMON, and a seccomp profile that allows bpf()';
 
-/** Reports whether an error says that something does not exist (any more). */
-export function isMissing(error: unknown): boolean {
-  return error instanceof BpfError && error.errno === 'ENOENT';
-}
-
 /**
  * Builds the error of a refused call.
  * @param what the call and what it was about, such as `attach to /sys/fs/cgroup/a`

@@ -1,6 +1,5 @@
 /** Tells programs apart. */
-import { callUnless, openPin, readInfo, withDescriptor } from './call.ts';
-import { isMissing } from './error.ts';
+import { callUnless, readInfo, withDescriptor } from './call.ts';
 import { little } from './native.ts';
 
 /** The offset of the program's id in struct bpf_prog_info, and of its name and the name's room. */
@@ -14,12 +13,8 @@ export function programId(descriptor: number): number {
 
 /** Returns the number of a pinned program. @returns undefined if it is not there @throws BpfError */
 export function pinnedProgramId(path: string): number | undefined {
-  try {
-    return withDescriptor(openPin(path), programId);
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
+  const descriptor = callUnless('ENOENT', `open ${path}`, (libbpf) => libbpf.bpf_obj_get(path));
+  return descriptor === undefined ? undefined : withDescriptor(descriptor, programId);
 }
 
 /** Returns the name of a program, which takes CAP_SYS_ADMIN. @returns undefined if it has gone @throws BpfError */

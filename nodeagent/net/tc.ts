@@ -29,9 +29,10 @@ export interface Qdisc {
 export interface Filter {
   readonly preference: number;
   readonly handle: number;
-  /** Of a BPF filter: 0, empty and 0 for other kinds. The last one is the kernel's number of its program. */
+  /** Of a BPF filter; 0 and empty for other kinds. */
   readonly classId: number;
   readonly name: string;
+  /** The kernel's number of its program. */
   readonly programId: number;
 }
 

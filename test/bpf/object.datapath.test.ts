@@ -21,7 +21,7 @@ test.each([
   ['slots', 'cgroup_storage', 16, 4],
   ['configs', 'array', 4, 40],
   ['states', 'array', 4, stateBytes],
-  ['counters', 'percpu_array', 4, 128],
+  ['counts', 'percpu_array', 4, 128],
   ['owners', 'hash', 4, 72],
   ['exempt', 'lpm_trie', 20, 4],
 ])('map %s is a %s with the sizes that user space takes it to have', async (map, type, key, value) => {
