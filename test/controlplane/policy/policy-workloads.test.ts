@@ -137,9 +137,13 @@ describe('kubectl auth can-i', () => {
     'events.events.k8s.io [] [] [create]',
     'namespaces [] [] [get list watch]',
     'pods [] [] [list patch watch]',
+    'pods/status [] [] [patch]',
     ...registrations.map((kind) => `${kind}.admissionregistration.k8s.io [] [podrate] [get patch]`),
   ];
-  const own = ['secrets [] [podrate-webhook-ca] [create get patch update]'];
+  const own = [
+    'endpointslices.discovery.k8s.io [] [] [list]',
+    'secrets [] [podrate-webhook-ca] [create get patch update]',
+  ];
 
   test.each([
     ['webhook', place, everywhere],
