@@ -7,6 +7,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const root = new URL('../..', import.meta.url).pathname;
 let clone: string;
+// Without pins nothing stays attached.
+const pins = `/sys/fs/bpf/podrate-test-clone-${process.pid}`;
+const env = { PIN_DIR: pins };
 
 beforeAll(async () => {
   clone = await mkdtemp(join(tmpdir(), 'podrate-clone-'));
@@ -20,7 +23,7 @@ beforeAll(async () => {
   const lock = await readFile(join(clone, 'package-lock.json'));
   await writeFile(join(clone, 'node_modules/.installed-lock'), createHash('sha256').update(lock).digest('hex'));
 });
-afterAll(() => rm(clone, { recursive: true, force: true }));
+afterAll(() => Promise.all([clone, pins].map((path) => rm(path, { recursive: true, force: true }))));
 
 test('the commands by hand work in a fresh clone, which builds the programs', async () => {
   const { stdout } = await execa('npm', ['run', '-s', 'podrate', '--', 'doctor', '--json'], {
@@ -30,7 +33,7 @@ test('the commands by hand work in a fresh clone, which builds the programs', as
   const checks: { name: string; result: string }[] = JSON.parse(stdout);
   expect(checks.find(({ name }) => name === 'object')).toMatchObject({ result: 'ok' });
   const run = ['run', '-s', 'podrate', '--', 'run', '--rate', '1M', '--', 'echo', 'limited'];
-  expect((await execa('npm', run, { cwd: clone })).stdout).toBe('limited');
+  expect((await execa('npm', run, { cwd: clone, env })).stdout).toBe('limited');
 });
 
 test('a command that needs no programs runs where there is no compiler, and the others say how to get them', async () => {
@@ -40,8 +43,7 @@ test('a command that needs no programs runs where there is no compiler, and the 
   try {
     for (const tool of ['sh', 'cat', 'cut', 'dirname', 'sha256sum'])
       await symlink(`/usr/bin/${tool}`, join(tools, tool));
-    const env = { PATH: `${path}:${tools}` };
-    const options = { cwd: clone, env, extendEnv: false, reject: false } as const;
+    const options = { cwd: clone, env: { ...env, PATH: `${path}:${tools}` }, extendEnv: false, reject: false } as const;
     const npm = (await execa('sh', ['-c', 'readlink -f "$(command -v npm)"'])).stdout;
     const podrate = async (...args: string[]) => {
       const input = 'apiVersion: v1\nkind: Pod\nmetadata: { name: web }\n';
